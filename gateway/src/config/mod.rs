@@ -1,0 +1,227 @@
+//! `countersign.toml`: a struct per concern; everything is parsed, then all errors are told at once.
+
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+use countersign_shared::secret::Secret;
+use url::Url;
+
+/// One thing that is wrong, with where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The file, as it was named.
+    pub file: PathBuf,
+    /// One-based; 0 where the whole file is meant.
+    pub line: usize,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.file.display(), self.line, self.message)?;
+        self.hint
+            .iter()
+            .try_for_each(|hint| write!(f, "\n  hint: {hint}"))
+    }
+}
+
+/// The whole file.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it was read from; relative paths in it start at its folder.
+    pub file: PathBuf,
+    /// `[gateway]`.
+    pub gateway: GatewayConfig,
+    /// `[[identity]]`.
+    pub identities: Vec<IdentityConfig>,
+    /// `[[agent]]`.
+    pub agents: Vec<AgentConfig>,
+    /// `[[connection]]` by name.
+    pub connections: BTreeMap<String, ConnectionConfig>,
+    /// `[[role]]`.
+    pub roles: Vec<RoleConfig>,
+    /// `[slack]`.
+    pub slack: Option<SlackConfig>,
+    /// `[scim]`: the token.
+    pub scim: Option<Secret<String>>,
+}
+
+/// `[gateway]`.
+#[derive(Clone, Debug)]
+pub struct GatewayConfig {
+    /// PostgreSQL protocol.
+    pub listen: SocketAddr,
+    /// Control API, pages, metrics.
+    pub control: SocketAddr,
+    /// How browsers reach the pages; no trailing slash.
+    pub url: Url,
+    /// Pages only, where it is set.
+    pub public: Option<SocketAddr>,
+    /// The state's URL; a relative `sqlite://` path is made absolute.
+    pub state: String,
+    /// The folder of records and log (`file://`).
+    pub records: PathBuf,
+    /// The folder of policies.
+    pub policy: PathBuf,
+    /// Certificate chain and key, PEM files.
+    pub tls: Option<TlsConfig>,
+    /// The bot's private key; made at first start where absent.
+    pub bot_key: PathBuf,
+    /// The key that signs approvals and checkpoints; made at first start where absent.
+    pub log_key: PathBuf,
+    /// How long a hold waits.
+    pub hold_timeout: Duration,
+    /// How long it waits while a transaction is open.
+    pub hold_timeout_in_transaction: Duration,
+    /// How long a session may do nothing.
+    pub idle_timeout: Duration,
+}
+
+/// PEM files.
+#[derive(Clone, Debug)]
+pub struct TlsConfig {
+    /// Chain, leaf first.
+    pub cert: PathBuf,
+    /// PKCS #8, PKCS #1 or SEC1.
+    pub key: PathBuf,
+}
+
+/// `[[identity]]`.
+#[derive(Clone, Debug)]
+pub struct IdentityConfig {
+    /// As in tokens, byte for byte.
+    pub issuer: String,
+    /// Required `aud`.
+    pub audience: String,
+    /// For sign-in pages; default the audience.
+    pub client_id: String,
+    /// Where the provider demands one.
+    pub client_secret: Option<Secret<String>>,
+    /// Default `email`.
+    pub user_claim: String,
+    /// Default `groups`.
+    pub groups_claim: String,
+    /// Default 12 h.
+    pub max_token_age: Duration,
+    /// E-mail domains that it may assert; `None`: all.
+    pub domains: Option<Vec<String>>,
+    /// Groups that it may assert; `None`: all. `*` matches any.
+    pub groups: Option<Vec<String>>,
+}
+
+/// `[[agent]]`.
+#[derive(Clone, Debug)]
+pub struct AgentConfig {
+    /// The principal, `Agent::"deploy"`.
+    pub name: String,
+    /// Its issuer, one of `[[identity]]` or its own.
+    pub issuer: String,
+    /// Its `sub`.
+    pub subject: String,
+    /// The user who answers for it, lower case.
+    pub owner: String,
+    /// Groups it is in; default none.
+    pub groups: Vec<String>,
+}
+
+/// `[[connection]]`.
+#[derive(Clone, Debug)]
+pub struct ConnectionConfig {
+    /// What clients say as `dbname`.
+    pub name: String,
+    /// Host, port, user and database upstream.
+    pub upstream: Upstream,
+    /// Tags for policies.
+    pub tags: BTreeMap<String, String>,
+    /// Enforce or observe.
+    pub mode: Mode,
+    /// Slack channel for its requests.
+    pub channel: Option<String>,
+    /// See DESIGN §9.
+    pub durability: Durability,
+}
+
+/// Where a connection leads.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Host name, IP address, or folder of a Unix socket.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Login.
+    pub user: String,
+    /// Its password, if it needs one.
+    pub password: Option<Secret<String>>,
+    /// Database.
+    pub database: String,
+    /// TLS.
+    pub tls: UpstreamTls,
+}
+
+/// `upstream_tls`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamTls {
+    /// None; the default on loopback and Unix sockets.
+    Disable,
+    /// Verify chain and host name; the default elsewhere.
+    VerifyFull {
+        /// PEM file of the authorities; the system's where absent.
+        ca: Option<PathBuf>,
+    },
+}
+
+/// `mode`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Hold and deny.
+    #[default]
+    Enforce,
+    /// Forward everything, report what would have been held or denied.
+    Observe,
+}
+
+/// `durability`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// A read's entry is fsynced within 50 ms.
+    #[default]
+    Relaxed,
+    /// Before its result reaches the client.
+    Strict,
+}
+
+/// `[[role]]`.
+#[derive(Clone, Debug)]
+pub struct RoleConfig {
+    /// Name.
+    pub name: String,
+    /// The longest grant.
+    pub max_duration: Duration,
+}
+
+/// `[slack]`.
+#[derive(Clone, Debug)]
+pub struct SlackConfig {
+    /// Socket Mode, `xapp-…`.
+    pub app_token: Option<Secret<String>>,
+    /// HTTP mode.
+    pub signing_secret: Option<Secret<String>>,
+    /// `xoxb-…`.
+    pub bot_token: Secret<String>,
+    /// Where cards go that no connection sends elsewhere.
+    pub channel: String,
+    /// With a trailing slash.
+    pub api_url: Url,
+}
+
+impl Config {
+    /// Reads and checks `file`. Secrets are resolved; nothing is started or written.
+    ///
+    /// # Errors
+    /// Everything that is wrong at once.
+    pub fn load(_file: &std::path::Path) -> Result<Self, Vec<Problem>> {
+        todo!("written with the config")
+    }
+}

@@ -1,0 +1,1 @@
+//! accept → authenticate → session: one client's connection.

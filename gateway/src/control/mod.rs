@@ -1,0 +1,1 @@
+//! The control API and its pages: one file per noun.

@@ -1,0 +1,26 @@
+//! The gateway in front of PostgreSQL, in the order in which a statement meets it:
+//!
+//! | stage | module |
+//! |---|---|
+//! | accept, authenticate, session | [`connection`] over [`wire`] |
+//! | assemble, classify, decide, hold, forward, record | [`statement`], with [`catalog`] and [`policy`] |
+//! | approve | [`approval`], reached through [`control`] |
+//! | who it is | [`identity`] |
+//! | what is kept | [`store`] (state), [`log`] (evidence) |
+//!
+//! `ARCHITECTURE.md` tells the same path with links.
+
+pub mod approval;
+pub mod catalog;
+pub mod config;
+pub mod connection;
+pub mod control;
+pub mod identity;
+pub mod log;
+pub mod metrics;
+pub mod policy;
+pub mod refusal;
+pub mod runtime;
+pub mod statement;
+pub mod store;
+pub mod wire;

@@ -1,0 +1,1 @@
+//! The only maker of an ErrorResponse; a SQLSTATE per variant.

@@ -1,0 +1,118 @@
+//! classify: PostgreSQL's own grammar into effects, resolved against the catalog. Pure.
+//!
+//! What can't be parsed or resolved is `opaque`, never "harmless".
+
+use serde::{Deserialize, Serialize};
+
+use super::effect::Effect;
+use crate::catalog::Snapshot;
+
+/// How a statement moves the transaction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransactionMove {
+    /// Not at all.
+    #[default]
+    None,
+    /// BEGIN, START TRANSACTION.
+    Begin,
+    /// COMMIT, END, PREPARE TRANSACTION.
+    Commit,
+    /// ROLLBACK, ABORT, ROLLBACK TO. Always passes.
+    Rollback,
+    /// SAVEPOINT, RELEASE.
+    Savepoint,
+}
+
+/// A lone `SET/RESET/SHOW countersign.*`, which the gateway answers itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnSetting {
+    /// `SET countersign.reason = '…'`; `None` resets.
+    Set {
+        /// After the prefix, `reason`.
+        name: String,
+        /// The value.
+        value: Option<String>,
+    },
+    /// `SHOW countersign.reason`.
+    Show {
+        /// After the prefix.
+        name: String,
+    },
+}
+
+/// What one statement of a text is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Statement {
+    /// Its bytes within the text.
+    pub range: std::ops::Range<usize>,
+    /// What it does; never empty.
+    pub effects: Vec<Effect>,
+    /// How it moves the transaction.
+    pub transaction: TransactionMove,
+    /// For UPDATE, DELETE: whether it has a WHERE. `true` for all others.
+    pub has_where: bool,
+    /// Base tables named, `public.orders`, sorted.
+    pub tables: Vec<String>,
+    /// Functions called, `pg_catalog.lower`, sorted.
+    pub functions: Vec<String>,
+    /// Whether names may resolve differently after it: SET/RESET, DDL, temporary tables, DISCARD.
+    pub changes_session: bool,
+    /// SQL-level `PREPARE name`: the statement's own text is remembered under this name.
+    pub prepares: Option<String>,
+    /// Sentences for the card: why something is opaque, what was not resolved.
+    pub notes: Vec<String>,
+}
+
+/// Why a text is not analysed, although policy may still let it pass as `opaque`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// The grammar refuses it.
+    Syntax {
+        /// The parser's message.
+        message: String,
+        /// One-based character position, where it is known.
+        position: Option<usize>,
+    },
+    /// A relation that the catalog does not have.
+    UnknownRelation {
+        /// As written.
+        name: String,
+    },
+    /// Over a bound: bytes, depth, comments.
+    TooLarge {
+        /// Which.
+        what: String,
+    },
+}
+
+/// What a text is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Analysis {
+    /// Its statements in order. Empty for an empty query.
+    pub statements: Vec<Statement>,
+    /// Set where the whole text is one lone `countersign.*` setting.
+    pub own_setting: Option<OwnSetting>,
+    /// Why it is opaque, for the error that a refusal gives.
+    pub doubt: Option<Doubt>,
+}
+
+/// What classification needs to know of the session, beside the catalog.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// The effective search path as the server has it: schemas in order, `pg_catalog` where it
+    /// stands, the session's temporary schema (`pg_temp_3`) if it has one.
+    pub search_path: Vec<String>,
+    /// Temporary relations of this session.
+    pub temporary: Vec<String>,
+    /// SQL-level and protocol-level prepared statements by name, with their texts.
+    pub prepared: std::collections::BTreeMap<String, String>,
+    /// The name of the login upstream; `SET ROLE` to it is a no-op.
+    pub login: String,
+}
+
+/// Analyses `sql`. Never panics, whatever the text.
+#[must_use]
+pub fn classify(_sql: &str, _catalog: &Snapshot, _names: &Names) -> Analysis {
+    todo!("written by the classifier")
+}

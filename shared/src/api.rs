@@ -1,0 +1,252 @@
+//! The control API's types, once, for gateway, bot and command line.
+//!
+//! Times are RFC 3339 in UTC. Ids are those of [`crate::ids`]. Every error body is [`Problem`].
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    bot_token::SlackAccount,
+    digest::Digest,
+    ids::{GrantId, RequestId, SessionId},
+    request::{Assurance, Choice, State},
+};
+
+/// One (action, object) pair, as people read it: `delete` on `Table::"shop/public.orders"`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EffectView {
+    /// An action's name from DESIGN §3.
+    pub action: String,
+    /// A Cedar entity id.
+    pub object: String,
+}
+
+/// What policy still asks for, as far as it can be told without trying everybody.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Needed {
+    /// How many distinct people in all.
+    pub count: usize,
+    /// Groups that must each be stood for by one of them.
+    pub groups: Vec<String>,
+    /// Groups whose members may approve every effect.
+    pub from: Vec<String>,
+    /// Whether a fresh sign-in is asked for.
+    pub step_up: bool,
+}
+
+/// One approval that counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalView {
+    /// Who.
+    pub approver: String,
+    /// How they proved it.
+    pub assurance: Assurance,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Their Slack account where one is linked, to name them on a card.
+    pub slack: Option<SlackRef>,
+}
+
+/// A Slack user by its ids.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SlackRef {
+    /// Workspace id.
+    pub team: String,
+    /// User id.
+    pub user: String,
+}
+
+/// Where a card stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CardRef {
+    /// Channel id.
+    pub channel: String,
+    /// Slack's message timestamp, its id within the channel.
+    pub ts: String,
+}
+
+/// How a request ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Who ended it, if a person did.
+    pub by: Option<String>,
+    /// Why, in a sentence: the denier's reason, `withdrawn with Ctrl-C`, `the gateway stopped`.
+    pub reason: Option<String>,
+    /// The server's command tag, `DELETE 1204`.
+    pub tag: Option<String>,
+    /// SQLSTATE and message of the server's error.
+    pub error: Option<String>,
+    /// From release to the server's answer.
+    pub milliseconds: Option<u64>,
+}
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestKind {
+    /// A held statement.
+    Statement,
+    /// A wish for access.
+    Access,
+}
+
+/// A request as approvers see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestView {
+    /// Its id.
+    pub id: RequestId,
+    /// What it is for.
+    pub kind: RequestKind,
+    /// Where it is in its life.
+    pub state: State,
+    /// What an approval binds; a decision must name it.
+    pub digest: Digest,
+    /// The connection's name.
+    pub connection: String,
+    /// Who asks.
+    pub principal: String,
+    /// Who answers for an agent that asks.
+    pub owner: Option<String>,
+    /// The asking session.
+    pub session: Option<SessionId>,
+    /// The statement, byte for byte.
+    pub sql: String,
+    /// Its bound parameters as text, `NULL` where null.
+    pub parameters: Vec<String>,
+    /// What it does.
+    pub effects: Vec<EffectView>,
+    /// What was said of it: `countersign.reason`, or the access request's text.
+    pub reason: Option<String>,
+    /// The client's application name.
+    pub application: Option<String>,
+    /// The client's address.
+    pub address: Option<String>,
+    /// Whether a transaction is open and waits along, with its locks.
+    pub in_transaction: bool,
+    /// Sentences about the risk: no WHERE, opaque, more than one statement.
+    pub notes: Vec<String>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it ends by itself.
+    pub expires_at: DateTime<Utc>,
+    /// What policy asks for.
+    pub needed: Needed,
+    /// What it has.
+    pub approvals: Vec<ApprovalView>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// The channel for its card, if the connection names one.
+    pub channel: Option<String>,
+    /// Its card.
+    pub card: Option<CardRef>,
+    /// The requester's (or their owner's) Slack account, if linked.
+    pub requester_slack: Option<SlackRef>,
+}
+
+/// `POST /v1/requests/{id}/decisions`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionBody {
+    /// The choice.
+    pub choice: Choice,
+    /// The digest that the chooser saw.
+    pub digest: Digest,
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// The answer to a decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionTaken {
+    /// The request afterwards.
+    pub request: RequestView,
+    /// What came of it, in a sentence for the one who chose.
+    pub message: String,
+}
+
+/// `PUT /v1/requests/{id}/card`: the bot says where it posted.
+pub type CardBody = CardRef;
+
+/// What happened, as a line of `GET /v1/events`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Grows by one; the SSE `id`.
+    pub seq: i64,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// `request.created`, `request.updated`, `link.created`.
+    pub kind: String,
+    /// The request that it is about.
+    pub request: Option<RequestId>,
+}
+
+/// `POST /v1/links`: a Slack user wants to be linked.
+pub type LinkBody = SlackAccount;
+
+/// Where to sign in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkStarted {
+    /// A page under the gateway's `url`.
+    pub url: String,
+    /// When the page ends.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// `GET /v1/links/{team}/{user}`: who a Slack user is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkView {
+    /// The Slack account.
+    pub slack: SlackRef,
+    /// The principal.
+    pub principal: String,
+    /// Whether it counts; `false` waits for an administrator.
+    pub confirmed: bool,
+}
+
+/// A live session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionView {
+    /// Its id.
+    pub id: SessionId,
+    /// Who.
+    pub principal: String,
+    /// Where.
+    pub connection: String,
+    /// The client's address.
+    pub address: String,
+    /// The client's application name.
+    pub application: Option<String>,
+    /// Since when.
+    pub started_at: DateTime<Utc>,
+    /// `idle`, `active`, `held`.
+    pub state: String,
+}
+
+/// A grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantView {
+    /// Its id.
+    pub id: GrantId,
+    /// Who has it.
+    pub principal: String,
+    /// Where.
+    pub connection: String,
+    /// Which role.
+    pub role: String,
+    /// Until when.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// The body of every error: what happened, why, and what to do next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{error}")]
+pub struct Problem {
+    /// A stable word: `not_linked`, `own_request`, `not_an_approver`, `over`, `digest_mismatch`,
+    /// `not_signed_in`, `forbidden`, `not_found`, `bad_request`, `unavailable`.
+    pub code: String,
+    /// What happened, in a sentence.
+    pub error: String,
+    /// What to do next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}

@@ -1,0 +1,3 @@
+fn main() {
+    countersign_cli::main()
+}
