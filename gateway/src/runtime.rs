@@ -13,8 +13,8 @@ use countersign_shared::{
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    approval::seal::SealKey, config::Config, identity::Issuers, log::Log, metrics::Metrics,
-    policy::Policies, store::Store,
+    approval::seal::SealKey, config::Config, identity::Issuers, log::Log, metrics::Metrics, policy::Policies,
+    store::Store,
 };
 
 /// A running gateway. Made once, shared by all sessions and by the control API.
@@ -95,8 +95,7 @@ impl Sessions {
     /// All of them, the oldest first.
     #[must_use]
     pub fn list(&self) -> Vec<SessionView> {
-        let mut all: Vec<_> =
-            self.locked(|live| live.values().map(|session| session.view.clone()).collect());
+        let mut all: Vec<_> = self.locked(|live| live.values().map(|session| session.view.clone()).collect());
         all.sort_by_key(|view| view.started_at);
         all
     }
@@ -104,25 +103,14 @@ impl Sessions {
     /// Ends one. `false` where it is not there.
     #[must_use]
     pub fn kill(&self, id: &SessionId, reason: &str) -> bool {
-        let kill = Kill {
-            reason: reason.to_owned(),
-        };
-        self.locked(|live| {
-            live.get(id)
-                .is_some_and(|session| session.kill.send(Some(kill)).is_ok())
-        })
+        let kill = Kill { reason: reason.to_owned() };
+        self.locked(|live| live.get(id).is_some_and(|session| session.kill.send(Some(kill)).is_ok()))
     }
 
     /// Ends all of them; returns how many there were.
     pub fn kill_all(&self, reason: &str) -> usize {
-        let kill = Kill {
-            reason: reason.to_owned(),
-        };
-        self.locked(|live| {
-            live.values()
-                .filter(|session| session.kill.send(Some(kill.clone())).is_ok())
-                .count()
-        })
+        let kill = Kill { reason: reason.to_owned() };
+        self.locked(|live| live.values().filter(|session| session.kill.send(Some(kill.clone())).is_ok()).count())
     }
 }
 
@@ -142,25 +130,13 @@ impl Holds {
     #[must_use]
     pub fn wait_for(&self, id: &RequestId) -> Waiting {
         let bell = Arc::new(Notify::new());
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id.clone(), Arc::clone(&bell));
-        Waiting {
-            holds: self.clone(),
-            id: id.clone(),
-            bell,
-        }
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), Arc::clone(&bell));
+        Waiting { holds: self.clone(), id: id.clone(), bell }
     }
 
     /// Says that something about `id` changed.
     pub fn ring(&self, id: &RequestId) {
-        if let Some(bell) = self
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(id)
-        {
+        if let Some(bell) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id) {
             bell.notify_one();
         }
     }
@@ -175,10 +151,6 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.holds
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.id);
+        self.holds.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
     }
 }

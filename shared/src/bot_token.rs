@@ -115,9 +115,7 @@ impl BotKey {
     /// # Errors
     /// Where `pem` holds none.
     pub fn from_pem(pem: &[u8]) -> Result<Self, TokenError> {
-        EncodingKey::from_ed_pem(pem)
-            .map(Self)
-            .map_err(|e| TokenError::Key(e.to_string()))
+        EncodingKey::from_ed_pem(pem).map(Self).map_err(|e| TokenError::Key(e.to_string()))
     }
 
     /// Signs `purpose` as a JWT.
@@ -125,12 +123,8 @@ impl BotKey {
     /// # Errors
     /// Where the key cannot sign.
     pub fn sign(&self, purpose: Purpose) -> Result<String, TokenError> {
-        jsonwebtoken::encode(
-            &Header::new(Algorithm::EdDSA),
-            &Claims::new(purpose),
-            &self.0,
-        )
-        .map_err(|e| TokenError::Token(e.to_string()))
+        jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &Claims::new(purpose), &self.0)
+            .map_err(|e| TokenError::Token(e.to_string()))
     }
 }
 

@@ -39,12 +39,7 @@ impl FromStr for Digest {
     type Err = NotADigest;
 
     fn from_str(text: &str) -> Result<Self, NotADigest> {
-        let nibble = |b: u8| {
-            char::from(b)
-                .to_digit(16)
-                .and_then(|n| u8::try_from(n).ok())
-                .ok_or(NotADigest)
-        };
+        let nibble = |b: u8| char::from(b).to_digit(16).and_then(|n| u8::try_from(n).ok()).ok_or(NotADigest);
         let text: &[u8; 64] = text.as_bytes().try_into().map_err(|_| NotADigest)?;
         let mut bytes = [0; 32];
         for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {

@@ -66,11 +66,7 @@ pub fn may_countersign(approver: &Human, requester: &Human) -> Result<(), Confli
     if !same_human(approver, requester) {
         return Ok(());
     }
-    Err(if requester.is_agent() {
-        Conflict::OwnAgent
-    } else {
-        Conflict::OwnRequest
-    })
+    Err(if requester.is_agent() { Conflict::OwnAgent } else { Conflict::OwnRequest })
 }
 
 #[cfg(test)]
@@ -78,73 +74,25 @@ mod tests {
     use super::*;
 
     fn user(principal: &str, subject: &str) -> Human {
-        Human {
-            principal: principal.into(),
-            issuer: "https://idp".into(),
-            subject: subject.into(),
-            owner: None,
-        }
+        Human { principal: principal.into(), issuer: "https://idp".into(), subject: subject.into(), owner: None }
     }
 
     fn agent(name: &str, owner: &str) -> Human {
-        Human {
-            owner: Some(owner.into()),
-            ..user(name, name)
-        }
+        Human { owner: Some(owner.into()), ..user(name, name) }
     }
 
     #[test]
     fn who_may_countersign_whom() {
         let ana = user("ana@acme.dev", "1");
         let table = [
-            (
-                "another person",
-                user("priya@acme.dev", "2"),
-                ana.clone(),
-                Ok(()),
-            ),
-            (
-                "the requester",
-                ana.clone(),
-                ana.clone(),
-                Err(Conflict::OwnRequest),
-            ),
-            (
-                "the requester in capitals",
-                user("Ana@ACME.dev", "9"),
-                ana.clone(),
-                Err(Conflict::OwnRequest),
-            ),
-            (
-                "a renamed requester",
-                user("ana.b@acme.dev", "1"),
-                ana.clone(),
-                Err(Conflict::OwnRequest),
-            ),
-            (
-                "the owner of the agent that asks",
-                ana.clone(),
-                agent("deploy", "ana@acme.dev"),
-                Err(Conflict::OwnAgent),
-            ),
-            (
-                "somebody else, for an agent",
-                user("priya@acme.dev", "2"),
-                agent("deploy", "ana@acme.dev"),
-                Ok(()),
-            ),
-            (
-                "an agent",
-                agent("deploy", "ben@acme.dev"),
-                ana.clone(),
-                Err(Conflict::Agent),
-            ),
-            (
-                "the requester's own agent",
-                agent("deploy", "ana@acme.dev"),
-                ana,
-                Err(Conflict::Agent),
-            ),
+            ("another person", user("priya@acme.dev", "2"), ana.clone(), Ok(())),
+            ("the requester", ana.clone(), ana.clone(), Err(Conflict::OwnRequest)),
+            ("the requester in capitals", user("Ana@ACME.dev", "9"), ana.clone(), Err(Conflict::OwnRequest)),
+            ("a renamed requester", user("ana.b@acme.dev", "1"), ana.clone(), Err(Conflict::OwnRequest)),
+            ("the owner of the agent that asks", ana.clone(), agent("deploy", "ana@acme.dev"), Err(Conflict::OwnAgent)),
+            ("somebody else, for an agent", user("priya@acme.dev", "2"), agent("deploy", "ana@acme.dev"), Ok(())),
+            ("an agent", agent("deploy", "ben@acme.dev"), ana.clone(), Err(Conflict::Agent)),
+            ("the requester's own agent", agent("deploy", "ana@acme.dev"), ana, Err(Conflict::Agent)),
         ];
         for (case, approver, requester, expected) in table {
             assert_eq!(may_countersign(&approver, &requester), expected, "{case}");
@@ -153,10 +101,7 @@ mod tests {
 
     #[test]
     fn the_same_subject_at_another_issuer_is_another_human() {
-        let other = Human {
-            issuer: "https://other".into(),
-            ..user("zoe@other.dev", "1")
-        };
+        let other = Human { issuer: "https://other".into(), ..user("zoe@other.dev", "1") };
         assert!(!same_human(&user("ana@acme.dev", "1"), &other));
     }
 }

@@ -11,16 +11,9 @@ const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 fn random(len: usize) -> String {
     let mut bytes = [0_u8; 32];
     // The operating system's generator does not fail on the systems that we run on.
-    #[allow(
-        clippy::expect_used,
-        reason = "no identifier can be made without randomness"
-    )]
+    #[allow(clippy::expect_used, reason = "no identifier can be made without randomness")]
     aws_lc_rs::rand::fill(&mut bytes).expect("the system's random generator answers");
-    bytes
-        .iter()
-        .take(len)
-        .map(|b| char::from(ALPHABET[usize::from(b & 31)]))
-        .collect()
+    bytes.iter().take(len).map(|b| char::from(ALPHABET[usize::from(b & 31)])).collect()
 }
 
 /// Why a text is not an identifier.
@@ -103,25 +96,12 @@ mod tests {
     #[test]
     fn an_id_survives_being_typed_in_lower_case() {
         let id = RequestId::random();
-        assert_eq!(
-            id.as_str()
-                .to_ascii_lowercase()
-                .parse::<RequestId>()
-                .as_ref(),
-            Ok(&id)
-        );
+        assert_eq!(id.as_str().to_ascii_lowercase().parse::<RequestId>().as_ref(), Ok(&id));
     }
 
     #[test]
     fn what_is_not_an_id_is_refused() {
-        for text in [
-            "",
-            "abc",
-            "a b c d",
-            "../../etc",
-            "x'; drop",
-            &"A".repeat(33),
-        ] {
+        for text in ["", "abc", "a b c d", "../../etc", "x'; drop", &"A".repeat(33)] {
             assert!(text.parse::<RequestId>().is_err(), "{text:?}");
         }
     }

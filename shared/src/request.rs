@@ -120,24 +120,13 @@ mod tests {
     #[test]
     fn nothing_is_released_that_was_not_approved() {
         for state in State::ALL {
-            assert_eq!(
-                state.may_become(State::Released),
-                state == State::Approved,
-                "{state}"
-            );
+            assert_eq!(state.may_become(State::Released), state == State::Approved, "{state}");
         }
     }
 
     #[test]
     fn what_is_over_stays_over() {
-        let over = [
-            State::Denied,
-            State::Withdrawn,
-            State::Expired,
-            State::Void,
-            State::Done,
-            State::Unknown,
-        ];
+        let over = [State::Denied, State::Withdrawn, State::Expired, State::Void, State::Done, State::Unknown];
         for state in State::ALL {
             assert_eq!(state.is_final(), over.contains(&state), "{state}");
         }

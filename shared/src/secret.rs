@@ -37,9 +37,6 @@ mod tests {
     #[test]
     fn a_secret_prints_as_stars() {
         let secret = Secret::new("hunter2".to_owned());
-        assert_eq!(
-            format!("{secret} {secret:?} {:?}", Some(&secret)),
-            "*** *** Some(***)"
-        );
+        assert_eq!(format!("{secret} {secret:?} {:?}", Some(&secret)), "*** *** Some(***)");
     }
 }

@@ -21,9 +21,7 @@ pub struct Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: {}", self.file.display(), self.line, self.message)?;
-        self.hint
-            .iter()
-            .try_for_each(|hint| write!(f, "\n  hint: {hint}"))
+        self.hint.iter().try_for_each(|hint| write!(f, "\n  hint: {hint}"))
     }
 }
 

@@ -87,9 +87,7 @@ impl Entry {
 
 /// The log cannot be written; nothing may pass until it is mended and the gateway restarted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the log cannot be written ({0}); no statement passes until it can and the gateway is restarted"
-)]
+#[error("the log cannot be written ({0}); no statement passes until it can and the gateway is restarted")]
 pub struct LogDown(pub String);
 
 /// How far an entry reaches; handed to [`Log::synced`].

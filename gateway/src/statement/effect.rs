@@ -121,14 +121,8 @@ pub enum Object {
 #[must_use]
 pub fn quote_ident(name: &str) -> String {
     let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    if plain {
-        name.to_owned()
-    } else {
-        format!("\"{}\"", name.replace('"', "\"\""))
-    }
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
 impl Object {
@@ -139,21 +133,11 @@ impl Object {
         match self {
             Self::Connection => ("Connection", connection.to_owned()),
             Self::Schema { schema } => ("Schema", format!("{connection}/{}", q(schema))),
-            Self::Table { schema, name } => {
-                ("Table", format!("{connection}/{}.{}", q(schema), q(name)))
+            Self::Table { schema, name } => ("Table", format!("{connection}/{}.{}", q(schema), q(name))),
+            Self::Column { schema, table, name } => {
+                ("Column", format!("{connection}/{}.{}.{}", q(schema), q(table), q(name)))
             }
-            Self::Column {
-                schema,
-                table,
-                name,
-            } => (
-                "Column",
-                format!("{connection}/{}.{}.{}", q(schema), q(table), q(name)),
-            ),
-            Self::Function { schema, name } => (
-                "Function",
-                format!("{connection}/{}.{}", q(schema), q(name)),
-            ),
+            Self::Function { schema, name } => ("Function", format!("{connection}/{}.{}", q(schema), q(name))),
             Self::Role { name } => ("Role", name.clone()),
         }
     }
@@ -185,9 +169,6 @@ impl Effect {
     /// An effect on the connection itself.
     #[must_use]
     pub const fn on_connection(action: Action) -> Self {
-        Self {
-            action,
-            object: Object::Connection,
-        }
+        Self { action, object: Object::Connection }
     }
 }

@@ -209,11 +209,7 @@ pub trait Store: Send + Sync {
     async fn start_link(&self, link: &PendingLink) -> Result<(), StoreError>;
 
     /// A started link that has neither ended nor been used.
-    async fn pending_link(
-        &self,
-        nonce: &str,
-        now: DateTime<Utc>,
-    ) -> Result<Option<PendingLink>, StoreError>;
+    async fn pending_link(&self, nonce: &str, now: DateTime<Utc>) -> Result<Option<PendingLink>, StoreError>;
 
     /// Uses up a started link and makes the link, in one transaction.
     ///
