@@ -1,1 +1,295 @@
 //! The only maker of an ErrorResponse; a SQLSTATE per variant.
+//!
+//! What a client reads is allow-listed here: what happened, why, what to do next. What went wrong
+//! inside stays inside (in the gateway's own log).
+
+use bytes::Bytes;
+use countersign_shared::ids::RequestId;
+use pgwire::error::ErrorInfo;
+
+use crate::{identity::TokenRefused, wire::backend};
+
+/// Why the gateway says no.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Policy denies the statement.
+    Denied {
+        /// The rule's `@error`, or what is denied.
+        message: String,
+        /// Which effect, which rules.
+        detail: String,
+    },
+    /// Policy denies it, and it is not even SQL.
+    Syntax {
+        /// The parser's message.
+        message: String,
+        /// One-based character position.
+        position: Option<usize>,
+    },
+    /// Policy denies it, since it names a relation that is not there.
+    UnknownRelation {
+        /// As written.
+        name: String,
+    },
+    /// An approver said no.
+    DeniedBy {
+        /// Which request.
+        request: RequestId,
+        /// Who.
+        by: String,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Taken back by the requester.
+    Withdrawn {
+        /// Which request.
+        request: RequestId,
+    },
+    /// Nobody decided in time.
+    Expired {
+        /// Which request.
+        request: RequestId,
+    },
+    /// What the approval rests on is no longer so.
+    Void {
+        /// Which request.
+        request: RequestId,
+        /// What changed.
+        why: String,
+    },
+    /// A prepared statement or portal that is not there, or is there twice.
+    Prepared {
+        /// SQLSTATE: `26000`, `34000`, `42P05`, `42P03`.
+        code: &'static str,
+        /// As PostgreSQL says it.
+        message: String,
+    },
+    /// `countersign.*` where it can't be answered, or a value that is none.
+    OwnSetting {
+        /// What is wrong.
+        message: String,
+    },
+    /// A setting that must stay as it is.
+    Pinned {
+        /// Its name.
+        name: String,
+        /// Its only value.
+        value: &'static str,
+        /// How a client sets it.
+        hint: String,
+    },
+    /// Log, state or policy can't say, so nothing passes.
+    Unavailable {
+        /// What.
+        message: String,
+    },
+    /// Something that the gateway does not carry.
+    NotSupported {
+        /// What.
+        message: String,
+    },
+}
+
+/// Why a session does not begin, or ends. Always FATAL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Farewell {
+    /// The token was refused.
+    Token(TokenRefused),
+    /// No such connection, or not for this principal: deliberately the same words.
+    NotAllowed {
+        /// As the client said it.
+        connection: String,
+        /// The principal.
+        principal: String,
+    },
+    /// `user` contradicts the token.
+    OtherUser,
+    /// TLS is needed here.
+    NeedsTls,
+    /// Too many connections, in all or from one address.
+    TooMany,
+    /// The client took too long to log in.
+    TooSlow,
+    /// The database can't be reached or refuses the gateway.
+    Upstream,
+    /// Access ended, somebody ended the session, or the gateway stops.
+    Ended {
+        /// In a sentence.
+        reason: String,
+    },
+    /// The bytes were not the protocol.
+    Protocol {
+        /// In a sentence.
+        message: String,
+    },
+    /// A startup parameter that is refused.
+    Startup(Refusal),
+    /// Log or state can't say.
+    Unavailable,
+}
+
+fn info(severity: &str, code: &str, message: impl Into<String>) -> ErrorInfo {
+    ErrorInfo::new(severity.to_owned(), code.to_owned(), message.into())
+}
+
+fn with(mut info: ErrorInfo, detail: Option<String>, hint: Option<String>) -> ErrorInfo {
+    info.detail = detail;
+    info.hint = hint;
+    info
+}
+
+const SAY_AGAIN: &str = "Nothing was run. Ask again if it is still needed.";
+
+impl Refusal {
+    /// SQLSTATE (manual, appendix A).
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Denied { .. } | Self::DeniedBy { .. } => "42501",
+            Self::Syntax { .. } => "42601",
+            Self::UnknownRelation { .. } => "42P01",
+            Self::Withdrawn { .. } | Self::Expired { .. } | Self::Void { .. } => "57014",
+            Self::Prepared { code, .. } => code,
+            Self::OwnSetting { .. } | Self::Pinned { .. } => "22023",
+            Self::Unavailable { .. } => "58000",
+            Self::NotSupported { .. } => "0A000",
+        }
+    }
+
+    fn info(&self, severity: &str) -> ErrorInfo {
+        let code = self.code();
+        let (message, detail, hint) = match self {
+            Self::Denied { message, detail } => (
+                message.clone(),
+                Some(detail.clone()),
+                Some("Nothing was run. Ask for access with /access in Slack, or ask whoever keeps the policy.".into()),
+            ),
+            Self::Syntax { message, .. } => (message.clone(), None, None),
+            Self::UnknownRelation { name } => (
+                format!("relation {name:?} does not exist"),
+                Some("The gateway did not find it in the database's catalog, so it did not pass the statement on.".into()),
+                None,
+            ),
+            Self::DeniedBy { request, by, reason } => (
+                format!("request {request} was denied by {by}"),
+                reason.as_ref().map(|reason| format!("Reason: {reason}")),
+                Some("Nothing was run. Talk to them before you ask again.".into()),
+            ),
+            Self::Withdrawn { request } => (format!("request {request} was withdrawn"), None, Some(SAY_AGAIN.into())),
+            Self::Expired { request } => {
+                (format!("nobody decided on request {request} in time"), None, Some(SAY_AGAIN.into()))
+            }
+            Self::Void { request, why } => {
+                (format!("request {request} is void"), Some(why.clone()), Some(SAY_AGAIN.into()))
+            }
+            Self::Prepared { message, .. } | Self::NotSupported { message } => (message.clone(), None, None),
+            Self::OwnSetting { message } => (
+                message.clone(),
+                None,
+                Some("Set countersign.* alone, in a statement of its own: SET countersign.reason = 'why'".into()),
+            ),
+            Self::Pinned { name, value, hint } => {
+                (format!("{name} is {value} in every session through the gateway"), None, Some(hint.clone()))
+            }
+            Self::Unavailable { message } => (
+                message.clone(),
+                None,
+                Some("Nothing was run. The gateway passes nothing that it cannot check and record.".into()),
+            ),
+        };
+        let mut info = with(info(severity, code, message), detail, hint);
+        if let Self::Syntax { position, .. } = self {
+            info.position = position.map(|p| p.to_string());
+        }
+        info
+    }
+
+    /// The ErrorResponse.
+    #[must_use]
+    pub fn frame(&self) -> Bytes {
+        backend::error(self.info("ERROR"))
+    }
+
+    /// One line for the log.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let info = self.info("ERROR");
+        format!("{} {}", info.code, info.message)
+    }
+}
+
+impl Farewell {
+    /// The ErrorResponse.
+    #[must_use]
+    pub fn frame(&self) -> Bytes {
+        let (code, message, hint) = match self {
+            Self::Token(refused) => (
+                if *refused == TokenRefused::Unavailable { "57P03" } else { "28P01" },
+                refused.to_string(),
+                Some("Use an OIDC token of yours as the password."),
+            ),
+            Self::NotAllowed { connection, principal } => (
+                "28000",
+                format!("{principal} may not connect to {connection:?}, or there is no such connection"),
+                Some("Check the dbname, or ask for access with /access in Slack."),
+            ),
+            Self::OtherUser => (
+                "28000",
+                "the user name and the token name different people".to_owned(),
+                Some("Leave the user out, or give the one in the token."),
+            ),
+            Self::NeedsTls => (
+                "28000",
+                "this address takes TLS connections only".to_owned(),
+                Some("Connect with sslmode=require, or better verify-full."),
+            ),
+            Self::TooMany => ("53300", "too many connections".to_owned(), Some("Close some, or try again later.")),
+            Self::TooSlow => ("57014", "the login took too long".to_owned(), None),
+            Self::Upstream => (
+                "08006",
+                "the database behind this connection can't be reached".to_owned(),
+                Some("Try again in a moment; whoever runs the gateway finds the cause in its log."),
+            ),
+            Self::Ended { reason } => ("57P01", reason.clone(), None),
+            Self::Protocol { message } => ("08P01", message.clone(), None),
+            Self::Startup(refusal) => return backend::error(refusal.info("FATAL")),
+            Self::Unavailable => (
+                "57P03",
+                "the gateway can't check or record anything now, so it lets nobody in".to_owned(),
+                Some("Try again in a moment."),
+            ),
+        };
+        backend::error(with(info("FATAL", code, message), None, hint.map(str::to_owned)))
+    }
+}
+
+/// A NoticeResponse of the gateway's own.
+#[must_use]
+pub fn notice(message: &str, hint: Option<&str>) -> Bytes {
+    backend::notice(with(info("NOTICE", "00000", message), None, hint.map(str::to_owned)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::backend::report;
+
+    #[test]
+    fn a_denial_names_who_and_why() {
+        let request = "K7Q2".parse().expect("an id");
+        let refusal =
+            Refusal::DeniedBy { request, by: "priya@acme.dev".into(), reason: Some("not on a Friday".into()) };
+        let frame = refusal.frame();
+        let text = String::from_utf8_lossy(&frame).into_owned();
+        assert!(text.contains("denied by priya@acme.dev") && text.contains("not on a Friday"), "{text}");
+        assert_eq!(report(&frame[5..]).expect("a report").code, "42501");
+    }
+
+    #[test]
+    fn an_unknown_connection_reads_like_a_forbidden_one() {
+        let say = |connection: &str| {
+            Farewell::NotAllowed { connection: connection.into(), principal: "ana@acme.dev".into() }.frame()
+        };
+        assert_eq!(say("shop").len(), say("prod").len());
+    }
+}

@@ -2,6 +2,10 @@
 //!
 //! Knows no sockets. `Permit` is made in `hold` alone, and `forward` takes it by value.
 
+pub mod assemble;
 pub mod classify;
 pub mod decide;
 pub mod effect;
+pub mod forward;
+pub mod hold;
+pub mod record;

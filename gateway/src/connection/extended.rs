@@ -1,0 +1,430 @@
+//! Parse, Bind, Describe, Execute, Close, Flush, Sync.
+//!
+//! Nothing of a statement that is not simply allowed goes upstream before its permit, but its Parse
+//! where the client asks for its description. What stays here is *parked*: the gateway answers
+//! ParseComplete and BindComplete itself, and forwards the frames, unchanged, with the Execute.
+
+use bytes::{Bytes, BytesMut};
+use postgres_protocol::message::frontend as build;
+
+use super::{
+    session::{Ended, Session},
+    simple::shared,
+};
+use crate::{
+    refusal::Refusal,
+    statement::{
+        assemble::Request,
+        classify::{Analysis, TransactionMove},
+        decide::Decision,
+        effect::{Action, Effect},
+    },
+    wire::{
+        backend,
+        frontend::{Bind, Target},
+        replies::Sent,
+    },
+};
+
+/// A prepared statement.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// Its text; `None` where something opaque may have changed it.
+    pub sql: Option<String>,
+    /// Its Parse, as it came.
+    pub frame: Bytes,
+    /// Whether the Parse went upstream.
+    pub sent: bool,
+    /// Whether the server said ParseComplete.
+    pub confirmed: bool,
+}
+
+/// A portal.
+#[derive(Clone, Debug)]
+pub struct Portal {
+    bind: Bind,
+    frame: Bytes,
+    sent: bool,
+    /// The client's Describe of it, which waits with it.
+    describe: Option<Bytes>,
+    /// Ran once: the next Execute goes on with the rows of the same permit.
+    ran: bool,
+}
+
+impl Session {
+    pub(super) async fn on_parse(&mut self, name: String, sql: String, frame: Bytes) -> Result<(), Ended> {
+        self.describe_parked().await?;
+        if !name.is_empty() && self.prepared.contains_key(&name) {
+            let message = format!("prepared statement {name:?} already exists");
+            return self.refuse_group(Refusal::Prepared { code: "42P05", message }).await;
+        }
+        let analysis = self.analyse_in_group(&sql).await?;
+        if self.discarding {
+            return Ok(());
+        }
+        let passes = self.passes(&analysis).await;
+        self.prepared.insert(
+            name.clone(),
+            Prepared { sql: Some(sql.clone()), frame: frame.clone(), sent: passes, confirmed: false },
+        );
+        self.names.prepared.insert(name.clone(), sql);
+        if passes {
+            self.send(&frame, Sent::Parse { name });
+        } else {
+            self.replies.answer(backend::parse_complete());
+        }
+        Ok(())
+    }
+
+    pub(super) async fn on_bind(&mut self, bind: Bind, frame: Bytes) -> Result<(), Ended> {
+        self.describe_parked().await?;
+        let Some(prepared) = self.prepared.get(&bind.statement).cloned() else {
+            let message = format!("prepared statement {:?} does not exist", bind.statement);
+            return self.refuse_group(Refusal::Prepared { code: "26000", message }).await;
+        };
+        if !bind.portal.is_empty() && self.portals.contains_key(&bind.portal) {
+            let message = format!("cursor {:?} already exists", bind.portal);
+            return self.refuse_group(Refusal::Prepared { code: "42P03", message }).await;
+        }
+        let passes = match &prepared.sql {
+            Some(sql) if prepared.sent => {
+                let analysis = self.analyse_in_group(sql).await?;
+                if self.discarding {
+                    return Ok(());
+                }
+                self.passes(&analysis).await
+            }
+            _ => false,
+        };
+        let name = bind.portal.clone();
+        self.portals.insert(name, Portal { bind, frame: frame.clone(), sent: passes, describe: None, ran: false });
+        if passes {
+            self.send(&frame, Sent::Bind);
+        } else {
+            self.replies.answer(backend::bind_complete());
+        }
+        Ok(())
+    }
+
+    pub(super) async fn on_describe(&mut self, target: Target, name: &str, frame: Bytes) -> Result<(), Ended> {
+        self.describe_parked().await?;
+        match target {
+            Target::Portal => match self.portals.get_mut(name) {
+                Some(portal) if portal.sent => self.send(&frame, Sent::DescribePortal),
+                Some(portal) => portal.describe = Some(frame),
+                None => {
+                    let message = format!("portal {name:?} does not exist");
+                    return self.refuse_group(Refusal::Prepared { code: "34000", message }).await;
+                }
+            },
+            Target::Statement => {
+                let Some(prepared) = self.prepared.get(name).cloned() else {
+                    let message = format!("prepared statement {name:?} does not exist");
+                    return self.refuse_group(Refusal::Prepared { code: "26000", message }).await;
+                };
+                if let Some(own) = self.own_of(prepared.sql.as_deref()).await? {
+                    self.replies.answer(backend::no_parameters());
+                    self.replies.answer(own);
+                    return Ok(());
+                }
+                if !self.may_describe(&prepared).await? {
+                    return Ok(());
+                }
+                self.unpark(name);
+                self.send(&frame, Sent::DescribeStatement);
+            }
+        }
+        Ok(())
+    }
+
+    /// A parked portal whose description the client wants before (or without) its Execute: the
+    /// statement's description is asked for instead, with the portal's formats put in.
+    async fn describe_parked(&mut self) -> Result<(), Ended> {
+        let waiting = self.portals.iter().find(|(_, portal)| portal.describe.is_some()).map(|(name, _)| name.clone());
+        let Some(name) = waiting else { return Ok(()) };
+        let Some(portal) = self.portals.get_mut(&name) else { return Ok(()) };
+        portal.describe = None;
+        let (statement, formats) = (portal.bind.statement.clone(), portal.bind.result_formats.clone());
+        let Some(prepared) = self.prepared.get(&statement).cloned() else { return Ok(()) };
+        if let Some(own) = self.own_of(prepared.sql.as_deref()).await? {
+            self.replies.answer(own);
+            return Ok(());
+        }
+        if !self.may_describe(&prepared).await? {
+            return Ok(());
+        }
+        self.unpark(&statement);
+        let mut out = BytesMut::new();
+        build::describe(b'S', &statement, &mut out)?;
+        self.send(&out.freeze(), Sent::DescribePortalByStatement { formats });
+        Ok(())
+    }
+
+    pub(super) async fn on_execute(&mut self, name: &str, limit: i32, frame: Bytes) -> Result<(), Ended> {
+        let Some(portal) = self.portals.get(name).cloned() else {
+            // A cursor that SQL declared runs by FETCH, which is classified; here it would not be.
+            let message = format!("portal {name:?} does not exist");
+            return self.refuse_group(Refusal::Prepared { code: "34000", message }).await;
+        };
+        let described = portal.describe.clone();
+        if self.portals.iter().any(|(other, p)| other != name && p.describe.is_some()) {
+            self.describe_parked().await?;
+        }
+        let Some(prepared) = self.prepared.get(&portal.bind.statement).cloned() else {
+            let message = format!("prepared statement {:?} does not exist", portal.bind.statement);
+            return self.refuse_group(Refusal::Prepared { code: "26000", message }).await;
+        };
+        let analysis = match &prepared.sql {
+            Some(sql) => self.analyse_in_group(sql).await?,
+            None => opaque(),
+        };
+        if self.discarding {
+            return Ok(());
+        }
+        if analysis.statements.is_empty() && !prepared.sent {
+            self.replies.answer(backend::empty_query());
+            return Ok(());
+        }
+        if let Some(setting) = &analysis.own_setting {
+            return match self.own_setting(setting) {
+                Ok(mut frames) => {
+                    // RowDescription belongs to Describe.
+                    if frames.len() > 1 && described.is_none() {
+                        frames.remove(0);
+                    } else if frames.len() == 1 && described.is_some() {
+                        frames.insert(0, backend::no_data());
+                    }
+                    frames.into_iter().for_each(|frame| self.replies.answer(frame));
+                    Ok(())
+                }
+                Err(refusal) => self.refuse_group(refusal).await,
+            };
+        }
+        let bind = &portal.bind;
+        let request = Request {
+            sql: shared(prepared.sql.as_deref().unwrap_or_default()),
+            parameters: bind.parameters.clone(),
+            formats: (0..bind.parameters.len()).map(|index| bind.format(index)).collect(),
+            limit,
+            analysis: std::sync::Arc::clone(&analysis),
+        };
+        let asked = self.asked(&analysis);
+        let simply_passes = portal.ran
+            || portal.sent && matches!(self.decision(&asked).await, Ok(Decision::Allow))
+            || analysis.statements.iter().all(|s| s.transaction == TransactionMove::Rollback);
+        if !simply_passes {
+            // It waits until everything before it is answered without error.
+            self.flush_upstream();
+            self.settle().await?;
+            if self.discarding {
+                return Ok(());
+            }
+        }
+        let permit = if portal.ran {
+            // The same portal goes on: these rows are those of the statement that was permitted.
+            crate::statement::hold::rollback()
+        } else {
+            match self.permit(&request).await? {
+                Ok(permit) => permit,
+                Err(refusal) => return self.refuse_group(refusal).await,
+            }
+        };
+        if !portal.sent {
+            self.unpark(&bind.statement);
+            self.pipe.upstream.send(&portal.frame);
+            self.replies.sent_for_us(Sent::Bind);
+            if let Some(describe) = described {
+                self.send(&describe, Sent::DescribePortal);
+            }
+        }
+        if let Some(portal) = self.portals.get_mut(name) {
+            portal.sent = true;
+            portal.describe = None;
+            portal.ran = limit > 0;
+        }
+        self.unsynced = true;
+        self.run(permit, &request, &[frame], false).await?;
+        // COPY changes what the client's next messages mean, and a statement that changes the session
+        // changes what they say: look first.
+        let mut effects = analysis.statements.iter().flat_map(|s| &s.effects);
+        let moves = analysis.statements.iter().any(|s| s.transaction != TransactionMove::None);
+        if self.dirty || moves || effects.any(|e| e.action == Action::CopyIn) {
+            self.flush_upstream();
+            while !self.replies.is_quiet() && !self.copy_in {
+                self.pump().await?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_close(&mut self, target: Target, name: &str, frame: &Bytes) {
+        let sent = match target {
+            Target::Statement => {
+                self.names.prepared.remove(name);
+                self.prepared.remove(name).is_none_or(|prepared| prepared.sent)
+            }
+            Target::Portal => self.portals.remove(name).is_none_or(|portal| portal.sent),
+        };
+        if sent {
+            self.send(frame, Sent::Close);
+        } else {
+            self.replies.answer(backend::close_complete());
+        }
+    }
+
+    pub(super) async fn on_flush(&mut self, frame: &Bytes) -> Result<(), Ended> {
+        self.describe_parked().await?;
+        if self.unsynced {
+            self.pipe.upstream.send(frame);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn on_sync(&mut self, frame: &Bytes) -> Result<(), Ended> {
+        if !self.discarding {
+            self.describe_parked().await?;
+        }
+        self.discarding = false;
+        if self.unsynced {
+            self.pipe.upstream.send(frame);
+            self.replies.sent(Sent::Sync);
+        } else {
+            // The server knows nothing of this group.
+            self.replies.answer(backend::ready(self.status));
+            if self.status == b'I' {
+                self.portals.clear();
+            }
+        }
+        self.answer_due();
+        Ok(())
+    }
+
+    /// Sends a frame of the client's in its group.
+    fn send(&mut self, frame: &Bytes, sent: Sent) {
+        self.unsynced = true;
+        self.pipe.upstream.send(frame);
+        self.replies.sent(sent);
+    }
+
+    /// Sends a parked Parse, whose ParseComplete the client has had.
+    fn unpark(&mut self, name: &str) {
+        if let Some(prepared) = self.prepared.get_mut(name)
+            && !prepared.sent
+        {
+            prepared.sent = true;
+            self.unsynced = true;
+            self.pipe.upstream.send(&prepared.frame);
+            self.replies.sent_for_us(Sent::Parse { name: name.to_owned() });
+        }
+    }
+
+    /// Asks the server for what it has so far.
+    pub(super) fn flush_upstream(&mut self) {
+        if self.unsynced {
+            self.pipe.upstream.send(&[b'H', 0, 0, 0, 4]);
+        }
+    }
+
+    /// Analyses a text in a group: where names may have changed, everything before is answered first.
+    async fn analyse_in_group(&mut self, sql: &str) -> Result<std::sync::Arc<Analysis>, Ended> {
+        if self.dirty && !self.replies.is_quiet() {
+            self.flush_upstream();
+            self.settle().await?;
+        }
+        self.analyse(sql).await
+    }
+
+    /// Whether a statement may go upstream as it is, now.
+    async fn passes(&self, analysis: &Analysis) -> bool {
+        if analysis.own_setting.is_some() {
+            return false;
+        }
+        let rollback = !analysis.statements.is_empty()
+            && analysis.statements.iter().all(|s| s.transaction == TransactionMove::Rollback);
+        let asked = self.asked(analysis);
+        rollback
+            || analysis.statements.is_empty()
+            || self.connection.mode == crate::config::Mode::Observe
+            || matches!(self.decision(&asked).await, Ok(Decision::Allow))
+    }
+
+    /// Whether a statement's description may be asked for: where it is not denied outright.
+    async fn may_describe(&mut self, prepared: &Prepared) -> Result<bool, Ended> {
+        if prepared.sent {
+            return Ok(true);
+        }
+        let Some(sql) = prepared.sql.clone() else {
+            let message = "this statement's text is not known any more; prepare it again".to_owned();
+            self.refuse_group(Refusal::NotSupported { message }).await?;
+            return Ok(false);
+        };
+        let analysis = self.analyse_in_group(&sql).await?;
+        let asked = self.asked(&analysis);
+        let judged = match self.decision(&asked).await {
+            Ok(decision) => {
+                crate::statement::hold::judge(self.connection.mode, decision, &analysis, &self.connection.name)
+            }
+            Err(refusal) => crate::statement::hold::Judged::No(refusal),
+        };
+        match judged {
+            crate::statement::hold::Judged::No(refusal) => {
+                self.record_denial(&sql, &refusal).await?;
+                self.refuse_group(refusal).await?;
+                Ok(false)
+            }
+            _ => Ok(true),
+        }
+    }
+
+    /// What Describe answers for `SET/SHOW countersign.*`.
+    async fn own_of(&mut self, sql: Option<&str>) -> Result<Option<Bytes>, Ended> {
+        use crate::statement::classify::OwnSetting;
+        let Some(sql) = sql else { return Ok(None) };
+        let analysis = self.analyse_in_group(sql).await?;
+        Ok(analysis.own_setting.as_ref().map(|setting| match setting {
+            OwnSetting::Set { .. } => backend::no_data(),
+            OwnSetting::Show { name } => backend::one_column(&format!("countersign.{name}")),
+        }))
+    }
+
+    /// An error of the gateway's own in a group: as PostgreSQL's, it undoes what the group did and
+    /// drops what follows, up to the client's Sync.
+    pub(super) async fn refuse_group(&mut self, refusal: Refusal) -> Result<(), Ended> {
+        self.flush_upstream();
+        self.settle().await?;
+        if self.discarding {
+            return Ok(());
+        }
+        self.pipe.client.send(&refusal.frame());
+        self.discarding = true;
+        if self.unsynced || self.status == b'T' {
+            let mut out = BytesMut::new();
+            build::parse("", "ROLLBACK TO SAVEPOINT \"refused by countersign\"", [], &mut out)?;
+            build::bind("", "", [], Vec::<()>::new(), |(), _| Ok(postgres_protocol::IsNull::No), [], &mut out)
+                .map_err(|_| std::io::Error::other("a Bind could not be built"))?;
+            build::execute("", 0, &mut out)?;
+            self.pipe.upstream.send(&out);
+            self.unsynced = true;
+            self.replies.sent_for_us(Sent::Parse { name: String::new() });
+            self.replies.sent_for_us(Sent::Bind);
+            self.replies.sent_for_us(Sent::Execute { run: u64::MAX });
+            self.flush_upstream();
+            self.settle().await?;
+            self.discarding = true;
+        }
+        self.prepared.remove("");
+        self.portals.remove("");
+        Ok(())
+    }
+}
+
+/// A statement whose text is not known.
+fn opaque() -> std::sync::Arc<Analysis> {
+    let statement = crate::statement::classify::Statement {
+        effects: vec![Effect::on_connection(Action::Opaque)],
+        has_where: true,
+        notes: vec!["the text of this prepared statement is not known any more".to_owned()],
+        ..Default::default()
+    };
+    std::sync::Arc::new(Analysis { statements: vec![statement], ..Analysis::default() })
+}

@@ -1,0 +1,289 @@
+//! What the session means by a name, asked of the server itself: search path, temporary relations,
+//! prepared statements, and the settings that an approval binds.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+
+use super::{
+    pipe::End,
+    session::{Ended, Session, unavailable},
+    upstream::{self, UpstreamError},
+};
+use crate::{
+    catalog::read::CatalogQuery,
+    refusal::Refusal,
+    wire::{backend, frame, startup::Startup},
+};
+
+/// What is sent upstream beside user and database, and the `countersign.*` options, which stay here.
+type Parameters = (Vec<(String, String)>, BTreeMap<String, String>);
+
+/// Startup parameters that change nothing but how values look, or how long things may take.
+const HARMLESS: [&str; 10] = [
+    "datestyle",
+    "timezone",
+    "intervalstyle",
+    "extra_float_digits",
+    "bytea_output",
+    "statement_timeout",
+    "lock_timeout",
+    "idle_in_transaction_session_timeout",
+    "client_min_messages",
+    "search_path",
+];
+
+/// Sorts a client's startup parameters into what goes upstream and what stays.
+///
+/// # Errors
+/// A parameter that must not be set, or not so.
+pub fn startup_parameters(startup: &Startup, principal: &str) -> Result<Parameters, Refusal> {
+    let mut upstream = Vec::new();
+    let mut own = BTreeMap::new();
+    let mut application = "";
+    let options = startup.get("options").map(options).transpose()?.unwrap_or_default();
+    let given = startup.parameters.iter().map(|(name, value)| (name.clone(), value.clone()));
+    for (name, value) in given.clone().chain(options) {
+        match name.to_ascii_lowercase().as_str() {
+            "user" | "database" | "options" | "replication" => {}
+            "application_name" => {}
+            "client_encoding" => {
+                let plain: String = value.chars().filter(char::is_ascii_alphanumeric).collect();
+                if !matches!(plain.to_ascii_lowercase().as_str(), "utf8" | "unicode") {
+                    return Err(Refusal::Pinned {
+                        name: "client_encoding".into(),
+                        value: "UTF8",
+                        hint: "Set PGCLIENTENCODING=UTF8.".into(),
+                    });
+                }
+            }
+            "standard_conforming_strings" if matches!(value.as_str(), "on" | "true" | "yes" | "1") => {}
+            lower if HARMLESS.contains(&lower) => upstream.push((name, value)),
+            lower if lower.starts_with("countersign.") => {
+                own.insert(lower.trim_start_matches("countersign.").to_owned(), value);
+            }
+            // Protocol options that we do not know are negotiated away.
+            lower if lower.starts_with("_pq_.") => {}
+            _ => {
+                return Err(Refusal::NotSupported {
+                    message: format!("the startup parameter {name:?} is not passed on; set it with SET after the login"),
+                });
+            }
+        }
+    }
+    if let Some((_, name)) = startup.parameters.iter().find(|(name, _)| name == "application_name") {
+        application = name;
+    }
+    upstream.push(("application_name".into(), format!("{principal}|{application}")));
+    upstream.push(("client_encoding".into(), "UTF8".into()));
+    upstream.push(("standard_conforming_strings".into(), "on".into()));
+    Ok((upstream, own))
+}
+
+/// Reads `-c name=value` and `--name=value`; a backslash keeps the next character (manual, libpq
+/// `options`).
+fn options(text: &str) -> Result<Vec<(String, String)>, Refusal> {
+    let bad = || Refusal::NotSupported {
+        message: "only -c name=value and --name=value are read from the startup options".into(),
+    };
+    let (mut words, mut word, mut chars) = (Vec::new(), String::new(), text.chars());
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => word.extend(chars.next()),
+            c if c.is_ascii_whitespace() => words.push(std::mem::take(&mut word)),
+            c => word.push(c),
+        }
+    }
+    words.push(word);
+    let mut words = words.into_iter().filter(|word| !word.is_empty());
+    let mut pairs = Vec::new();
+    while let Some(word) = words.next() {
+        let setting = match (word.as_str(), word.strip_prefix("-c"), word.strip_prefix("--")) {
+            ("-c", ..) => words.next().ok_or_else(bad)?,
+            (_, Some(rest), _) | (_, _, Some(rest)) => rest.to_owned(),
+            _ => return Err(bad()),
+        };
+        let (name, value) = setting.split_once('=').ok_or_else(bad)?;
+        pairs.push((name.replace('-', "_"), value.to_owned()));
+    }
+    Ok(pairs)
+}
+
+const FACTS: &str = "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(true))::pg_catalog.text, \
+     pg_catalog.current_setting('search_path'), pg_catalog.current_setting('TimeZone'), CURRENT_USER::pg_catalog.text, \
+     pg_catalog.current_setting('transaction_read_only'), pg_catalog.current_setting('session_replication_role'), \
+     COALESCE((SELECT pg_catalog.json_agg(c.relname)::pg_catalog.text FROM pg_catalog.pg_class c \
+     WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), '[]')";
+const PREPARED: &str = "SELECT s.name, s.statement FROM pg_catalog.pg_prepared_statements s";
+
+/// How long a snapshot of the catalog is trusted without asking whether it changed.
+const FRESH: Duration = Duration::from_millis(500);
+
+struct Own<'a>(&'a mut End);
+
+#[async_trait]
+impl CatalogQuery for Own<'_> {
+    async fn rows(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, String> {
+        upstream::query(self.0, sql).await.map_err(|error| error.to_string())
+    }
+}
+
+impl Session {
+    /// Brings names and catalog up to date, where they may have changed. The server must be quiet for
+    /// names to be asked; in a failed transaction nothing can be, and nothing but ROLLBACK runs.
+    pub(super) async fn refresh(&mut self) -> Result<(), Ended> {
+        if self.dirty && self.status != b'E' && self.replies.is_quiet() {
+            if self.unsynced {
+                // Simple queries of ours would end the client's group; its own Sync comes first.
+                return self.refresh_catalog().await;
+            }
+            let mut facts = self.own_query(FACTS).await?;
+            let row = facts.pop().unwrap_or_default();
+            let text = |index: usize| row.get(index).cloned().flatten().unwrap_or_default();
+            let list = |index: usize| serde_json::from_str::<Vec<String>>(&text(index)).unwrap_or_default();
+            self.names.search_path = list(0);
+            self.names.temporary = list(6);
+            let settings = ["search_path", "TimeZone", "role", "transaction_read_only", "session_replication_role"];
+            self.settings = settings.iter().zip(1..).map(|(name, index)| ((*name).to_owned(), text(index))).collect();
+            self.take_prepared().await?;
+            self.dirty = false;
+        }
+        self.refresh_catalog().await
+    }
+
+    /// What is prepared is what the server says, but for what is parked here.
+    async fn take_prepared(&mut self) -> Result<(), Ended> {
+        let rows = self.own_query(PREPARED).await?;
+        let there: BTreeMap<String, String> = rows
+            .into_iter()
+            .filter_map(|row| match row.as_slice() {
+                [Some(name), Some(sql)] => Some((name.clone(), sql.clone())),
+                _ => None,
+            })
+            .collect();
+        self.prepared.retain(|name, prepared| name.is_empty() || !prepared.sent || there.contains_key(name));
+        for (name, sql) in &there {
+            let known = self.prepared.get(name).is_some_and(|prepared| prepared.sql.as_ref() == Some(sql));
+            if !known {
+                let frame = bytes::Bytes::new();
+                let prepared =
+                    super::extended::Prepared { sql: Some(sql.clone()), frame, sent: true, confirmed: true };
+                self.prepared.insert(name.clone(), prepared);
+            }
+        }
+        self.names.prepared =
+            self.prepared.iter().filter_map(|(name, p)| Some((name.clone(), p.sql.clone()?))).collect();
+        Ok(())
+    }
+
+    async fn refresh_catalog(&mut self) -> Result<(), Ended> {
+        if self.own_catalog && self.status == b'T' && self.replies.is_quiet() && !self.unsynced {
+            // This transaction changed the catalog; nobody else sees that yet.
+            let read = crate::catalog::read::snapshot(&mut Own(&mut self.pipe.upstream)).await;
+            self.catalog = Arc::new(read.map_err(|error| unavailable(&error))?);
+            return Ok(());
+        }
+        let catalogs = Arc::clone(&self.gateway.catalogs);
+        let upstream = self.connection.upstream.clone();
+        self.catalog = catalogs
+            .get(&self.connection.name, FRESH, || async move {
+                upstream::open(&upstream, &[("application_name".into(), "countersign".into())]).await.map(|o| o.end)
+            })
+            .await
+            .map_err(|error: String| {
+                tracing::error!(connection = self.connection.name, error, "the catalog can't be read");
+                Ended::With(crate::refusal::Farewell::Upstream)
+            })?;
+        Ok(())
+    }
+
+    /// DDL passed: what we know of the catalog is old.
+    pub(super) fn forget_catalog(&self) {
+        self.gateway.catalogs.forget(&self.connection.name);
+    }
+
+    /// A query of the gateway's own on the session's connection, while the server is quiet and no
+    /// group is open. Its errors change the transaction's state as any would.
+    pub(super) async fn own_query(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, Ended> {
+        let mut out = bytes::BytesMut::new();
+        postgres_protocol::message::frontend::query(sql, &mut out)?;
+        self.pipe.upstream.send(&out);
+        let mut rows = Vec::new();
+        loop {
+            self.pipe.upstream.flush().await?;
+            while let Some(head) = frame::head(&self.pipe.upstream.input, |_| frame::SERVER_CAP)? {
+                if self.pipe.upstream.input.len() < head.size {
+                    break;
+                }
+                let whole = self.pipe.upstream.input.split_to(head.size).freeze();
+                let body = &whole[frame::HEAD..];
+                match head.tag {
+                    b'D' => rows.push(backend::row(body)?),
+                    b'N' | b'S' | b'A' => self.pipe.client.send(&whole),
+                    b'Z' => {
+                        self.status = body.first().copied().unwrap_or(b'I');
+                        return Ok(rows);
+                    }
+                    _ => {}
+                }
+            }
+            self.pipe.upstream.read().await?;
+        }
+    }
+}
+
+/// The last snapshot of each connection's catalog, over a connection of its own.
+#[derive(Default)]
+pub struct Catalogs(tokio::sync::Mutex<BTreeMap<String, Cached>>, std::sync::Mutex<std::collections::BTreeSet<String>>);
+
+struct Cached {
+    end: End,
+    fingerprint: String,
+    checked: std::time::Instant,
+    snapshot: Arc<crate::catalog::Snapshot>,
+}
+
+impl Catalogs {
+    /// The snapshot, asked whether it changed where the last look is older than `fresh`.
+    ///
+    /// # Errors
+    /// Where the database can't be asked.
+    pub async fn get<F: Future<Output = Result<End, UpstreamError>>>(
+        &self,
+        connection: &str,
+        fresh: Duration,
+        open: impl FnOnce() -> F,
+    ) -> Result<Arc<crate::catalog::Snapshot>, String> {
+        let mut all = self.0.lock().await;
+        let forgotten = self.forgotten().remove(connection);
+        if let Some(cached) = all.get_mut(connection) {
+            if !forgotten && cached.checked.elapsed() < fresh {
+                return Ok(Arc::clone(&cached.snapshot));
+            }
+            match crate::catalog::read::fingerprint(&mut Own(&mut cached.end)).await {
+                Ok(fingerprint) if fingerprint == cached.fingerprint => {
+                    cached.checked = std::time::Instant::now();
+                    return Ok(Arc::clone(&cached.snapshot));
+                }
+                _ => {
+                    all.remove(connection);
+                }
+            }
+        }
+        let mut end = open().await.map_err(|error| error.to_string())?;
+        let fingerprint = crate::catalog::read::fingerprint(&mut Own(&mut end)).await?;
+        let snapshot = Arc::new(crate::catalog::read::snapshot(&mut Own(&mut end)).await?);
+        let checked = std::time::Instant::now();
+        all.insert(connection.to_owned(), Cached { end, fingerprint, checked, snapshot: Arc::clone(&snapshot) });
+        Ok(snapshot)
+    }
+
+    /// The next look asks, however fresh the last one was.
+    pub fn forget(&self, connection: &str) {
+        self.forgotten().insert(connection.to_owned());
+    }
+
+    fn forgotten(&self) -> std::sync::MutexGuard<'_, std::collections::BTreeSet<String>> {
+        self.1.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

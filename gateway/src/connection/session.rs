@@ -1,0 +1,449 @@
+//! session: the loop. It reads like the path of a statement: take a message, make sure that the
+//! server is quiet, let `simple` or `extended` do the rest, pass the answers on.
+//!
+//! One request is decided at a time, and only when everything before it has been answered: so that
+//! transaction state, names and errors are what they are, not what they were.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use chrono::Utc;
+use countersign_shared::{api::SessionView, ids::SessionId};
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    authenticate::Admitted,
+    cancel::{CancelKeys, Registered, Target, Withdraw},
+    extended::{Portal, Prepared},
+    pipe::{End, Pipe},
+    upstream,
+};
+use crate::{
+    catalog::Snapshot,
+    config::ConnectionConfig,
+    log::Kind,
+    refusal::{Farewell, Refusal},
+    runtime::{Gateway, Kill},
+    statement::{
+        classify::{Names, OwnSetting, classify},
+        decide::{Asked, Asker, Decision, SessionFacts, SqlFacts, decide},
+        record::{Header, Open},
+    },
+    wire::{
+        frame,
+        frontend::{self, Message},
+        replies::Replies,
+        startup::{CancelKey, Startup},
+    },
+};
+
+/// A session ends: quietly, or with a last word for the client.
+#[derive(Debug)]
+pub enum Ended {
+    /// The client went.
+    Quiet,
+    /// The client reads why.
+    With(Farewell),
+}
+
+impl From<std::io::Error> for Ended {
+    fn from(error: std::io::Error) -> Self {
+        tracing::warn!(%error, "the connection to a database broke");
+        Self::With(Farewell::Upstream)
+    }
+}
+
+impl From<crate::wire::Violation> for Ended {
+    fn from(violation: crate::wire::Violation) -> Self {
+        Self::With(Farewell::Protocol { message: violation.to_string() })
+    }
+}
+
+/// The log or the state can't say: nothing more passes.
+pub fn unavailable(error: &dyn std::fmt::Display) -> Ended {
+    tracing::error!(%error, "a session ended, since nothing can be recorded");
+    Ended::With(Farewell::Unavailable)
+}
+
+/// One client's session.
+pub struct Session {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) connection: ConnectionConfig,
+    pub(super) id: SessionId,
+    pub(super) asker: Asker,
+    pub(super) facts: SessionFacts,
+    pub(super) header: Header,
+    pub(super) pipe: Pipe,
+    pub(super) replies: Replies,
+    /// `I`, `T` or `E`, as the server said last.
+    pub(super) status: u8,
+    /// The server waits for COPY data.
+    pub(super) copy_in: bool,
+    /// After an error in an extended group: the client's messages are dropped up to its Sync.
+    pub(super) discarding: bool,
+    /// The server has messages of a group without its Sync.
+    pub(super) unsynced: bool,
+    /// So many bytes of a row on its way are still to pass; shown or not.
+    pub(super) passing: (usize, bool),
+    pub(super) runs: HashMap<u64, Open>,
+    pub(super) next_run: u64,
+    pub(super) prepared: HashMap<String, Prepared>,
+    pub(super) portals: HashMap<String, Portal>,
+    pub(super) names: Names,
+    /// Settings that change meaning, for the digest.
+    pub(super) settings: Vec<(String, String)>,
+    /// Names may resolve differently than we know.
+    pub(super) dirty: bool,
+    /// The catalog may have changed in this transaction, which only this session sees.
+    pub(super) own_catalog: bool,
+    pub(super) catalog: Arc<Snapshot>,
+    /// `countersign.*`.
+    pub(super) own: BTreeMap<String, String>,
+    pub(super) withdraw: Arc<Withdraw>,
+    killed: watch::Receiver<Option<Kill>>,
+    expires_at: Instant,
+    idle_since: Instant,
+    _registered: Option<Registered>,
+}
+
+/// Runs a session to its end; the client's last word is returned. `client` is left with what is to
+/// be written.
+pub async fn run(
+    gateway: Arc<Gateway>,
+    client: &mut End,
+    startup: Startup,
+    admitted: Admitted,
+    address: String,
+    keys: CancelKeys,
+) -> Option<Farewell> {
+    let taken = std::mem::replace(client, End::new(Box::new(tokio::io::empty())));
+    let mut session = match Session::begin(gateway, taken, startup, admitted, address, keys).await {
+        Ok(session) => session,
+        Err((end, farewell)) => {
+            *client = end;
+            return Some(farewell);
+        }
+    };
+    let ended = session.serve().await;
+    let connection = session.connection.name.clone();
+    session.lose_runs().await;
+    let mut entry = session.header.entry(Kind::Logout);
+    entry.outcome = Some(match &ended {
+        Ended::Quiet => "closed".to_owned(),
+        Ended::With(farewell) => format!("{farewell:?}").chars().take(200).collect(),
+    });
+    if let Err(down) = session.gateway.log.append(&entry) {
+        tracing::error!(%down, "a logout is not in the log");
+    }
+    session.gateway.sessions.leave(&session.id);
+    session.gateway.metrics.session_ended(&connection);
+    *client = session.pipe.client;
+    match ended {
+        Ended::Quiet => None,
+        Ended::With(farewell) => Some(farewell),
+    }
+}
+
+impl Session {
+    async fn begin(
+        gateway: Arc<Gateway>,
+        mut client: End,
+        startup: Startup,
+        admitted: Admitted,
+        address: String,
+        keys: CancelKeys,
+    ) -> Result<Self, (End, Farewell)> {
+        let Admitted { identity, connection } = admitted;
+        let application = startup.get("application_name").unwrap_or_default().to_owned();
+        let principal = identity.human.principal.clone();
+        let (parameters, own) = match super::facts::startup_parameters(&startup, &principal) {
+            Ok(both) => both,
+            Err(refusal) => return Err((client, Farewell::Startup(refusal))),
+        };
+        let opened = match upstream::open(&connection.upstream, &parameters).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                tracing::error!(connection = connection.name, %error, "the database can't be reached");
+                return Err((client, Farewell::Upstream));
+            }
+        };
+        let id = SessionId::random();
+        let now = Utc::now();
+        let view = SessionView {
+            id: id.clone(),
+            principal: principal.clone(),
+            connection: connection.name.clone(),
+            address: address.clone(),
+            application: Some(application.clone()),
+            started_at: now,
+            state: "idle".to_owned(),
+        };
+        let mut entry = crate::log::Entry::new(Kind::Login);
+        entry.session = Some(id.clone());
+        entry.principal = Some(principal);
+        entry.connection = Some(connection.name.clone());
+        let withdraw = Arc::new(Withdraw::default());
+        let registered = opened.cancel.clone().map(|key| {
+            keys.register(key, Target { upstream: connection.upstream.clone(), withdraw: Arc::clone(&withdraw) })
+        });
+        // AuthenticationOk; then what the server said of itself; then its key.
+        client.send(&[b'R', 0, 0, 0, 8, 0, 0, 0, 0]);
+        if startup.minor > 0 {
+            // NegotiateProtocolVersion: 3.0, and no options that we do not know.
+            client.send(&[b'v', 0, 0, 0, 12, 0, 3, 0, 0, 0, 0, 0, 0]);
+        }
+        opened.parameters.iter().for_each(|frame| client.send(frame));
+        if let Some(CancelKey { pid, secret }) = &opened.cancel {
+            client.send(&[b'K']);
+            client.send(&u32::try_from(8 + secret.len()).unwrap_or(12).to_be_bytes());
+            client.send(&pid.to_be_bytes());
+            client.send(secret);
+        }
+        client.send(&crate::wire::backend::ready(b'I'));
+        let left = (identity.expires_at - now).to_std().unwrap_or_default();
+        gateway.metrics.session_began(&connection.name);
+        let killed = gateway.sessions.join(view);
+        Ok(Self {
+            asker: Asker { human: identity.human, groups: identity.groups, roles: Vec::new() },
+            facts: SessionFacts { application, address },
+            header: Header { entry },
+            pipe: Pipe { client, upstream: opened.end },
+            replies: Replies::default(),
+            status: b'I',
+            copy_in: false,
+            discarding: false,
+            unsynced: false,
+            passing: (0, false),
+            runs: HashMap::new(),
+            next_run: 0,
+            prepared: HashMap::new(),
+            portals: HashMap::new(),
+            names: Names { login: connection.upstream.user.clone(), ..Names::default() },
+            settings: Vec::new(),
+            dirty: true,
+            own_catalog: false,
+            catalog: Arc::default(),
+            own,
+            withdraw,
+            killed,
+            expires_at: Instant::now() + left,
+            idle_since: Instant::now(),
+            _registered: registered,
+            gateway,
+            connection,
+            id,
+        })
+    }
+
+    async fn serve(&mut self) -> Ended {
+        loop {
+            let worked = match self.next_message() {
+                Ok(Some((message, frame))) => self.on_message(message, frame).await,
+                Ok(None) if self.pipe.client.closed => return Ended::Quiet,
+                Ok(None) => self.pump().await,
+                Err(ended) => Err(ended),
+            };
+            if let Err(ended) = worked {
+                return ended;
+            }
+        }
+    }
+
+    /// The client's next message, where it may be taken now and is there whole.
+    fn next_message(&mut self) -> Result<Option<(Message, Bytes)>, Ended> {
+        // A group that is open goes on; a new request waits until the one before is answered.
+        let may = self.copy_in || self.unsynced || self.discarding || self.replies.is_empty();
+        if !may || self.pipe.upstream.output.len() > (256 << 10) {
+            return Ok(None);
+        }
+        let Some(head) = frame::head(&self.pipe.client.input, frame::client_cap)? else { return Ok(None) };
+        if self.pipe.client.input.len() < head.size {
+            return Ok(None);
+        }
+        let frame = self.pipe.client.input.split_to(head.size).freeze();
+        Ok(Some((frontend::parse(&frame)?, frame)))
+    }
+
+    async fn on_message(&mut self, message: Message, frame: Bytes) -> Result<(), Ended> {
+        self.idle_since = Instant::now();
+        match message {
+            Message::Terminate => return Err(Ended::Quiet),
+            _ if self.copy_in => return self.on_copy(&message, &frame),
+            // Left over from a COPY that failed; the server would ignore them too.
+            Message::CopyData | Message::CopyDone | Message::CopyFail => return Ok(()),
+            Message::Sync => return self.on_sync(&frame).await,
+            _ if self.discarding => return Ok(()),
+            Message::Query { sql } => self.on_query(sql, frame).await?,
+            Message::Parse { name, sql } => self.on_parse(name, sql, frame).await?,
+            Message::Bind(bind) => self.on_bind(bind, frame).await?,
+            Message::Describe { target, name } => self.on_describe(target, &name, frame).await?,
+            Message::Execute { portal, limit } => self.on_execute(&portal, limit, frame).await?,
+            Message::Close { target, name } => self.on_close(target, &name, &frame),
+            Message::Flush => self.on_flush(&frame).await?,
+        }
+        self.answer_due();
+        Ok(())
+    }
+
+    /// COPY FROM STDIN: data passes; what else a client sends here would be read by the server as
+    /// something we have not seen.
+    fn on_copy(&mut self, message: &Message, frame: &Bytes) -> Result<(), Ended> {
+        match message {
+            Message::CopyData => self.pipe.upstream.send(frame),
+            Message::CopyDone | Message::CopyFail => {
+                self.pipe.upstream.send(frame);
+                self.copy_in = false;
+            }
+            // The server ignores these during COPY, for clients that send them without looking.
+            Message::Flush | Message::Sync => {}
+            _ => return Err(crate::wire::Violation::new("only COPY data may be sent during COPY FROM STDIN").into()),
+        }
+        Ok(())
+    }
+
+    /// Waits for something to happen on either side, or for the session's end.
+    pub(super) async fn pump(&mut self) -> Result<(), Ended> {
+        let want = match frame::head(&self.pipe.client.input, frame::client_cap) {
+            Ok(Some(head)) if self.replies.is_empty() || self.copy_in || self.unsynced => head.size,
+            _ => 0,
+        };
+        let idle = self.idle_since + self.gateway.config.gateway.idle_timeout;
+        let until = self.expires_at.min(idle);
+        tokio::select! {
+            biased;
+            kill = self.killed.wait_for(Option::is_some) => {
+                let reason = kill.ok().and_then(|kill| kill.clone()).map_or_else(String::new, |kill| kill.reason);
+                Err(Ended::With(Farewell::Ended { reason }))
+            }
+            () = tokio::time::sleep_until(until) => {
+                let reason = if until == idle { "the session did nothing for too long" } else { "the token has expired" };
+                Err(Ended::With(Farewell::Ended { reason: reason.into() }))
+            }
+            stepped = self.pipe.step(want) => {
+                stepped?;
+                self.relay().await?;
+                if self.pipe.upstream.closed {
+                    tracing::warn!(connection = self.connection.name, "the database closed a session");
+                    return Err(Ended::With(Farewell::Upstream));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Until the server owes nothing.
+    pub(super) async fn settle(&mut self) -> Result<(), Ended> {
+        self.answer_due();
+        while !self.replies.is_quiet() {
+            self.pump().await?;
+            if self.pipe.client.closed {
+                return Err(Ended::Quiet);
+            }
+        }
+        self.answer_due();
+        Ok(())
+    }
+
+    /// Sends the gateway's own answers whose turn has come.
+    pub(super) fn answer_due(&mut self) {
+        while let Some(frame) = self.replies.due() {
+            self.pipe.client.send(&frame);
+        }
+    }
+
+    /// What a text is, as the session's names stand now.
+    pub(super) async fn analyse(&mut self, sql: &str) -> Result<Arc<crate::statement::classify::Analysis>, Ended> {
+        self.refresh().await?;
+        if sql.len() < 8 << 10 {
+            return Ok(Arc::new(classify(sql, &self.catalog, &self.names)));
+        }
+        // A big text takes its time: off the threads that carry other sessions.
+        let (sql, catalog, names) = (sql.to_owned(), Arc::clone(&self.catalog), self.names.clone());
+        tokio::task::spawn_blocking(move || Arc::new(classify(&sql, &catalog, &names)))
+            .await
+            .map_err(|error| unavailable(&error))
+    }
+
+    /// The question that policy is asked of an analysed text.
+    pub(super) fn asked(&self, analysis: &crate::statement::classify::Analysis) -> Asked {
+        let all = || analysis.statements.iter();
+        let mut effects: Vec<_> = all().flat_map(|s| s.effects.iter().cloned()).collect();
+        effects.sort();
+        effects.dedup();
+        Asked {
+            asker: self.asker.clone(),
+            connection: self.connection.name.clone(),
+            tags: self.connection.tags.clone(),
+            effects,
+            sql: SqlFacts {
+                has_where: all().all(|s| s.has_where),
+                tables: all().flat_map(|s| s.tables.iter().cloned()).collect(),
+                functions: all().flat_map(|s| s.functions.iter().cloned()).collect(),
+                statement_count: u32::try_from(analysis.statements.len()).unwrap_or(u32::MAX),
+                in_transaction: self.status != b'I',
+            },
+            session: self.facts.clone(),
+            reason: self.own.get("reason").cloned(),
+            break_glass: false,
+        }
+    }
+
+    /// Asks policy. The store is asked who could approve only where the answer is not simply yes.
+    pub(super) async fn decision(&self, asked: &Asked) -> Result<Decision, Refusal> {
+        let policies = self.gateway.policies();
+        if decide(&policies, asked, &[], &[], Utc::now()) == Decision::Allow {
+            return Ok(Decision::Allow);
+        }
+        let known = self.gateway.store.people().await.map_err(|error| {
+            tracing::error!(%error, "the state can't say who could approve");
+            Refusal::Unavailable { message: "the gateway can't check this statement now".into() }
+        })?;
+        Ok(decide(&policies, asked, &[], &known, Utc::now()))
+    }
+
+    /// How long a hold waits here.
+    pub(super) fn hold_timeout(&self) -> Duration {
+        let gateway = &self.gateway.config.gateway;
+        if self.status == b'I' { gateway.hold_timeout } else { gateway.hold_timeout_in_transaction }
+    }
+
+    /// Answers `SET/SHOW countersign.*`; the frames of its answer.
+    pub(super) fn own_setting(&mut self, setting: &OwnSetting) -> Result<Vec<Bytes>, Refusal> {
+        use crate::wire::backend::{complete, one_column, one_value};
+        const KNOWN: [&str; 1] = ["reason"];
+        let name = match setting {
+            OwnSetting::Set { name, .. } | OwnSetting::Show { name } => name.as_str(),
+        };
+        if !KNOWN.contains(&name) {
+            let message = format!("there is no setting countersign.{name}; there is countersign.reason");
+            return Err(Refusal::OwnSetting { message });
+        }
+        Ok(match setting {
+            OwnSetting::Set { value: Some(value), .. } => {
+                self.own.insert(name.to_owned(), value.clone());
+                vec![complete("SET")]
+            }
+            OwnSetting::Set { value: None, .. } => {
+                self.own.remove(name);
+                vec![complete("RESET")]
+            }
+            OwnSetting::Show { .. } => {
+                let value = self.own.get(name).cloned().unwrap_or_default();
+                vec![one_column(&format!("countersign.{name}")), one_value(&value), complete("SHOW")]
+            }
+        })
+    }
+
+    /// A denied statement, for log and metrics.
+    pub(super) async fn record_denial(&self, sql: &str, refusal: &Refusal) -> Result<(), Ended> {
+        let mut entry = self.header.entry(Kind::Denied);
+        entry.sql = Some(sql.to_owned());
+        entry.outcome = Some(refusal.line());
+        self.gateway.metrics.statement(&self.connection.name, "deny");
+        self.gateway.log.append_durably(&entry).await.map_err(|down| unavailable(&down))
+    }
+}

@@ -1,0 +1,116 @@
+//! A held statement: the client waits, and anything that ends the hold refuses it.
+
+use chrono::Utc;
+
+use super::session::{Ended, Session};
+use crate::{
+    refusal::{Farewell, Refusal, notice},
+    statement::{
+        assemble::{Request, Surroundings},
+        decide::Asked,
+        hold::{Held, Look, Permit, Quit, Wish},
+    },
+};
+use countersign_shared::{api::Needed, digest::Digest};
+
+/// Why the wait is interrupted.
+enum Rung {
+    Look,
+    Withdrawn,
+    Moved(Result<(), Ended>),
+}
+
+impl Session {
+    /// Holds a statement until it is released or refused.
+    pub(super) async fn hold(
+        &mut self,
+        request: &Request,
+        asked: Asked,
+        needed: Needed,
+    ) -> Result<Result<Permit, Refusal>, Ended> {
+        let digest = self.digest(request, &asked);
+        let notes = request.analysis.statements.iter().flat_map(|s| s.notes.iter().cloned()).collect::<Vec<_>>();
+        let notes = with_risks(notes, request);
+        let arm = self.withdraw.arm();
+        let wish =
+            Wish { request, asked: &asked, digest, session: &self.id, needed, notes, timeout: self.hold_timeout() };
+        let held = match Held::open(&self.gateway, &self.header, wish).await {
+            Ok(held) => held,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        self.gateway.sessions.set_state(&self.id, "held");
+        self.gateway.metrics.statement(&self.connection.name, "hold");
+        let slack = self.gateway.config.slack.as_ref();
+        let channel = self.connection.channel.clone().or_else(|| slack.map(|slack| slack.channel.clone()));
+        self.pipe.client.send(&notice(&held.notice(channel.as_deref()), None));
+        let deadline = (held.expires_at - Utc::now()).to_std().unwrap_or_default();
+        let deadline = tokio::time::Instant::now() + deadline;
+        loop {
+            let rung = tokio::select! {
+                biased;
+                () = arm.rung() => Rung::Withdrawn,
+                () = held.rung() => Rung::Look,
+                () = tokio::time::sleep_until(deadline) => {
+                    return self.quit(&held, Quit::Expired).await;
+                }
+                moved = self.pump() => Rung::Moved(moved),
+            };
+            match rung {
+                Rung::Withdrawn => return self.quit(&held, Quit::Withdrawn("withdrawn with Ctrl-C")).await,
+                Rung::Look => {
+                    // The question and the digest as they stand now.
+                    let asked = self.asked(&request.analysis);
+                    let digest = self.digest(request, &asked);
+                    match held.look(&self.gateway, &self.header, digest, &asked).await {
+                        Look::Waiting => {}
+                        Look::Pass(permit) => return Ok(Ok(permit)),
+                        Look::No(refusal) => return Ok(Err(refusal)),
+                    }
+                }
+                Rung::Moved(Ok(())) => {
+                    if self.pipe.client.closed || self.pipe.client.input.first() == Some(&b'X') {
+                        held.quit(&self.gateway, &self.header, Quit::Withdrawn("the client closed")).await;
+                        return Err(Ended::Quiet);
+                    }
+                }
+                Rung::Moved(Err(ended)) => {
+                    let why = match &ended {
+                        Ended::With(Farewell::Ended { reason }) => reason.clone(),
+                        Ended::With(Farewell::Upstream) => "the database closed the session".to_owned(),
+                        _ => "the session ended".to_owned(),
+                    };
+                    held.quit(&self.gateway, &self.header, Quit::Void(why)).await;
+                    return Err(ended);
+                }
+            }
+        }
+    }
+
+    async fn quit(&self, held: &Held, quit: Quit) -> Result<Result<Permit, Refusal>, Ended> {
+        Ok(Err(held.quit(&self.gateway, &self.header, quit).await))
+    }
+
+    fn digest(&self, request: &Request, asked: &Asked) -> Digest {
+        request.digest(&Surroundings {
+            session: self.id.as_str(),
+            principal: &self.asker.human.principal,
+            login: &self.connection.upstream.user,
+            database: (&self.connection.name, &self.connection.upstream.database),
+            settings: &self.settings,
+            transaction: self.status,
+            catalog: self.catalog.version_of(&asked.effects),
+        })
+    }
+}
+
+/// Adds what an approver should see at once.
+fn with_risks(mut notes: Vec<String>, request: &Request) -> Vec<String> {
+    let statements = &request.analysis.statements;
+    if statements.iter().any(|s| !s.has_where) {
+        notes.insert(0, "There is no WHERE: every row is meant.".to_owned());
+    }
+    if statements.len() > 1 {
+        notes.insert(0, format!("{} statements in one text; one approval runs them all.", statements.len()));
+    }
+    notes
+}

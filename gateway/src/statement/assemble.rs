@@ -1,0 +1,144 @@
+//! assemble: a simple Query, or Parse/Bind/Execute, into one request; later stages never look at
+//! frames.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use countersign_shared::digest::{Digest, Fields};
+
+use super::classify::Analysis;
+
+/// A statement with its bound parameters, and the exact bytes that a permit would forward.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The text.
+    pub sql: Arc<str>,
+    /// Bound parameters; `None` for NULL.
+    pub parameters: Vec<Option<Bytes>>,
+    /// Their formats: 0 text, 1 binary; one each.
+    pub formats: Vec<u16>,
+    /// At most so many rows; 0 for all.
+    pub limit: i32,
+    /// What it is.
+    pub analysis: Arc<Analysis>,
+}
+
+/// What a statement's meaning rests on, beside its own bytes (DESIGN §5).
+#[derive(Clone, Debug)]
+pub struct Surroundings<'a> {
+    /// The session's id.
+    pub session: &'a str,
+    /// The principal.
+    pub principal: &'a str,
+    /// The login upstream.
+    pub login: &'a str,
+    /// The connection's name and the database upstream.
+    pub database: (&'a str, &'a str),
+    /// Settings that change meaning, by name: `search_path`, `TimeZone`, the role.
+    pub settings: &'a [(String, String)],
+    /// `I`, `T` or `E`.
+    pub transaction: u8,
+    /// The catalog version of the touched objects.
+    pub catalog: Digest,
+}
+
+impl Request {
+    /// What an approval of this request binds.
+    #[must_use]
+    pub fn digest(&self, around: &Surroundings<'_>) -> Digest {
+        let mut fields = Fields::of("countersign/statement/v1")
+            .field("sql", self.sql.as_bytes())
+            .field("parameters", (self.parameters.len() as u64).to_be_bytes());
+        for (index, value) in self.parameters.iter().enumerate() {
+            let format = self.formats.get(index).copied().unwrap_or(0);
+            fields = fields.field("format", format.to_be_bytes()).optional("value", value.as_ref());
+        }
+        fields
+            .field("limit", self.limit.to_be_bytes())
+            .field("session", around.session)
+            .field("principal", around.principal)
+            .field("login", around.login)
+            .field("connection", around.database.0)
+            .field("database", around.database.1)
+            .list("settings", around.settings.iter().flat_map(|(name, value)| [name, value]))
+            .field("transaction", [around.transaction])
+            .field("catalog", around.catalog.as_bytes())
+            .finish()
+    }
+
+    /// Parameters as people read them: text as it is, binary as hexadecimal.
+    #[must_use]
+    pub fn parameters_as_text(&self) -> Vec<String> {
+        let show = |(index, value): (usize, &Option<Bytes>)| match value {
+            None => "NULL".to_owned(),
+            Some(bytes) if self.formats.get(index).copied().unwrap_or(0) == 0 => {
+                String::from_utf8_lossy(bytes).into_owned()
+            }
+            Some(bytes) => bytes.iter().fold("\\x".to_owned(), |text, byte| text + &format!("{byte:02x}")),
+        };
+        self.parameters.iter().enumerate().map(show).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(sql: &str, parameters: &[Option<&'static str>]) -> Request {
+        Request {
+            sql: sql.into(),
+            parameters: parameters.iter().map(|p| p.map(|p| Bytes::from_static(p.as_bytes()))).collect(),
+            formats: vec![0; parameters.len()],
+            limit: 0,
+            analysis: Arc::default(),
+        }
+    }
+
+    #[test]
+    fn every_circumstance_changes_the_digest() {
+        let catalog = Fields::of("t").finish();
+        let path = [("search_path".to_owned(), "public".to_owned())];
+        let evil = [("search_path".to_owned(), "evil, public".to_owned())];
+        let around = Surroundings {
+            session: "S1",
+            principal: "ana@acme.dev",
+            login: "app",
+            database: ("shop", "shop"),
+            settings: &path,
+            transaction: b'I',
+            catalog,
+        };
+        let delete = request("DELETE FROM t WHERE id = $1", &[Some("1")]);
+        let digest = delete.digest(&around);
+        let mut binary = delete.clone();
+        binary.formats = vec![1];
+        let mut limited = delete.clone();
+        limited.limit = 1;
+        let others = [
+            ("another text", request("DELETE FROM t WHERE id = $1 ", &[Some("1")]).digest(&around)),
+            ("another value", request(&delete.sql, &[Some("2")]).digest(&around)),
+            ("NULL, not empty", request(&delete.sql, &[None]).digest(&around)),
+            ("empty, not NULL", request(&delete.sql, &[Some("")]).digest(&around)),
+            ("another format", binary.digest(&around)),
+            ("another row limit", limited.digest(&around)),
+            ("another session", delete.digest(&Surroundings { session: "S2", ..around.clone() })),
+            ("another principal", delete.digest(&Surroundings { principal: "ben@acme.dev", ..around.clone() })),
+            ("another login", delete.digest(&Surroundings { login: "rw", ..around.clone() })),
+            ("another database", delete.digest(&Surroundings { database: ("shop", "crm"), ..around.clone() })),
+            ("another search_path", delete.digest(&Surroundings { settings: &evil, ..around.clone() })),
+            ("an open transaction", delete.digest(&Surroundings { transaction: b'T', ..around.clone() })),
+            ("another catalog", delete.digest(&Surroundings { catalog: Fields::of("u").finish(), ..around.clone() })),
+        ];
+        for (case, other) in others {
+            assert_ne!(digest, other, "{case}");
+        }
+        assert_eq!(digest, delete.digest(&around), "the same stays the same");
+    }
+
+    #[test]
+    fn parameters_are_shown_whole() {
+        let mut request = request("", &[Some("a'b"), None, Some("\u{1}\u{2}")]);
+        request.formats[2] = 1;
+        assert_eq!(request.parameters_as_text(), ["a'b", "NULL", "\\x0102"]);
+    }
+}

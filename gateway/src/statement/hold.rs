@@ -1,0 +1,367 @@
+//! hold: yields a [`Permit`] or a [`Refusal`]; nothing else can make a `Permit`.
+//!
+//! Knows no sockets: the session waits, and asks [`Held::look`] each time something rings.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use countersign_shared::{
+    api::{Needed, Outcome, RequestKind},
+    digest::Digest,
+    ids::{RequestId, SessionId},
+    request::State,
+};
+
+use super::{
+    assemble::Request,
+    classify::{Analysis, Doubt},
+    decide::{Asked, Decision, Denial},
+    record::{self, End, Header, Open},
+};
+use crate::{
+    approval::release::{NotReleased, Released, release},
+    config::Mode,
+    log::Kind,
+    refusal::Refusal,
+    runtime::{Gateway, Waiting},
+    store::NewRequest,
+};
+
+/// The right to forward one statement, once.
+#[derive(Debug)]
+pub struct Permit(Grounds);
+
+#[derive(Debug)]
+enum Grounds {
+    Allowed,
+    Observed(&'static str),
+    Released(Released),
+}
+
+impl Permit {
+    /// The released request, for a held statement.
+    #[must_use]
+    pub const fn request(&self) -> Option<&RequestId> {
+        match &self.0 {
+            Grounds::Released(released) => Some(released.request()),
+            _ => None,
+        }
+    }
+
+    /// What the record says of it.
+    #[must_use]
+    pub const fn outcome(&self) -> &'static str {
+        match &self.0 {
+            Grounds::Allowed => "allow",
+            Grounds::Observed(would_be) => would_be,
+            Grounds::Released(_) => "released",
+        }
+    }
+}
+
+/// What a decision comes to.
+#[derive(Debug)]
+pub enum Judged {
+    /// Forward.
+    Pass(Permit),
+    /// Hold.
+    Ask(Needed),
+    /// Refuse.
+    No(Refusal),
+}
+
+/// Turns a decision into what happens, by the connection's mode.
+#[must_use]
+pub fn judge(mode: Mode, decision: Decision, analysis: &Analysis, connection: &str) -> Judged {
+    match (decision, mode) {
+        (Decision::Allow, _) => Judged::Pass(Permit(Grounds::Allowed)),
+        (Decision::Hold(_), Mode::Observe) => Judged::Pass(Permit(Grounds::Observed("observed: would be held"))),
+        (Decision::Deny(_), Mode::Observe) => Judged::Pass(Permit(Grounds::Observed("observed: would be denied"))),
+        (Decision::Hold(needed), Mode::Enforce) => Judged::Ask(needed),
+        (Decision::Deny(denial), Mode::Enforce) => Judged::No(refusal(denial, analysis, connection)),
+    }
+}
+
+/// ROLLBACK always passes: it can only undo.
+#[must_use]
+pub const fn rollback() -> Permit {
+    Permit(Grounds::Allowed)
+}
+
+fn refusal(denial: Denial, analysis: &Analysis, connection: &str) -> Refusal {
+    match (&analysis.doubt, &denial.message) {
+        (Some(Doubt::Syntax { message, position }), None) => {
+            return Refusal::Syntax { message: message.clone(), position: *position };
+        }
+        (Some(Doubt::UnknownRelation { name }), None) => return Refusal::UnknownRelation { name: name.clone() },
+        _ => {}
+    }
+    let what = denial.effect.as_ref().map_or_else(
+        || "this statement".to_owned(),
+        |effect| format!("{} on {}", effect.action, effect.object.display(connection)),
+    );
+    let message = denial.message.unwrap_or_else(|| format!("policy denies {what}"));
+    let rules = if denial.rules.is_empty() {
+        "no policy permits it, with or without approvals".to_owned()
+    } else {
+        format!("forbidden by policy {}", denial.rules.join(", "))
+    };
+    let notes: String = analysis.statements.iter().flat_map(|s| &s.notes).map(|note| format!("; {note}")).collect();
+    Refusal::Denied { message, detail: format!("{what}: {rules}{notes}.") }
+}
+
+/// A statement that waits for approval.
+pub struct Held {
+    /// The request's id.
+    pub id: RequestId,
+    /// When it ends by itself.
+    pub expires_at: DateTime<Utc>,
+    /// What was shown and must still be so at release.
+    pub digest: Digest,
+    /// Who it waits for, for the notice.
+    pub needed: Needed,
+    waiting: Waiting,
+    since: std::time::Instant,
+}
+
+/// Why a hold ends without release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Quit {
+    /// Ctrl-C, the button, a closed client.
+    Withdrawn(&'static str),
+    /// The deadline.
+    Expired,
+    /// Anything that it rests on.
+    Void(String),
+}
+
+/// What a look at the request shows.
+#[derive(Debug)]
+pub enum Look {
+    /// Nothing decided.
+    Waiting,
+    /// Go.
+    Pass(Permit),
+    /// It is over.
+    No(Refusal),
+}
+
+/// What a request is made of.
+pub struct Wish<'a> {
+    /// The statement.
+    pub request: &'a Request,
+    /// The question.
+    pub asked: &'a Asked,
+    /// What an approval binds.
+    pub digest: Digest,
+    /// The asking session.
+    pub session: &'a SessionId,
+    /// What policy asks for.
+    pub needed: Needed,
+    /// Sentences for the card.
+    pub notes: Vec<String>,
+    /// How long it waits.
+    pub timeout: Duration,
+}
+
+impl Held {
+    /// Makes the request: durably in the log, then in the state, which tells the bot.
+    ///
+    /// # Errors
+    /// A refusal, where log or state can't take it.
+    pub async fn open(gateway: &Gateway, header: &Header, wish: Wish<'_>) -> Result<Self, Refusal> {
+        let id = RequestId::random();
+        let now = Utc::now();
+        let expires_at = now + chrono::Duration::from_std(wish.timeout).unwrap_or(chrono::Duration::minutes(15));
+        let connection = &wish.asked.connection;
+        let waiting = gateway.holds.wait_for(&id);
+
+        let mut entry = header.entry(Kind::Held);
+        entry.request = Some(id.clone());
+        entry.sql = Some(wish.request.sql.to_string());
+        entry.outcome = Some("hold".to_owned());
+        entry.detail = record::detail(wish.request, &wish.asked.effects, connection, Some(wish.digest));
+        gateway.log.append_durably(&entry).await.map_err(|down| unavailable(&down))?;
+
+        let channel = gateway.config.connections.get(connection).and_then(|c| c.channel.clone());
+        let new = NewRequest {
+            id: id.clone(),
+            kind: RequestKind::Statement,
+            digest: wish.digest,
+            asked: wish.asked.clone(),
+            session: Some(wish.session.clone()),
+            sql: wish.request.sql.to_string(),
+            parameters: wish.request.parameters_as_text(),
+            notes: wish.notes,
+            needed: wish.needed.clone(),
+            channel,
+            created_at: now,
+            expires_at,
+        };
+        gateway.store.create_request(&new).await.map_err(|error| unavailable(&error))?;
+        gateway.metrics.hold_began();
+        let since = std::time::Instant::now();
+        Ok(Self { id, expires_at, digest: wish.digest, needed: wish.needed, waiting, since })
+    }
+
+    /// Until something about the request changes.
+    pub async fn rung(&self) {
+        self.waiting.rung().await;
+    }
+
+    /// The sentence that the client reads at once.
+    #[must_use]
+    pub fn notice(&self, channel: Option<&str>) -> String {
+        let by = match (self.needed.count, self.needed.from.as_slice()) {
+            (0 | 1, []) => "somebody who may".to_owned(),
+            (0 | 1, groups) => groups.join(" or "),
+            (n, []) => format!("{n} people who may"),
+            (n, groups) => format!("{n} people of {}", groups.join(" or ")),
+        };
+        let place = channel.map(|channel| format!(" in {channel}")).unwrap_or_default();
+        format!("held for approval {} by {by}{place}; press Ctrl-C to withdraw", self.id)
+    }
+
+    /// Looks at the stored request: released, refused, or still waiting. `asked` is the question as
+    /// it stands now; `digest` likewise.
+    pub async fn look(&self, gateway: &Gateway, header: &Header, digest: Digest, asked: &Asked) -> Look {
+        let request = match gateway.store.request(&self.id).await {
+            Ok(Some(request)) => request,
+            Ok(None) => return Look::No(self.void("the request is gone")),
+            Err(error) => return Look::No(unavailable(&error)),
+        };
+        let outcome = request.outcome.clone().unwrap_or_default();
+        match request.state {
+            State::Pending => return Look::Waiting,
+            State::Approved => match release(gateway, &self.id, digest, asked, Utc::now()).await {
+                Ok(released) => {
+                    self.ended(gateway, header, "released");
+                    return Look::Pass(Permit(Grounds::Released(released)));
+                }
+                Err(NotReleased::Void(why)) => {
+                    self.ended(gateway, header, "void");
+                    return Look::No(self.void(&why));
+                }
+                Err(NotReleased::Unavailable(why)) => return Look::No(Refusal::Unavailable { message: why }),
+            },
+            _ => {}
+        }
+        self.ended(gateway, header, request.state.as_str());
+        let id = self.id.clone();
+        Look::No(match request.state {
+            State::Denied => Refusal::DeniedBy {
+                request: id,
+                by: outcome.by.unwrap_or_else(|| "an approver".to_owned()),
+                reason: outcome.reason,
+            },
+            State::Withdrawn => Refusal::Withdrawn { request: id },
+            State::Expired => Refusal::Expired { request: id },
+            _ => self.void(&outcome.reason.unwrap_or_else(|| "it was decided elsewhere".to_owned())),
+        })
+    }
+
+    /// Ends the hold without release. If somebody else ended it first, that is what counts.
+    pub async fn quit(&self, gateway: &Gateway, header: &Header, quit: Quit) -> Refusal {
+        let (state, reason, refusal) = match quit {
+            Quit::Withdrawn(how) => {
+                (State::Withdrawn, how.to_owned(), Refusal::Withdrawn { request: self.id.clone() })
+            }
+            Quit::Expired => {
+                (State::Expired, "nobody decided in time".to_owned(), Refusal::Expired { request: self.id.clone() })
+            }
+            Quit::Void(why) => (State::Void, why.clone(), self.void(&why)),
+        };
+        let outcome = Outcome { reason: Some(reason), ..Outcome::default() };
+        let moved = gateway.store.move_request(&self.id, &[State::Pending, State::Approved], state, Some(&outcome)).await;
+        if let Err(error) = moved {
+            tracing::error!(request = %self.id, %error, "a hold that ended could not be written down");
+        }
+        self.ended(gateway, header, state.as_str());
+        refusal
+    }
+
+    fn void(&self, why: &str) -> Refusal {
+        Refusal::Void { request: self.id.clone(), why: why.to_owned() }
+    }
+
+    fn ended(&self, gateway: &Gateway, header: &Header, end: &str) {
+        let connection = header.entry.connection.as_deref().unwrap_or_default();
+        gateway.metrics.hold_ended(connection, end, self.since.elapsed().as_secs_f64());
+        if end == "released" {
+            return;
+        }
+        let mut entry = header.entry(Kind::HoldEnded);
+        entry.request = Some(self.id.clone());
+        entry.outcome = Some(end.to_owned());
+        if let Err(down) = gateway.log.append(&entry) {
+            tracing::error!(%down, "the end of a hold is not in the log");
+        }
+    }
+}
+
+fn unavailable(error: &dyn std::fmt::Display) -> Refusal {
+    tracing::error!(%error, "a statement was refused, since it could not be checked or recorded");
+    Refusal::Unavailable { message: "the gateway can't check or record this statement now".to_owned() }
+}
+
+/// Writes a released statement's outcome onto its request: `released → done`, or `unknown`.
+pub async fn finish(gateway: &Gateway, open: &Open, end: &End) {
+    let Some(id) = open.request() else { return };
+    let mut outcome = Outcome { milliseconds: Some(open.milliseconds()), ..Outcome::default() };
+    let state = match end {
+        End::Completed(tags) => {
+            outcome.tag = Some(tags.join("; "));
+            State::Done
+        }
+        End::Failed(_) | End::Skipped => {
+            outcome.error = Some(end.line());
+            State::Done
+        }
+        End::Lost => {
+            outcome.error = Some(end.line());
+            State::Unknown
+        }
+    };
+    match gateway.store.move_request(id, &[State::Released], state, Some(&outcome)).await {
+        Ok(true) => {}
+        Ok(false) => tracing::error!(request = %id, "an outcome came for a request that was not released"),
+        Err(error) => tracing::error!(request = %id, %error, "an outcome could not be written down"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statement::effect::{Action, Effect};
+
+    fn denial(message: Option<&str>) -> Decision {
+        Decision::Deny(Denial {
+            effect: Some(Effect::on_connection(Action::Opaque)),
+            message: message.map(str::to_owned),
+            rules: vec![],
+        })
+    }
+
+    fn code(decision: Decision, doubt: Option<Doubt>) -> &'static str {
+        match judge(Mode::Enforce, decision, &Analysis { doubt, ..Analysis::default() }, "shop") {
+            Judged::No(refusal) => refusal.code(),
+            _ => "passed",
+        }
+    }
+
+    #[test]
+    fn a_denial_carries_the_code_of_its_cause() {
+        let syntax = Doubt::Syntax { message: "syntax error at or near \"selct\"".into(), position: Some(1) };
+        let unknown = Doubt::UnknownRelation { name: "ordrs".into() };
+        assert_eq!(code(denial(None), None), "42501", "policy");
+        assert_eq!(code(denial(None), Some(syntax.clone())), "42601", "not SQL");
+        assert_eq!(code(denial(None), Some(unknown)), "42P01", "no such relation");
+        assert_eq!(code(denial(Some("no")), Some(syntax)), "42501", "a rule that says why comes first");
+    }
+
+    #[test]
+    fn observing_passes_and_says_what_would_be() {
+        let judged = judge(Mode::Observe, denial(None), &Analysis::default(), "shop");
+        assert!(matches!(judged, Judged::Pass(permit) if permit.outcome() == "observed: would be denied"));
+    }
+}

@@ -1,0 +1,293 @@
+//! The reply queue: which answers of the server are the client's, which are the gateway's own, and
+//! which the gateway gives itself, in the order in which the client asked.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::Violation;
+
+/// What was sent upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// Answered by ParseComplete; the name, for the statement that exists from then on.
+    Parse {
+        /// The statement's name.
+        name: String,
+    },
+    /// Answered by BindComplete.
+    Bind,
+    /// Answered by CloseComplete.
+    Close,
+    /// Answered by ParameterDescription and RowDescription or NoData.
+    DescribeStatement,
+    /// The same, but the client asked for a portal: no ParameterDescription, and these formats.
+    DescribePortalByStatement {
+        /// The portal's result formats.
+        formats: Vec<u16>,
+    },
+    /// Answered by RowDescription or NoData.
+    DescribePortal,
+    /// Answered by rows and CommandComplete, PortalSuspended or EmptyQueryResponse.
+    Execute {
+        /// The run, for its outcome.
+        run: u64,
+    },
+    /// Answered by anything up to ReadyForQuery.
+    Query {
+        /// The run, for its outcome.
+        run: u64,
+    },
+    /// Answered by ReadyForQuery.
+    Sync,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Item {
+    Upstream { sent: Sent, shown: bool },
+    Local(Bytes),
+}
+
+/// What becomes of a frame of the server's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// To the client as it is.
+    Show,
+    /// To nobody.
+    Swallow,
+    /// To the client, with these result formats.
+    ShowWithFormats(Vec<u16>),
+}
+
+/// What a frame means beyond itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// Nothing.
+    Nothing,
+    /// A statement exists now.
+    Prepared {
+        /// Its name.
+        name: String,
+    },
+    /// A run ended well: CommandComplete or EmptyQueryResponse. A simple Query may say so often.
+    Completed {
+        /// The run.
+        run: u64,
+    },
+    /// A run stopped at its row limit.
+    Suspended {
+        /// The run.
+        run: u64,
+    },
+    /// An error. What came after it up to the next Sync is not answered any more.
+    Failed {
+        /// The run that failed, if it was one.
+        run: Option<u64>,
+        /// Runs that the server skipped: they did not happen.
+        skipped: Vec<u64>,
+        /// Whether a Sync is on its way already; without one the client's frames are dropped until
+        /// its own.
+        sync_sent: bool,
+    },
+    /// ReadyForQuery; the run is that of a simple Query.
+    Ready {
+        /// The run.
+        run: Option<u64>,
+    },
+    /// The server waits for COPY data.
+    CopyIn,
+}
+
+/// The queue.
+#[derive(Debug, Default)]
+pub struct Replies(VecDeque<Item>);
+
+impl Replies {
+    /// Something was sent for the client.
+    pub fn sent(&mut self, sent: Sent) {
+        self.0.push_back(Item::Upstream { sent, shown: true });
+    }
+
+    /// Something was sent for the gateway itself.
+    pub fn sent_for_us(&mut self, sent: Sent) {
+        self.0.push_back(Item::Upstream { sent, shown: false });
+    }
+
+    /// The gateway answers this itself, in its turn.
+    pub fn answer(&mut self, frame: Bytes) {
+        self.0.push_back(Item::Local(frame));
+    }
+
+    /// Whether nothing is outstanding.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether the server owes nothing.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        !self.0.iter().any(|item| matches!(item, Item::Upstream { .. }))
+    }
+
+    /// The gateway's own answers whose turn has come.
+    pub fn due(&mut self) -> Option<Bytes> {
+        match self.0.front() {
+            Some(Item::Local(_)) => match self.0.pop_front() {
+                Some(Item::Local(frame)) => Some(frame),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Forgets what would be answered after an error that the gateway itself raises.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Whether rows of the server go to the client now.
+    ///
+    /// # Errors
+    /// Where the server sends rows that nobody asked for.
+    pub fn rows(&self) -> Result<bool, Violation> {
+        match self.0.front() {
+            Some(Item::Upstream { sent: Sent::Query { .. } | Sent::Execute { .. }, shown }) => Ok(*shown),
+            _ => Err(Violation::new("the server sends rows that were not asked for")),
+        }
+    }
+
+    /// Takes a frame of the server's, by its type. Call [`Self::due`] before and after.
+    ///
+    /// # Errors
+    /// Where it answers nothing that was sent.
+    pub fn take(&mut self, tag: u8) -> Result<(Pass, Meaning), Violation> {
+        let unasked = || Violation::new(format!("the server answers {:?}, which was not asked for", char::from(tag)));
+        if matches!(tag, b'N' | b'S' | b'A') {
+            return Ok((Pass::Show, Meaning::Nothing));
+        }
+        let Some(Item::Upstream { sent, shown }) = self.0.front().cloned() else {
+            // A server that goes away says so unasked.
+            return if tag == b'E' {
+                Ok((Pass::Show, Meaning::Failed { run: None, skipped: vec![], sync_sent: true }))
+            } else {
+                Err(unasked())
+            };
+        };
+        let pass = if shown { Pass::Show } else { Pass::Swallow };
+        let (pass, meaning, ends) = match (&sent, tag) {
+            (Sent::Query { run }, b'E') => {
+                return Ok((pass, Meaning::Failed { run: Some(*run), skipped: vec![], sync_sent: true }));
+            }
+            (_, b'E') => return Ok((pass, self.failed(&sent))),
+            (Sent::Parse { name }, b'1') => (pass, Meaning::Prepared { name: name.clone() }, true),
+            (Sent::Bind, b'2') | (Sent::Close, b'3') | (Sent::DescribePortal | Sent::DescribeStatement, b'T' | b'n') => {
+                (pass, Meaning::Nothing, true)
+            }
+            (Sent::DescribeStatement, b't') => (pass, Meaning::Nothing, false),
+            (Sent::DescribePortalByStatement { .. }, b't') => (Pass::Swallow, Meaning::Nothing, false),
+            (Sent::DescribePortalByStatement { .. }, b'n') => (pass, Meaning::Nothing, true),
+            (Sent::DescribePortalByStatement { formats }, b'T') => {
+                (Pass::ShowWithFormats(formats.clone()), Meaning::Nothing, true)
+            }
+            (Sent::Execute { run }, b'C' | b'I') => (pass, Meaning::Completed { run: *run }, true),
+            (Sent::Execute { run }, b's') => (pass, Meaning::Suspended { run: *run }, true),
+            (Sent::Query { run }, b'C' | b'I') => (pass, Meaning::Completed { run: *run }, false),
+            (Sent::Query { .. } | Sent::Execute { .. }, b'G') => (pass, Meaning::CopyIn, false),
+            (Sent::Query { .. } | Sent::Execute { .. }, b'H' | b'c') | (Sent::Query { .. }, b'T') => {
+                (pass, Meaning::Nothing, false)
+            }
+            (Sent::Query { run }, b'Z') => (pass, Meaning::Ready { run: Some(*run) }, true),
+            (Sent::Sync, b'Z') => (pass, Meaning::Ready { run: None }, true),
+            _ => return Err(unasked()),
+        };
+        if ends {
+            self.0.pop_front();
+        }
+        Ok((pass, meaning))
+    }
+
+    /// An error in an extended group: the server skips to the next Sync.
+    fn failed(&mut self, sent: &Sent) -> Meaning {
+        let run = if let Sent::Execute { run } = sent { Some(*run) } else { None };
+        let mut skipped = Vec::new();
+        if !matches!(sent, Sent::Sync) {
+            self.0.pop_front();
+        }
+        loop {
+            match self.0.front() {
+                None => return Meaning::Failed { run, skipped, sync_sent: false },
+                Some(Item::Upstream { sent: Sent::Sync | Sent::Query { .. }, .. }) => {
+                    return Meaning::Failed { run, skipped, sync_sent: true };
+                }
+                Some(Item::Upstream { sent: Sent::Execute { run }, .. }) => skipped.push(*run),
+                Some(_) => {}
+            }
+            self.0.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(sent: &[Sent]) -> Replies {
+        let mut replies = Replies::default();
+        sent.iter().for_each(|s| replies.sent(s.clone()));
+        replies
+    }
+
+    #[test]
+    fn an_error_skips_to_the_sync_and_names_what_did_not_run() {
+        let mut replies = queue(&[Sent::Bind, Sent::Execute { run: 1 }, Sent::Execute { run: 2 }, Sent::Sync]);
+        assert_eq!(replies.take(b'2'), Ok((Pass::Show, Meaning::Nothing)));
+        let failed = Meaning::Failed { run: Some(1), skipped: vec![2], sync_sent: true };
+        assert_eq!(replies.take(b'E'), Ok((Pass::Show, failed)));
+        assert_eq!(replies.take(b'Z'), Ok((Pass::Show, Meaning::Ready { run: None })));
+        assert!(replies.is_empty());
+    }
+
+    #[test]
+    fn our_own_answers_wait_their_turn() {
+        let mut replies = queue(&[Sent::Execute { run: 1 }]);
+        replies.answer(Bytes::from_static(b"ours"));
+        assert_eq!(replies.due(), None);
+        assert_eq!(replies.take(b'C'), Ok((Pass::Show, Meaning::Completed { run: 1 })));
+        assert_eq!(replies.due(), Some(Bytes::from_static(b"ours")));
+    }
+
+    #[test]
+    fn what_we_asked_for_ourselves_is_swallowed() {
+        let mut replies = Replies::default();
+        replies.sent_for_us(Sent::Parse { name: "s".into() });
+        replies.sent(Sent::DescribePortalByStatement { formats: vec![1] });
+        assert_eq!(replies.take(b'1'), Ok((Pass::Swallow, Meaning::Prepared { name: "s".into() })));
+        assert_eq!(replies.take(b't'), Ok((Pass::Swallow, Meaning::Nothing)));
+        assert_eq!(replies.take(b'T'), Ok((Pass::ShowWithFormats(vec![1]), Meaning::Nothing)));
+    }
+
+    #[test]
+    fn a_server_that_answers_what_nobody_asked_is_not_believed() {
+        let table: [(&[Sent], u8); 5] = [
+            (&[], b'Z'),
+            (&[Sent::Bind], b'1'),
+            (&[Sent::Sync], b'C'),
+            (&[Sent::Execute { run: 1 }], b'T'),
+            (&[Sent::Query { run: 1 }], b'W'),
+        ];
+        for (sent, tag) in table {
+            assert!(queue(sent).take(tag).is_err(), "{sent:?} {}", char::from(tag));
+            assert!(queue(&[Sent::Bind]).rows().is_err());
+        }
+    }
+
+    #[test]
+    fn a_simple_query_ends_with_ready_only() {
+        let mut replies = queue(&[Sent::Query { run: 4 }]);
+        assert_eq!(replies.take(b'C'), Ok((Pass::Show, Meaning::Completed { run: 4 })));
+        let failed = Meaning::Failed { run: Some(4), skipped: vec![], sync_sent: true };
+        assert_eq!(replies.take(b'E'), Ok((Pass::Show, failed)));
+        assert_eq!(replies.take(b'Z'), Ok((Pass::Show, Meaning::Ready { run: Some(4) })));
+    }
+}
