@@ -186,3 +186,13 @@ fn a_broken_change_leaves_the_version_before_in_force() {
     follower.look();
     assert_ne!(receiver.borrow().version(), first, "good again");
 }
+
+#[test]
+fn the_policies_in_the_documentation_load() {
+    let guide = include_str!("../../../docs/policy.md");
+    let blocks: Vec<&str> = guide.split("```cedar\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(blocks.len(), 2);
+    for block in blocks {
+        assert_eq!(told(&[("guide.cedar", block)]), [""; 0], "{block}");
+    }
+}

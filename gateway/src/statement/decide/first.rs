@@ -40,7 +40,7 @@ impl<'a> Question<'a> {
     ///
     /// # Errors
     /// The effect whose question failed.
-    pub fn with_approvals(&self, held: &[&Effect], counted: &Counted) -> Result<bool, Denial> {
+    pub fn with_approvals(&self, held: &[&Effect], counted: &Counted) -> Result<bool, Box<Denial>> {
         if counted.is_empty() {
             return Ok(false);
         }
@@ -57,7 +57,7 @@ impl<'a> Question<'a> {
                             let yes = match self.ask(effect, &key.1) {
                                 Answer::Permitted => true,
                                 Answer::Refused(_) => false,
-                                Answer::Failed(why) => return Err(Denial::of(effect, why)),
+                                Answer::Failed(why) => return Err(Box::new(Denial::of(effect, why))),
                             };
                             asked.insert(key, yes);
                             yes

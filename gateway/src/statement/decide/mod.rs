@@ -152,11 +152,11 @@ pub fn decide(
     match first.with_approvals(&held, &counted) {
         Ok(true) => return Decision::Allow,
         Ok(false) => {}
-        Err(denial) => return Decision::Deny(denial),
+        Err(denial) => return Decision::Deny(*denial),
     }
     match second::needed(policies, asked, &circumstances, &first, &held, known) {
         Ok(needed) => Decision::Hold(needed),
-        Err(denial) => Decision::Deny(denial),
+        Err(denial) => Decision::Deny(*denial),
     }
 }
 

@@ -44,14 +44,16 @@ pub(super) fn needed(
     first: &Question<'_>,
     held: &[&Effect],
     known: &[Known],
-) -> Result<Needed, Denial> {
+) -> Result<Needed, Box<Denial>> {
     let approvers = approvers(policies, asked, circumstances, held, known);
     for (effect, approvers) in held.iter().zip(&approvers) {
         let approvals = if approvers.any { full(&approvers.groups) } else { Approvals::default() };
         match first.ask(effect, &approvals) {
             Answer::Permitted => {}
-            Answer::Failed(why) => return Err(Denial::of(effect, why)),
-            Answer::Refused(why) => return Err(Denial::of(effect, explain(first, effect, approvers, why, policies))),
+            Answer::Failed(why) => return Err(Box::new(Denial::of(effect, why))),
+            Answer::Refused(why) => {
+                return Err(Box::new(Denial::of(effect, explain(first, effect, approvers, why, policies))));
+            }
         }
     }
     // From here on every question only takes something away from what was permitted.
