@@ -5,6 +5,21 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Dura
 use countersign_shared::secret::Secret;
 use url::Url;
 
+mod check;
+mod connection;
+mod gateway;
+mod identity;
+mod read;
+mod reader;
+mod secrets;
+mod slack;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+pub use check::{Checked, check, check_all};
+
 /// One thing that is wrong, with where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -44,6 +59,8 @@ pub struct Config {
     pub slack: Option<SlackConfig>,
     /// `[scim]`: the token.
     pub scim: Option<Secret<String>>,
+    /// What is allowed but worth a look.
+    pub warnings: Vec<Problem>,
 }
 
 /// `[gateway]`.
@@ -219,7 +236,7 @@ impl Config {
     ///
     /// # Errors
     /// Everything that is wrong at once.
-    pub fn load(_file: &std::path::Path) -> Result<Self, Vec<Problem>> {
-        todo!("written with the config")
+    pub fn load(file: &std::path::Path) -> Result<Self, Vec<Problem>> {
+        read::load(file).0
     }
 }

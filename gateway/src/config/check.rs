@@ -1,0 +1,53 @@
+//! `countersign check`: the config and its policies, everything at once.
+
+use std::path::Path;
+
+use super::{Problem, read};
+use crate::policy::Policies;
+
+/// What `check` found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// Nothing starts with one of these.
+    pub problems: Vec<Problem>,
+    /// Worth a look.
+    pub warnings: Vec<Problem>,
+}
+
+/// Everything that is wrong with a config and its policies. Policies are looked at even where the
+/// config is broken, as long as it says where they are.
+#[must_use]
+pub fn check(file: &Path) -> Vec<Problem> {
+    check_all(file).problems
+}
+
+/// As [`check`], with the warnings.
+#[must_use]
+pub fn check_all(file: &Path) -> Checked {
+    let (config, folder) = read::load(file);
+    let policies = folder.map(|folder| Policies::load(&folder));
+    let mut checked = Checked::default();
+    if let (Ok(config), Some(Ok(policies))) = (&config, &policies) {
+        // One folder of policies may serve several gateways, so this is no problem; mostly it is a slip.
+        checked.warnings.extend(
+            policies.named().connections.iter().filter(|(name, _)| !config.connections.contains_key(*name)).map(
+                |(name, place)| Problem {
+                    message: format!("Connection::{name:?} is not in {}", file.display()),
+                    hint: super::reader::nearest(name, config.connections.keys().map(String::as_str))
+                        .map(|near| format!("did you mean {near:?}?")),
+                    ..place.clone()
+                },
+            ),
+        );
+    }
+    match config {
+        Ok(config) => checked.warnings.extend(config.warnings),
+        Err(problems) => checked.problems.extend(problems),
+    }
+    match policies {
+        Some(Ok(policies)) => checked.warnings.extend(policies.warnings().iter().cloned()),
+        Some(Err(problems)) => checked.problems.extend(problems),
+        None => {}
+    }
+    checked
+}

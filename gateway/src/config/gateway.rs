@@ -1,0 +1,133 @@
+//! `[gateway]`.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use url::Url;
+
+use super::{
+    GatewayConfig, TlsConfig,
+    reader::{At, Table},
+    values,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(86_400);
+
+pub(super) fn read(table: &Table<'_>) -> Option<GatewayConfig> {
+    let doc = table.doc;
+    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let listen = table.read("listen", values::address);
+    let control = table.read("control", values::address);
+    let public = table.read("public", values::address);
+    if let Some(public) = &public {
+        doc.problem(
+            public.at,
+            "`public` is not available in this version",
+            "remove it; the pages are served on `control`",
+        );
+    }
+    let state = state(table);
+    let beside = state.parent().map(PathBuf::from).unwrap_or_else(|| doc.folder.clone());
+    let tls = tls(table);
+    let addresses = [&listen, &control, &public];
+    if table.get("tls").is_none()
+        && let Some(open) = addresses.into_iter().flatten().find(|address| !address.value.ip().is_loopback())
+    {
+        doc.problem(
+            open.at,
+            format!("{} is not a loopback address, so [gateway] needs `tls`", open.value),
+            "tls = { cert = \"chain.pem\", key = \"key.pem\" }",
+        );
+    }
+    let same = |a: &Option<At<SocketAddr>>, b: &Option<At<SocketAddr>>| match (a, b) {
+        (Some(a), Some(b)) => a.value == b.value && a.value.port() != 0,
+        _ => false,
+    };
+    if let Some(control) = control.as_ref().filter(|_| same(&listen, &control)) {
+        doc.problem(control.at, "`listen` and `control` are the same address", "give each its own port");
+    }
+    let listen = listen.map_or(local(6432), |found| found.value);
+    let control = control.map_or(local(6480), |found| found.value);
+    let url = url(table, control);
+    let hold_timeout = table.read_or("hold_timeout", 900 * SECOND, values::duration(SECOND..=DAY));
+    let config = GatewayConfig {
+        listen,
+        control,
+        url: url?,
+        public: public.map(|found| found.value),
+        state: format!("sqlite://{}", state.display()),
+        records: records(table),
+        policy: doc.path(table.text("policy").map_or("policy", |found| found.value)),
+        tls,
+        bot_key: key(table, "bot_key").unwrap_or_else(|| beside.join("bot.key")),
+        log_key: key(table, "log_key").unwrap_or_else(|| beside.join("log.key")),
+        hold_timeout,
+        hold_timeout_in_transaction: table.read_or(
+            "hold_timeout_in_transaction",
+            (120 * SECOND).min(hold_timeout),
+            values::duration(SECOND..=DAY),
+        ),
+        idle_timeout: table.read_or("idle_timeout", 8 * 3600 * SECOND, values::duration(SECOND..=30 * DAY)),
+    };
+    table.finish();
+    Some(config)
+}
+
+/// Without a trailing slash, as far as a URL can be.
+fn url(table: &Table<'_>, control: SocketAddr) -> Option<Url> {
+    let given = table.read("url", values::web_url).map(|found| found.value);
+    given.or_else(|| Url::parse(&format!("http://{control}")).ok())
+}
+
+/// The path of the SQLite file.
+fn state(table: &Table<'_>) -> PathBuf {
+    let read = table.read("state", |text| match text.strip_prefix("sqlite://") {
+        Some(path) if path.starts_with(':') || path.contains(['?', '#']) || path.is_empty() => {
+            Err("name a file: \"sqlite://countersign.db\"".to_owned())
+        }
+        Some(path) => Ok(path.to_owned()),
+        None if text.starts_with("postgres") => {
+            Err("PostgreSQL as the state is not available in this version; use \"sqlite://countersign.db\"".to_owned())
+        }
+        None => Err("write \"sqlite://countersign.db\"".to_owned()),
+    });
+    table.doc.path(&read.map_or("countersign.db".to_owned(), |found| found.value))
+}
+
+fn records(table: &Table<'_>) -> PathBuf {
+    let read = table.read("records", |text| match text.strip_prefix("file://") {
+        Some(path) if !path.is_empty() => Ok(path.to_owned()),
+        _ if text.starts_with("s3://") => {
+            Err("S3 is not available in this version; use \"file://./records\"".to_owned())
+        }
+        _ => Err("write \"file://./records\"".to_owned()),
+    });
+    table.doc.path(&read.map_or("records".to_owned(), |found| found.value))
+}
+
+fn tls(table: &Table<'_>) -> Option<TlsConfig> {
+    let tls = table.table("tls")?;
+    let file = |key| {
+        let found = tls.need(key, "tls = { cert = \"chain.pem\", key = \"key.pem\" }")?;
+        let path = table.doc.path(&found.value);
+        if let Err(error) = std::fs::File::open(&path) {
+            table.doc.problem(found.at, format!("{} can't be read: {error}", path.display()), "");
+        }
+        Some(path)
+    };
+    let (cert, key) = (file("cert"), file("key"));
+    tls.finish();
+    Some(TlsConfig { cert: cert?, key: key? })
+}
+
+/// `{ file = "…" }`, which need not exist yet.
+fn key(table: &Table<'_>, key: &'static str) -> Option<PathBuf> {
+    let place = table.table(key)?;
+    let file = place.need("file", "write { file = \"path\" }");
+    place.finish();
+    Some(table.doc.path(&file?.value))
+}

@@ -1,0 +1,111 @@
+//! The whole file, section by section.
+
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+use super::{
+    Config, Problem, connection, gateway, identity,
+    reader::{Document, Table},
+    slack,
+};
+
+/// The outcome, and the policy folder as far as it could be told.
+pub(super) fn load(file: &Path) -> (Result<Config, Vec<Problem>>, Option<PathBuf>) {
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) => {
+            let problem = Problem {
+                file: file.to_owned(),
+                line: 0,
+                message: format!("the config can't be read: {error}"),
+                hint: Some("name it with --config FILE".to_owned()),
+            };
+            return (Err(vec![problem]), None);
+        }
+    };
+    let doc = Document::new(file, text);
+    let text = doc.text().to_owned();
+    let (root, errors) = DeTable::parse_recoverable(&text);
+    for error in &errors {
+        doc.problem(error.span().map_or(0, |span| span.start), format!("not TOML: {}", error.message()), "");
+    }
+    let parts = Parts::read(&Table::new(&doc, "", 0, root.get_ref()));
+    let policy = parts.gateway.as_ref().map(|gateway| gateway.policy.clone());
+    let (problems, warnings) = doc.into_findings();
+    // What a broken text leads to further on is no news.
+    let problems = if errors.is_empty() {
+        problems
+    } else {
+        problems.into_iter().filter(|problem| problem.message.starts_with("not TOML")).collect()
+    };
+    (parts.assemble(file, problems, warnings), policy)
+}
+
+struct Parts {
+    gateway: Option<super::GatewayConfig>,
+    identities: Vec<super::IdentityConfig>,
+    agents: Vec<super::AgentConfig>,
+    connections: std::collections::BTreeMap<String, super::ConnectionConfig>,
+    roles: Vec<super::RoleConfig>,
+    slack: Option<super::SlackConfig>,
+    scim: Option<countersign_shared::secret::Secret<String>>,
+}
+
+impl Parts {
+    fn read(root: &Table<'_>) -> Self {
+        let empty = DeTable::new();
+        let gateway = if root.get("gateway").is_some() {
+            root.table("gateway").and_then(|table| gateway::read(&table))
+        } else {
+            gateway::read(&Table::new(root.doc, "[gateway]", 0, &empty))
+        };
+        let identities = root.tables("identity");
+        if identities.is_empty() {
+            root.doc.problem(
+                0,
+                "there is no [[identity]], so nobody could log in",
+                "add one with `issuer` and `audience`",
+            );
+        }
+        let connections = root.tables("connection");
+        if connections.is_empty() {
+            root.doc.problem(0, "there is no [[connection]]", "add one with `name` and `upstream`");
+        }
+        let parts = Self {
+            gateway,
+            identities: identity::read(&identities),
+            agents: identity::agents(&root.tables("agent")),
+            connections: connection::read(&connections),
+            roles: connection::roles(&root.tables("role")),
+            slack: root.table("slack").and_then(|table| slack::read(&table)),
+            scim: root.table("scim").and_then(|table| slack::scim(&table)),
+        };
+        root.finish();
+        parts
+    }
+
+    fn assemble(self, file: &Path, mut problems: Vec<Problem>, warnings: Vec<Problem>) -> Result<Config, Vec<Problem>> {
+        match self.gateway {
+            Some(gateway) if problems.is_empty() => Ok(Config {
+                file: file.to_owned(),
+                gateway,
+                identities: self.identities,
+                agents: self.agents,
+                connections: self.connections,
+                roles: self.roles,
+                slack: self.slack,
+                scim: self.scim,
+                warnings,
+            }),
+            Some(_) => Err(problems),
+            None => {
+                if problems.is_empty() {
+                    let message = "[gateway] can't be read".to_owned();
+                    problems.push(Problem { file: file.to_owned(), line: 0, message, hint: None });
+                }
+                Err(problems)
+            }
+        }
+    }
+}

@@ -1,0 +1,392 @@
+use std::{fs, path::Path, time::Duration};
+
+use super::*;
+
+/// DESIGN §11's example, with secrets in files.
+const EXAMPLE: &str = r#"[gateway]
+listen  = "127.0.0.1:6432"           # PostgreSQL protocol
+control = "127.0.0.1:6480"
+url     = "https://countersign.acme.dev"
+state   = "sqlite://countersign.db"
+records = "file://./records"
+policy  = "policy"
+bot_key = { file = "keys/bot" }
+log_key = { file = "keys/log" }
+hold_timeout = "15m"
+hold_timeout_in_transaction = "2m"
+idle_timeout = "8h"
+
+[[identity]]
+issuer   = "https://login.acme.dev"
+audience = "countersign"
+client_id = "countersign"
+client_secret = { file = "secret" }
+user_claim   = "email"
+groups_claim = "groups"
+max_token_age = "12h"
+domains = ["acme.dev"]
+groups = ["*"]
+
+[[agent]]
+name = "deploy"
+issuer = "https://token.actions.example.com"
+subject = "repo:acme/shop:ref:refs/heads/main"
+owner = "Ana@acme.dev"
+
+[[connection]]
+name     = "shop"
+upstream = "postgres://app@127.0.0.1:5432/shop"
+password = { file = "secret" }
+tags     = { env = "prod" }
+mode     = "enforce"
+channel  = "C0123456789"
+durability = "relaxed"
+on_hold  = "wait"
+on_doubt = "mask"
+row_tolerance = "10 or 5%"
+
+[[role]]
+name = "shop-writer"
+max_duration = "8h"
+
+[slack]
+app_token = { file = "secret" }
+bot_token = { file = "secret" }
+channel   = "C0123456789"
+api_url   = "https://slack.com/api/"
+digest    = { at = "09:00", timezone = "Europe/Berlin", stale_after = "14d" }
+"#;
+
+/// The least that starts.
+const LEAST: &str = "[[identity]]
+issuer = \"https://login.acme.dev\"
+audience = \"countersign\"
+[[connection]]
+name = \"shop\"
+upstream = \"postgres://app@127.0.0.1/shop\"
+";
+
+fn in_folder<T>(text: &str, work: impl FnOnce(&Path) -> T) -> T {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("secret"), "hunter2\n").unwrap();
+    fs::write(folder.path().join("empty"), "\n").unwrap();
+    let file = folder.path().join("countersign.toml");
+    fs::write(&file, text).unwrap();
+    work(&file)
+}
+
+fn load(text: &str) -> Result<Config, Vec<Problem>> {
+    in_folder(text, Config::load)
+}
+
+fn good(text: &str) -> Config {
+    load(text).unwrap_or_else(|problems| panic!("{problems:#?}"))
+}
+
+/// `line: message (hint)`, each.
+fn told(text: &str) -> Vec<String> {
+    let problems = load(text).err().unwrap_or_default();
+    problems.iter().map(|p| format!("{}: {} ({})", p.line, p.message, p.hint.as_deref().unwrap_or_default())).collect()
+}
+
+#[test]
+fn the_documented_example_is_read_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("secret"), "hunter2\n").unwrap();
+    let file = folder.path().join("countersign.toml");
+    fs::write(&file, EXAMPLE).unwrap();
+    let config = Config::load(&file).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let gateway = &config.gateway;
+    assert_eq!(gateway.listen.to_string(), "127.0.0.1:6432");
+    assert_eq!(gateway.url.as_str().trim_end_matches('/'), "https://countersign.acme.dev");
+    assert_eq!(gateway.state, format!("sqlite://{}", folder.path().join("countersign.db").display()));
+    assert_eq!(gateway.records, folder.path().join("records"));
+    assert_eq!(gateway.policy, folder.path().join("policy"));
+    assert_eq!(gateway.bot_key, folder.path().join("keys/bot"));
+    assert_eq!(gateway.hold_timeout, Duration::from_secs(900));
+    assert_eq!(config.agents[0].owner, "ana@acme.dev", "in lower case");
+    let shop = &config.connections["shop"];
+    assert_eq!((shop.upstream.host.as_str(), shop.upstream.port), ("127.0.0.1", 5432));
+    assert_eq!(
+        shop.upstream.password.as_ref().map(|secret| secret.reveal().as_str()),
+        Some("hunter2"),
+        "without its line end"
+    );
+    assert_eq!(shop.upstream.tls, UpstreamTls::Disable, "loopback");
+    assert_eq!(shop.tags["env"], "prod");
+    assert!(!format!("{config:?}").contains("hunter2"), "a secret is not printed");
+    assert!(config.warnings.iter().any(|warning| warning.message.contains("row_tolerance")), "{:?}", config.warnings);
+}
+
+#[test]
+fn the_least_has_defaults() {
+    let config = good(LEAST);
+    assert_eq!(config.gateway.url.as_str(), "http://127.0.0.1:6480/");
+    assert_eq!(config.gateway.hold_timeout_in_transaction, Duration::from_secs(120));
+    assert_eq!(config.identities[0].client_id, "countersign");
+    assert_eq!(config.identities[0].max_token_age, Duration::from_secs(12 * 3600));
+    assert_eq!(config.connections["shop"].upstream.port, 5432);
+    assert!(config.slack.is_none());
+    assert_eq!(config.gateway.bot_key.parent(), config.gateway.log_key.parent());
+}
+
+#[test]
+fn what_a_later_version_protects_is_refused_rather_than_ignored() {
+    let table = [
+        ("[scim]\ntoken = { file = \"secret\" }", "[scim] is not available"),
+        ("[gateway]\npublic = \"127.0.0.1:8080\"", "`public` is not available"),
+        ("[gateway]\nrecords = \"s3://bucket/prefix\"", "S3 is not available"),
+        ("[gateway]\nstate = \"postgres://db/state\"", "PostgreSQL as the state is not available"),
+    ];
+    for (more, message) in table {
+        let found = told(&format!("{LEAST}\n{more}"));
+        assert_eq!(found.len(), 1, "{more}: {found:?}");
+        assert!(found[0].contains(message), "{more}: {found:?}");
+    }
+    for (more, message) in [
+        ("classify = [ { column = \"public.customers.email\", as = \"pii\", mask = \"email\" } ]", "`classify`"),
+        ("logins = [ { group = \"engineering\", user = \"cs_ro\", password = { file = \"secret\" } } ]", "`logins`"),
+    ] {
+        let found = told(&format!("{LEAST}{more}"));
+        assert!(found.len() == 1 && found[0].starts_with(&format!("7: {message} is not available")), "{found:?}");
+    }
+}
+
+#[test]
+fn each_mistake_is_told_with_its_line_and_a_hint() {
+    // Each is appended to LEAST's seven lines (the last one empty) or to its [[connection]].
+    let table = [
+        ("[gateway]\nlisen = \"127.0.0.1:1\"", "8: unknown key `lisen` in [gateway] (did you mean `listen`?)"),
+        ("[gatway]\n", "7: unknown key `gatway` at the top (did you mean `gateway`?)"),
+        ("[gateway]\nlisten = 6432", "8: `listen` in [gateway] must be a text in quotes, not integer ()"),
+        (
+            "[gateway]\nlisten = \"localhost:6432\"",
+            "8: `listen` in [gateway] can't be \"localhost:6432\" (write an IP address: \"127.0.0.1:6432\")",
+        ),
+        (
+            "[gateway]\nlisten = \"0.0.0.0:6432\"",
+            "8: 0.0.0.0:6432 is not a loopback address, so [gateway] needs `tls` (tls = { cert = \"chain.pem\", key = \"key.pem\" })",
+        ),
+        (
+            "[gateway]\ncontrol = \"10.0.0.1:6480\"",
+            "8: 10.0.0.1:6480 is not a loopback address, so [gateway] needs `tls` (tls = { cert = \"chain.pem\", key = \"key.pem\" })",
+        ),
+        (
+            "[gateway]\nlisten = \"127.0.0.1:6480\"\ncontrol = \"127.0.0.1:6480\"",
+            "9: `listen` and `control` are the same address (give each its own port)",
+        ),
+        (
+            "[gateway]\nhold_timeout = \"15 minutes\"",
+            "8: `hold_timeout` in [gateway] can't be \"15 minutes\" (write a duration like \"90s\", \"15m\", \"8h\", \"14d\" or \"1h30m\")",
+        ),
+        (
+            "[gateway]\nhold_timeout = \"0s\"",
+            "8: `hold_timeout` in [gateway] can't be \"0s\" (it must be between 1s and 1d)",
+        ),
+        (
+            "[gateway]\nhold_timeout = \"2d\"",
+            "8: `hold_timeout` in [gateway] can't be \"2d\" (it must be between 1s and 1d)",
+        ),
+        (
+            "[gateway]\nurl = \"http://countersign.acme.dev\"",
+            "8: `url` in [gateway] can't be \"http://countersign.acme.dev\" (http is for loopback addresses only; use https)",
+        ),
+        (
+            "[gateway]\nstate = \"sqlite://:memory:\"",
+            "8: `state` in [gateway] can't be \"sqlite://:memory:\" (name a file: \"sqlite://countersign.db\")",
+        ),
+        (
+            "[gateway]\nstate = \"mysql://x\"",
+            "8: `state` in [gateway] can't be \"mysql://x\" (write \"sqlite://countersign.db\")",
+        ),
+        (
+            "[gateway]\ntls = { cert = \"c.pem\" }",
+            "8: `tls` of [gateway] needs `key` (tls = { cert = \"chain.pem\", key = \"key.pem\" })",
+        ),
+        ("mode = \"enforced\"", "7: `mode` in [[connection]] can't be \"enforced\" (use \"enforce\" or \"observe\")"),
+        ("durability = true", "7: `durability` in [[connection]] must be a text in quotes, not boolean ()"),
+        ("row_tolerance = \"lots\"", "7: `row_tolerance` in [[connection]] can't be \"lots\" (write \"10 or 5%\")"),
+        ("on_doubt = \"guess\"", "7: `on_doubt` in [[connection]] can't be \"guess\" (use \"mask\" or \"refuse\")"),
+        ("tags = { env = 1 }", "7: `env` in `tags` of [[connection]] must be a text in quotes, not integer ()"),
+        (
+            "upstream_tls = { mode = \"require\" }",
+            "7: `mode` in `upstream_tls` of [[connection]] can't be \"require\" (use \"verify-full\" or \"disable\"; what lies between protects from nobody who is on the path)",
+        ),
+        (
+            "password = { file = \"nowhere\", refresh = \"x\" }",
+            "7: `refresh` in `password` of [[connection]] can't be \"x\" (write a duration like \"90s\", \"15m\", \"8h\", \"14d\" or \"1h30m\")",
+        ),
+        (
+            "password = { env = \"A\", file = \"b\" }",
+            "7: `password` in [[connection]] must name one place (use { env = \"NAME\" }, { file = \"path\" } or { command = [\"program\", \"argument\"] })",
+        ),
+        (
+            "password = { env = \"COUNTERSIGN_TEST_UNSET\" }",
+            "7: the secret `password` of [[connection]] can't be had: the environment variable COUNTERSIGN_TEST_UNSET is not set ()",
+        ),
+        ("password = { file = \"empty\" }", "7: the secret `password` of [[connection]] can't be had: it is empty ()"),
+        (
+            "password = { command = [\"false\"] }",
+            "7: the secret `password` of [[connection]] can't be had: false failed: exit status: 1 ()",
+        ),
+        (
+            "[[agent]]\nname = \"a\"\nissuer = \"https://x.dev\"\nsubject = \"s\"\nowner = \"ana\"",
+            "11: `owner` in [[agent]] can't be \"ana\" (name a user by their identity: \"ana@acme.dev\")",
+        ),
+        ("[[role]]\nname = \"r\"", "7: [[role]] needs `max_duration` (the longest grant: \"8h\")"),
+        (
+            "[slack]\nbot_token = { file = \"secret\" }\nchannel = \"C1\"",
+            "7: [slack] needs `app_token` or `signing_secret` (app_token = { env = \"SLACK_APP_TOKEN\" } for Socket Mode, signing_secret for HTTP mode)",
+        ),
+        (
+            "[slack]\napp_token = { file = \"secret\" }\nchannel = \"C1\"",
+            "7: [slack] needs `bot_token` (bot_token = { env = \"SLACK_BOT_TOKEN\" })",
+        ),
+        (
+            "[[connection]]\nname = \"shop\"\nupstream = \"postgres://a@localhost/b\"",
+            "7: there are two connections named \"shop\" (rename one)",
+        ),
+        (
+            "[[connection]]\nname = \"a/b\"\nupstream = \"postgres://a@localhost/b\"",
+            "8: `name` in [[connection]] can't be \"a/b\" (use 1 to 63 letters, digits, `.`, `_` and `-`)",
+        ),
+        (
+            "[[identity]]\nissuer = \"https://login.acme.dev\"\naudience = \"x\"\ndomains = []\ngroups = []",
+            "7: the issuer https://login.acme.dev is configured twice (remove one)",
+        ),
+    ];
+    for (more, expected) in table {
+        let found = told(&format!("{LEAST}{more}"));
+        assert!(found.iter().any(|line| line == expected), "{more}\nexpected {expected}\nfound {found:#?}");
+    }
+}
+
+#[test]
+fn an_upstream_is_a_login_on_a_database_and_nothing_else() {
+    let with = |upstream: &str| LEAST.replace("postgres://app@127.0.0.1/shop", upstream);
+    let table = [
+        ("postgres://app@db.acme.dev/shop", ("db.acme.dev", 5432, "app", "shop"), false),
+        ("postgresql://app@[::1]:5433/shop", ("::1", 5433, "app", "shop"), true),
+        ("postgres://a%40b@localhost/my%20db", ("localhost", 5432, "a@b", "my db"), true),
+        ("postgres://app@%2Fvar%2Frun%2Fpostgresql/shop", ("/var/run/postgresql", 5432, "app", "shop"), true),
+    ];
+    for (upstream, (host, port, user, database), local) in table {
+        let config = good(&with(upstream));
+        let found = &config.connections["shop"].upstream;
+        assert_eq!(
+            (found.host.as_str(), found.port, found.user.as_str(), found.database.as_str()),
+            (host, port, user, database),
+            "{upstream}"
+        );
+        let tls = if local { UpstreamTls::Disable } else { UpstreamTls::VerifyFull { ca: None } };
+        assert_eq!(found.tls, tls, "{upstream}");
+    }
+    for (upstream, hint) in [
+        ("mysql://app@db/shop", "write \"postgres://user@host:5432/database\""),
+        ("postgres://db/shop", "name the login"),
+        ("postgres://app@db", "write \"postgres://user@host:5432/database\""),
+        ("postgres://app@db/shop?sslmode=disable", "TLS is set by `upstream_tls`"),
+        ("shop", "write \"postgres://user@host:5432/database\""),
+    ] {
+        let found = told(&with(upstream));
+        assert!(found.len() == 1 && found[0].starts_with("6: ") && found[0].contains(hint), "{upstream}: {found:?}");
+    }
+}
+
+#[test]
+fn a_secret_in_the_file_is_refused_and_not_repeated() {
+    let in_url = told(&LEAST.replace("app@", "app:hunter2@"));
+    assert!(in_url.len() == 1 && in_url[0].starts_with("6: "), "{in_url:?}");
+    let in_key = told(&format!("{LEAST}password = \"hunter2\""));
+    assert!(in_key.len() == 1 && in_key[0].starts_with("7: "), "{in_key:?}");
+    assert!(!format!("{in_url:?}{in_key:?}").contains("hunter2"), "{in_url:?} {in_key:?}");
+}
+
+#[test]
+fn a_command_gives_a_secret() {
+    let config = good(&format!("{LEAST}password = {{ command = [\"printf\", \"a b\\n\"] }}"));
+    assert_eq!(
+        config.connections["shop"].upstream.password.as_ref().map(|secret| secret.reveal().as_str()),
+        Some("a b")
+    );
+}
+
+#[test]
+fn several_issuers_say_what_is_theirs() {
+    let with = |first: &str, second: &str| {
+        told(&format!(
+            "[[identity]]\nissuer = \"https://a.dev\"\naudience = \"x\"\n{first}\n\
+             [[identity]]\nissuer = \"https://b.dev\"\naudience = \"x\"\n{second}\n\
+             [[connection]]\nname = \"shop\"\nupstream = \"postgres://app@127.0.0.1/shop\"\n"
+        ))
+    };
+    let apart = with("domains = [\"a.dev\"]\ngroups = [\"*\"]", "domains = [\"b.dev\"]\ngroups = []");
+    assert_eq!(apart, [""; 0]);
+    assert_eq!(with("", "").len(), 4, "both keys, for both");
+    let table = [
+        (
+            "the same domain",
+            "domains = [\"A.dev\"]\ngroups = []",
+            "domains = [\"a.dev\"]\ngroups = []",
+            "`domains` overlaps",
+        ),
+        (
+            "the same group",
+            "domains = [\"a.dev\"]\ngroups = [\"dba\"]",
+            "domains = [\"b.dev\"]\ngroups = [\"dba\"]",
+            "`groups` overlaps",
+        ),
+        (
+            "any group and one",
+            "domains = [\"a.dev\"]\ngroups = [\"*\"]",
+            "domains = [\"b.dev\"]\ngroups = [\"dba\"]",
+            "`groups` overlaps",
+        ),
+    ];
+    for (case, first, second, message) in table {
+        let found = with(first, second);
+        assert!(found.len() == 1 && found[0].contains(message), "{case}: {found:?}");
+    }
+}
+
+#[test]
+fn everything_is_told_at_once_in_the_order_of_the_file() {
+    let found = told(
+        "[gateway]\nlisten = 1\nhold_timeout = \"x\"\n[[identity]]\naudience = \"\"\n[[connection]]\nnam = \"shop\"\n",
+    );
+    let lines: Vec<&str> = found.iter().map(|line| line.split(':').next().unwrap_or_default()).collect();
+    assert_eq!(lines, ["2", "3", "4", "5", "6", "6", "7"], "{found:#?}");
+}
+
+#[test]
+fn a_text_that_is_no_toml_says_where() {
+    let found = told("[gateway]\nlisten = \n[[connection]\n");
+    assert!(found.len() >= 2 && found[0].starts_with("2: not TOML"), "{found:?}");
+    assert!(load("").is_err(), "an empty file lacks everything");
+    let missing = Config::load(Path::new("/nowhere/countersign.toml")).err().unwrap();
+    assert!(missing[0].message.contains("can't be read"), "{missing:?}");
+}
+
+#[test]
+fn check_tells_of_config_and_policies_together() {
+    in_folder(&format!("{LEAST}mode = \"off\"\n"), |file| {
+        let policy = file.parent().unwrap().join("policy");
+        fs::create_dir(&policy).unwrap();
+        fs::write(policy.join("a.cedar"), "permit (principal, action, resource) when { nonsense };\n").unwrap();
+        let files: Vec<String> = check(file)
+            .iter()
+            .map(|p| format!("{}:{}", p.file.file_name().unwrap().to_string_lossy(), p.line))
+            .collect();
+        assert_eq!(files, ["countersign.toml:7", "a.cedar:1"]);
+    });
+    in_folder(LEAST, |file| {
+        let policy = file.parent().unwrap().join("policy");
+        fs::create_dir(&policy).unwrap();
+        let text = "permit (principal, action in Action::\"read\", resource in Connection::\"shopp\");\n";
+        fs::write(policy.join("a.cedar"), text).unwrap();
+        let checked = check_all(file);
+        assert_eq!(checked.problems, []);
+        assert_eq!(checked.warnings.len(), 1, "{:?}", checked.warnings);
+        assert_eq!(checked.warnings[0].hint.as_deref(), Some("did you mean \"shop\"?"));
+    });
+}
