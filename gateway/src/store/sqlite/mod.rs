@@ -1,0 +1,200 @@
+//! The state in one SQLite file: one connection writes, a few read.
+
+mod errors;
+mod events;
+mod links;
+mod open;
+mod people;
+mod requests;
+
+#[cfg(test)]
+mod cheats;
+#[cfg(test)]
+mod races;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use countersign_shared::{
+    api::{CardRef, Event, Needed, Outcome, SlackRef},
+    ids::RequestId,
+    request::State,
+};
+use futures_util::future::BoxFuture;
+use sqlx::{SqliteConnection, SqlitePool};
+use tokio::sync::watch;
+
+use self::errors::unavailable;
+use super::{Approval, Link, NewRequest, PendingLink, Request, RequestFilter, Seen, Store, StoreError};
+use crate::statement::decide::Known;
+
+/// The state in a SQLite file. Cheap to clone.
+#[derive(Clone)]
+pub struct SqliteStore {
+    /// Has one connection, so that writers queue here and not at the file's lock.
+    writer: SqlitePool,
+    readers: SqlitePool,
+    bell: watch::Sender<i64>,
+}
+
+impl SqliteStore {
+    /// Opens the file that `url` names (`sqlite://path`, the path taken as it is), makes it if it is
+    /// not there (mode 0600), and brings its schema up to date.
+    ///
+    /// # Errors
+    /// Where the URL is not one, the file can't be made or read, or a newer version wrote it.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        let (writer, readers) = open::pools(&open::path_of(url)?).await?;
+        let newest = events::last(&readers).await?;
+        Ok(Self { writer, readers, bell: watch::Sender::new(newest) })
+    }
+
+    /// Closes the file. What was committed is on the disk already.
+    pub async fn close(&self) {
+        self.writer.close().await;
+        self.readers.close().await;
+    }
+
+    /// Runs `work` in one transaction and rings the bell if it made an event.
+    ///
+    /// It runs as a task of its own: a caller that goes away (a closed client) must not leave a
+    /// committed change that nobody was told of.
+    async fn write<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        let store = self.clone();
+        let task = tokio::spawn(async move {
+            let mut transaction = store.writer.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)?;
+            let done = work(&mut transaction).await?;
+            let newest = events::last(&mut *transaction).await?;
+            transaction.commit().await.map_err(unavailable)?;
+            store.bell.send_if_modified(|rung| {
+                let later = newest > *rung;
+                *rung = newest.max(*rung);
+                later
+            });
+            Ok(done)
+        });
+        task.await.map_err(|e| StoreError::Unavailable(format!("a write was cut short: {e}")))?
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn seen(&self, seen: &Seen) -> Result<(), StoreError> {
+        let seen = seen.clone();
+        self.write(move |db| Box::pin(async move { people::seen(db, &seen).await })).await
+    }
+
+    async fn person(&self, principal: &str) -> Result<Option<Known>, StoreError> {
+        people::person(&self.readers, principal).await
+    }
+
+    async fn people(&self) -> Result<Vec<Known>, StoreError> {
+        people::people(&self.readers).await
+    }
+
+    async fn create_request(&self, new: &NewRequest) -> Result<(), StoreError> {
+        let new = new.clone();
+        self.write(move |db| Box::pin(async move { requests::create(db, &new).await })).await
+    }
+
+    async fn request(&self, id: &RequestId) -> Result<Option<Request>, StoreError> {
+        requests::one(&self.readers, id).await
+    }
+
+    async fn requests(&self, filter: &RequestFilter) -> Result<Vec<Request>, StoreError> {
+        requests::list(&self.readers, filter).await
+    }
+
+    async fn add_approval(&self, approval: &Approval) -> Result<Request, StoreError> {
+        let approval = approval.clone();
+        self.write(move |db| Box::pin(async move { requests::approve(db, &approval).await })).await
+    }
+
+    async fn move_request(
+        &self,
+        id: &RequestId,
+        from: &[State],
+        to: State,
+        outcome: Option<&Outcome>,
+    ) -> Result<bool, StoreError> {
+        requests::refuse_illegal(from, to)?;
+        let (id, from, outcome) = (id.clone(), from.to_vec(), outcome.cloned());
+        self.write(move |db| {
+            Box::pin(async move { requests::change_state(db, &id, &from, to, outcome.as_ref()).await })
+        })
+        .await
+    }
+
+    async fn set_needed(&self, id: &RequestId, needed: &Needed) -> Result<(), StoreError> {
+        let (id, needed) = (id.clone(), needed.clone());
+        self.write(move |db| Box::pin(async move { requests::set_needed(db, &id, &needed).await })).await
+    }
+
+    async fn set_card(&self, id: &RequestId, card: &CardRef) -> Result<bool, StoreError> {
+        let (id, card) = (id.clone(), card.clone());
+        self.write(move |db| Box::pin(async move { requests::set_card(db, &id, &card).await })).await
+    }
+
+    async fn end_orphans(&self, reason: &str) -> Result<Vec<RequestId>, StoreError> {
+        let outcome = Outcome { reason: Some(reason.to_owned()), ..Outcome::default() };
+        self.write(move |db| Box::pin(async move { requests::end_orphans(db, &outcome).await })).await
+    }
+
+    async fn start_link(&self, link: &PendingLink) -> Result<(), StoreError> {
+        let link = link.clone();
+        self.write(move |db| Box::pin(async move { links::start(db, &link).await })).await
+    }
+
+    async fn pending_link(&self, nonce: &str, now: DateTime<Utc>) -> Result<Option<PendingLink>, StoreError> {
+        links::pending(&self.readers, nonce, now).await
+    }
+
+    async fn complete_link(
+        &self,
+        nonce: &str,
+        principal: &str,
+        confirmed: bool,
+        now: DateTime<Utc>,
+    ) -> Result<Link, StoreError> {
+        let (nonce, principal) = (nonce.to_owned(), principal.to_owned());
+        self.write(move |db| Box::pin(async move { links::complete(db, &nonce, &principal, confirmed, now).await }))
+            .await
+    }
+
+    async fn link_of_slack(&self, slack: &SlackRef) -> Result<Option<Link>, StoreError> {
+        links::of_slack(&self.readers, slack).await
+    }
+
+    async fn links_of(&self, principal: &str) -> Result<Vec<Link>, StoreError> {
+        links::of_principal(&self.readers, principal).await
+    }
+
+    async fn confirm_link(&self, slack: &SlackRef) -> Result<bool, StoreError> {
+        let slack = slack.clone();
+        self.write(move |db| Box::pin(async move { links::confirm(db, &slack).await })).await
+    }
+
+    async fn unlink(&self, slack: &SlackRef) -> Result<bool, StoreError> {
+        let slack = slack.clone();
+        self.write(move |db| Box::pin(async move { links::remove(db, &slack).await })).await
+    }
+
+    async fn events_after(&self, seq: i64, limit: u32) -> Result<Vec<Event>, StoreError> {
+        events::after(&self.readers, seq, limit).await
+    }
+
+    async fn last_event(&self) -> Result<i64, StoreError> {
+        events::last(&self.readers).await
+    }
+
+    fn event_bell(&self) -> watch::Receiver<i64> {
+        self.bell.subscribe()
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        events::last(&self.readers).await.map(drop)
+    }
+}

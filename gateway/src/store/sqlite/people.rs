@@ -1,0 +1,74 @@
+//! Who was seen, and to which subject a principal is bound.
+
+use countersign_shared::duties::Human;
+use sqlx::{SqliteConnection, SqlitePool};
+
+use super::{
+    super::{Seen, StoreError},
+    errors::{refused, unavailable, unreadable},
+};
+use crate::statement::decide::Known;
+
+type Row = (String, String, String, Option<String>, String);
+
+fn known((principal, issuer, subject, owner, groups): Row) -> Result<Known, StoreError> {
+    let groups = serde_json::from_str(&groups).map_err(|e| unreadable("a person", e))?;
+    Ok(Known { human: Human { principal, issuer, subject, owner }, groups })
+}
+
+/// Remembers a login, and its groups as of now.
+pub(super) async fn seen(db: &mut SqliteConnection, seen: &Seen) -> Result<(), StoreError> {
+    let Human { principal, issuer, subject, owner } = &seen.human;
+    let groups = serde_json::to_string(&seen.groups).map_err(|e| unreadable("a list of groups", e))?;
+    let at = seen.at.timestamp_millis();
+    let bound: Option<(String, String, Option<String>)> =
+        sqlx::query_as("SELECT issuer, subject, owner FROM people WHERE principal = ?")
+            .bind(principal)
+            .fetch_optional(&mut *db)
+            .await
+            .map_err(unavailable)?;
+    let query = match bound {
+        None => sqlx::query(
+            "INSERT INTO people (groups, owner, last_seen, principal, issuer, subject, first_seen)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?3)",
+        ),
+        // A user does not become an agent under the same name, nor an agent a user.
+        Some(b) if b.0 == *issuer && b.1 == *subject && b.2.is_some() == owner.is_some() => sqlx::query(
+            "UPDATE people SET groups = ?1, owner = ?2, last_seen = max(last_seen, ?3)
+              WHERE principal = ?4 AND issuer = ?5 AND subject = ?6",
+        ),
+        Some(_) => return Err(StoreError::BoundToAnother { principal: principal.clone() }),
+    };
+    query
+        .bind(groups)
+        .bind(owner)
+        .bind(at)
+        .bind(principal)
+        .bind(issuer)
+        .bind(subject)
+        .execute(db)
+        .await
+        .map(drop)
+        .map_err(|e| refused(e, None))
+}
+
+/// One principal.
+pub(super) async fn person(db: &SqlitePool, principal: &str) -> Result<Option<Known>, StoreError> {
+    sqlx::query_as("SELECT principal, issuer, subject, owner, groups FROM people WHERE principal = ?")
+        .bind(principal)
+        .fetch_optional(db)
+        .await
+        .map_err(unavailable)?
+        .map(known)
+        .transpose()
+}
+
+/// Every principal, by name.
+pub(super) async fn people(db: &SqlitePool) -> Result<Vec<Known>, StoreError> {
+    let rows: Vec<Row> =
+        sqlx::query_as("SELECT principal, issuer, subject, owner, groups FROM people ORDER BY principal")
+            .fetch_all(db)
+            .await
+            .map_err(unavailable)?;
+    rows.into_iter().map(known).collect()
+}

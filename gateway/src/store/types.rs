@@ -1,0 +1,156 @@
+//! What the state keeps, and why it can't answer.
+
+use chrono::{DateTime, Utc};
+use countersign_shared::{
+    api::{CardRef, Needed, Outcome, RequestKind, SlackRef},
+    bot_token::SlackAccount,
+    digest::Digest,
+    duties::Human,
+    ids::{RequestId, SessionId},
+    request::{Assurance, State},
+};
+
+use crate::statement::decide::Asked;
+
+/// Why the state could not answer. Whoever meets it refuses.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The principal is bound to another `(issuer, sub)`.
+    #[error("{principal} signed in before as another subject; an administrator must look at it")]
+    BoundToAnother {
+        /// The principal.
+        principal: String,
+    },
+    /// The store's own wall of separation of duties.
+    #[error("the approver and the requester are the same human")]
+    SameHuman,
+    /// This human has decided already.
+    #[error("you have decided on this request already")]
+    AlreadyDecided,
+    /// The request is over, or past its deadline.
+    #[error("the request is over: {state}")]
+    Over {
+        /// Where it is.
+        state: State,
+    },
+    /// No such row.
+    #[error("no such {0}")]
+    NotFound(&'static str),
+    /// Slack account or principal is linked otherwise already.
+    #[error("{0}")]
+    Linked(String),
+    /// The store's rules don't allow what was asked of it: an illegal move, an approval by an agent
+    /// or for another digest. Nothing changed.
+    #[error("the state refuses: {0}")]
+    Refused(String),
+    /// The state itself failed.
+    #[error("the state is unavailable: {0}")]
+    Unavailable(String),
+}
+
+/// A request to be made. It starts as `pending`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRequest {
+    /// Its id.
+    pub id: RequestId,
+    /// What it is for.
+    pub kind: RequestKind,
+    /// What an approval binds.
+    pub digest: Digest,
+    /// The question, to be asked again with each approval.
+    pub asked: Asked,
+    /// The asking session.
+    pub session: Option<SessionId>,
+    /// The statement, exactly.
+    pub sql: String,
+    /// Bound parameters as text.
+    pub parameters: Vec<String>,
+    /// Sentences for the card.
+    pub notes: Vec<String>,
+    /// What policy asks for at first.
+    pub needed: Needed,
+    /// The channel for its card.
+    pub channel: Option<String>,
+    /// Now; kept to the millisecond.
+    pub created_at: DateTime<Utc>,
+    /// Its deadline; kept to the millisecond.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// A request as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// What it was made with.
+    pub new: NewRequest,
+    /// Where it is.
+    pub state: State,
+    /// Who said yes, oldest first.
+    pub approvals: Vec<Approval>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// Its card.
+    pub card: Option<CardRef>,
+}
+
+/// One person's signed yes to one request's digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approval {
+    /// Which request.
+    pub request: RequestId,
+    /// What it binds.
+    pub digest: Digest,
+    /// Who.
+    pub approver: Human,
+    /// How they proved it.
+    pub assurance: Assurance,
+    /// When; kept to the nanosecond, since the signature covers it.
+    pub at: DateTime<Utc>,
+    /// What they sent: the bot's JWT, or the digest of the bearer token.
+    pub evidence: String,
+    /// The gateway's Ed25519 signature over all of the above (base64).
+    pub signature: String,
+}
+
+/// A login or a sign-in, as it is remembered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Who.
+    pub human: Human,
+    /// Groups in the token.
+    pub groups: Vec<String>,
+    /// Now.
+    pub at: DateTime<Utc>,
+}
+
+/// A link between a Slack account and a principal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The Slack account.
+    pub slack: SlackRef,
+    /// The principal.
+    pub principal: String,
+    /// Whether it counts.
+    pub confirmed: bool,
+}
+
+/// A link that somebody started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingLink {
+    /// The unguessable part of the page's address.
+    pub nonce: String,
+    /// Whose.
+    pub slack: SlackAccount,
+    /// Its end.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Which requests to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestFilter {
+    /// In these states; empty for all.
+    pub states: Vec<State>,
+    /// Of this principal.
+    pub principal: Option<String>,
+    /// The newest first, so many; 0 for 100.
+    pub limit: u32,
+}
