@@ -21,7 +21,7 @@ pub struct SignInPage<'a> {
     pub verifier: &'a str,
     /// Our callback.
     pub redirect_uri: &'a str,
-    /// Ask for the password anew, whatever session the browser has there.
+    /// Ask for a sign-in of the last five minutes, whatever session the browser has there.
     pub fresh: bool,
 }
 
@@ -89,7 +89,7 @@ impl Issuers {
             .append_pair("code_challenge", &challenge(page.verifier))
             .append_pair("code_challenge_method", "S256");
         if page.fresh {
-            address.query_pairs_mut().append_pair("prompt", "login").append_pair("max_age", "0");
+            address.query_pairs_mut().append_pair("max_age", "300");
         }
         Ok(address)
     }
