@@ -1,36 +1,149 @@
 //! Policies: Cedar, from a folder, validated against the schema that ships with the binary.
+//!
+//! What loads is complete and strict: every file parses, every policy is valid for the schema, reads
+//! approvals only so that they help, and names things as they are named here. Anything else is
+//! refused as a whole, with file and line.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    path::Path,
+};
 
-use countersign_shared::digest::Digest;
-use tokio::sync::watch;
+use cedar_policy::{
+    Authorizer, Decision, Entities, EntityId, EntityTypeName, EntityUid, PolicyId, PolicySet, Request, Schema,
+};
+use countersign_shared::digest::{Digest, Fields};
 
 use crate::config::Problem;
 
+mod approvals;
+mod load;
+mod names;
+mod source;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+pub use watch::watch;
+
+/// The schema, as the binary ships it.
+pub const SCHEMA: &str = include_str!("schema.cedarschema");
+
 /// A loaded, validated policy set with its version.
-pub struct Policies {}
+pub struct Policies {
+    schema: Schema,
+    set: PolicySet,
+    types: HashMap<&'static str, EntityTypeName>,
+    named: Named,
+    warnings: Vec<Problem>,
+    version: Digest,
+    authorizer: Authorizer,
+}
+
+/// What the texts of policies name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    /// `Group::"…"`, and groups that approvers must stand for.
+    pub groups: BTreeSet<String>,
+    /// Groups that approvers must stand for.
+    pub countersigning: BTreeSet<String>,
+    /// `User::"…"`.
+    pub users: BTreeSet<String>,
+    /// `Connection::"…"`, and where each is first named.
+    pub connections: BTreeMap<String, Problem>,
+}
+
+/// Cedar's answer to one question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A permit matched, no forbid did, and nothing failed.
+    Permitted,
+    /// A forbid matched, or no permit did.
+    Refused(Refused),
+    /// A policy could not be evaluated, or the question could not be asked. Never a yes.
+    Failed(Refused),
+}
+
+/// Why not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// The forbid's `@error("…")`, or what failed.
+    pub message: Option<String>,
+    /// Ids of the policies that refused or failed, sorted; empty where no permit matched.
+    pub rules: Vec<String>,
+}
 
 impl Policies {
     /// Loads and validates every `.cedar` file of `folder`.
     ///
     /// # Errors
     /// Everything that is wrong, with file and line.
-    pub fn load(_folder: &Path) -> Result<Self, Vec<Problem>> {
-        todo!("written with the policy")
+    pub fn load(folder: &Path) -> Result<Self, Vec<Problem>> {
+        load::load(&source::read(folder)?)
     }
 
-    /// SHA-256 over the files' names and texts.
+    /// SHA-256 over the files' names and texts, and the schema.
     #[must_use]
-    pub fn version(&self) -> Digest {
-        todo!("written with the policy")
+    pub const fn version(&self) -> Digest {
+        self.version
+    }
+
+    /// What is allowed but looks like a mistake: a policy that never matches, look-alike characters.
+    #[must_use]
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
+    }
+
+    /// What the texts name.
+    #[must_use]
+    pub const fn named(&self) -> &Named {
+        &self.named
+    }
+
+    /// The schema that questions must fit.
+    #[must_use]
+    pub const fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// An entity's identity. `None` for a type that the schema does not have.
+    #[must_use]
+    pub fn uid(&self, kind: &str, id: &str) -> Option<EntityUid> {
+        Some(EntityUid::from_type_name_and_id(self.types.get(kind)?.clone(), EntityId::new(id)))
+    }
+
+    /// Asks one question. A policy that can't be evaluated makes it [`Answer::Failed`]: Cedar would
+    /// skip a `forbid` whose condition fails, and might then say yes.
+    #[must_use]
+    pub fn answer(&self, request: &Request, entities: &Entities) -> Answer {
+        let response = self.authorizer.is_authorized(request, &self.set, entities);
+        let diagnostics = response.diagnostics();
+        let errors: Vec<String> = diagnostics.errors().map(ToString::to_string).collect();
+        if let Some(first) = errors.first() {
+            let mut rules: Vec<String> = diagnostics
+                .errors()
+                .map(|error| match error {
+                    cedar_policy::AuthorizationError::PolicyEvaluationError(error) => error.policy_id().to_string(),
+                })
+                .collect();
+            rules.sort();
+            return Answer::Failed(Refused { message: Some(first.clone()), rules });
+        }
+        if response.decision() == Decision::Allow {
+            return Answer::Permitted;
+        }
+        let mut rules: Vec<&PolicyId> = diagnostics.reason().collect();
+        rules.sort();
+        let message = rules.iter().find_map(|id| self.set.annotation(id, "error")).map(str::to_owned);
+        Answer::Refused(Refused { message, rules: rules.into_iter().map(ToString::to_string).collect() })
     }
 }
 
-/// Loads `folder` and keeps it fresh: a change that loads is put in force, one that doesn't is
-/// told as an error in the log and changes nothing.
-///
-/// # Errors
-/// Everything that is wrong with the first load.
-pub fn watch(_folder: &Path) -> Result<watch::Receiver<Arc<Policies>>, Vec<Problem>> {
-    todo!("written with the policy")
+fn version_of(sources: &[source::Source]) -> Digest {
+    let mut fields = Fields::of("countersign policies 1").field("schema", SCHEMA);
+    for source in sources {
+        fields = fields.field("name", &source.name).field("text", &source.text);
+    }
+    fields.finish()
 }

@@ -1,0 +1,182 @@
+//! Texts into a policy set, or everything that is wrong with them.
+
+use std::{collections::HashMap, str::FromStr};
+
+use cedar_policy::{Authorizer, EntityTypeName, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use miette::Diagnostic;
+
+use super::{
+    Named, Policies, SCHEMA, approvals, names,
+    source::{Source, spans},
+    version_of,
+};
+use crate::config::Problem;
+
+/// Every entity type of the schema.
+const TYPES: [&str; 11] =
+    ["Action", "User", "Agent", "Group", "Role", "Connection", "Schema", "Table", "Column", "Function", "Request"];
+
+/// A policy with the place where it stands.
+struct Placed<'s> {
+    policy: Policy,
+    source: &'s Source,
+    start: usize,
+    end: usize,
+}
+
+impl Placed<'_> {
+    /// The place of `word` within the policy, or its start.
+    fn offset_of(&self, word: &str) -> usize {
+        let text = self.source.text.get(self.start..self.end).unwrap_or_default();
+        self.start + text.find(word).unwrap_or(0)
+    }
+}
+
+pub(super) fn load(sources: &[Source]) -> Result<Policies, Vec<Problem>> {
+    let broken = |error: String| vec![ours(format!("the built-in schema is broken: {error}"))];
+    let (schema, _) = Schema::from_cedarschema_str(SCHEMA).map_err(|error| broken(error.to_string()))?;
+    let types = TYPES
+        .into_iter()
+        .map(|name| Ok((name, EntityTypeName::from_str(name).map_err(|error| broken(error.to_string()))?)))
+        .collect::<Result<HashMap<_, _>, Vec<Problem>>>()?;
+
+    let (mut problems, mut placed) = (Vec::new(), Vec::new());
+    for source in sources {
+        match parse(source) {
+            Ok(policies) => placed.extend(policies),
+            Err(wrong) => problems.extend(wrong),
+        }
+    }
+    if placed.is_empty() && problems.is_empty() {
+        problems.push(Problem {
+            file: sources.first().map(|source| source.file.clone()).unwrap_or_default(),
+            line: 0,
+            message: "there is no policy in the folder, so nothing would be permitted".to_owned(),
+            hint: Some("docs/policy.md has a policy to start from".to_owned()),
+        });
+    }
+    let set = gather(&placed, &mut problems);
+    let named = read_closely(&placed, &mut problems);
+    let warnings = validate(schema.clone(), &set, &placed, &mut problems);
+    if !problems.is_empty() {
+        problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        problems.dedup();
+        return Err(problems);
+    }
+    let version = version_of(sources);
+    Ok(Policies { schema, set, types, named, warnings, version, authorizer: Authorizer::new() })
+}
+
+fn ours(message: String) -> Problem {
+    Problem { file: "schema.cedarschema".into(), line: 0, message, hint: None }
+}
+
+/// The byte that a diagnostic points at.
+fn offset(diagnostic: &dyn Diagnostic) -> Option<usize> {
+    diagnostic.labels()?.next().map(|label| label.offset())
+}
+
+/// The policies of one file, in order, named by `@id` or by their place.
+fn parse(source: &Source) -> Result<Vec<Placed<'_>>, Vec<Problem>> {
+    let set = PolicySet::from_str(&source.text).map_err(|errors| {
+        errors
+            .iter()
+            .map(|error| Problem {
+                hint: error.help().map(|help| help.to_string()),
+                ..source.problem(offset(error).unwrap_or(0), error.to_string())
+            })
+            .collect::<Vec<_>>()
+    })?;
+    let spans = spans(&source.text);
+    if set.num_of_policies() + set.num_of_templates() != spans.len() {
+        return Err(vec![source.problem(0, "the places of the policies in this file can't be told apart")]);
+    }
+    let mut placed = Vec::new();
+    let mut problems = Vec::new();
+    for (index, span) in spans.into_iter().enumerate() {
+        // Cedar numbers the policies of a text from zero.
+        let Some(policy) = set.policy(&PolicyId::new(format!("policy{index}"))) else {
+            problems.push(Problem {
+                hint: Some("write the principal or resource out".to_owned()),
+                ..source.problem(span.start, "templates (`?principal`, `?resource`) are not supported")
+            });
+            continue;
+        };
+        let id = match policy.annotation("id") {
+            Some(id) if !id.trim().is_empty() => id.to_owned(),
+            _ => format!("{}#{}", source.name, index + 1),
+        };
+        placed.push(Placed { policy: policy.new_id(PolicyId::new(id)), source, start: span.start, end: span.end });
+    }
+    if problems.is_empty() { Ok(placed) } else { Err(problems) }
+}
+
+/// One set of all policies. Two of one name are a problem.
+fn gather(placed: &[Placed<'_>], problems: &mut Vec<Problem>) -> PolicySet {
+    let mut set = PolicySet::new();
+    for one in placed {
+        if set.add(one.policy.clone()).is_err() {
+            let id = one.policy.id();
+            let first = placed.iter().find(|other| other.policy.id() == id);
+            let place = first.map(|first| first.source.problem(first.start, "")).unwrap_or_else(|| ours(String::new()));
+            problems.push(Problem {
+                hint: Some(format!("the other is at {}:{}", place.file.display(), place.line)),
+                ..one.source.problem(one.start, format!("there are two policies with the id `{id}`"))
+            });
+        }
+    }
+    set
+}
+
+/// What Cedar's validator does not look at: how approvals are read, and how things are named.
+fn read_closely(placed: &[Placed<'_>], problems: &mut Vec<Problem>) -> Named {
+    let mut named = Named::default();
+    for one in placed {
+        match one.policy.to_json() {
+            Ok(json) => {
+                let at = if one.offset_of("approvals") == one.start { "context" } else { "approvals" };
+                for wrong in approvals::misread(&json) {
+                    problems.push(Problem {
+                        hint: Some("docs/policy.md, \"Approvals only help\"".to_owned()),
+                        ..one.source.problem(one.offset_of(at), format!("policy `{}`: {wrong}", one.policy.id()))
+                    });
+                }
+                let mut groups = Vec::new();
+                for condition in json["conditions"].as_array().into_iter().flatten() {
+                    approvals::groups_asked_for(&condition["body"], &mut groups);
+                }
+                named.groups.extend(groups.iter().cloned());
+                named.countersigning.extend(groups);
+            }
+            Err(error) => problems.push(one.source.problem(one.start, format!("can't be looked through: {error}"))),
+        }
+        for uid in one.policy.entity_literals() {
+            let (kind, id) = (uid.type_name().to_string(), uid.id().unescaped().to_owned());
+            let place = || one.source.problem(one.offset_of(&format!("{kind}::")), String::new());
+            if let Some((message, hint)) = names::misnamed(&kind, &id) {
+                problems.push(Problem { message, hint: Some(hint), ..place() });
+            }
+            match kind.as_str() {
+                "Group" => _ = named.groups.insert(id),
+                "User" => _ = named.users.insert(id),
+                "Connection" => _ = named.connections.entry(id).or_insert_with(place),
+                _ => {}
+            }
+        }
+    }
+    named
+}
+
+/// Cedar's own validation, strictly. Returns its warnings.
+fn validate(schema: Schema, set: &PolicySet, placed: &[Placed<'_>], problems: &mut Vec<Problem>) -> Vec<Problem> {
+    let result = Validator::new(schema).validate(set, ValidationMode::Strict);
+    let at = |id: &PolicyId, diagnostic: &dyn Diagnostic, message: String| {
+        let hint = diagnostic.help().map(|help| help.to_string());
+        match placed.iter().find(|one| one.policy.id() == id) {
+            Some(one) => Problem { hint, ..one.source.problem(offset(diagnostic).unwrap_or(one.start), message) },
+            None => Problem { hint, ..ours(message) },
+        }
+    };
+    problems.extend(result.validation_errors().map(|error| at(error.policy_id(), error, error.to_string())));
+    result.validation_warnings().map(|warning| at(warning.policy_id(), warning, warning.to_string())).collect()
+}

@@ -1,0 +1,188 @@
+use std::{fs, path::Path};
+
+use super::*;
+use crate::statement::effect::Action;
+
+fn write(folder: &Path, files: &[(&str, &str)]) {
+    for (name, text) in files {
+        fs::write(folder.join(name), text).unwrap();
+    }
+}
+
+fn load(files: &[(&str, &str)]) -> Result<Policies, Vec<Problem>> {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), files);
+    Policies::load(folder.path())
+}
+
+/// The problems as `file:line: message`, the folder left out.
+fn told(files: &[(&str, &str)]) -> Vec<String> {
+    let problems = load(files).err().unwrap_or_default();
+    problems
+        .iter()
+        .map(|p| format!("{}:{}: {}", p.file.file_name().unwrap().to_string_lossy(), p.line, p.message))
+        .collect()
+}
+
+const READ: &str = "permit (principal, action in Action::\"read\", resource);\n";
+
+#[test]
+fn the_schema_has_every_action_in_its_group() {
+    let policies = load(&[("a.cedar", READ)]).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let groups = ["read", "write", "ddl", "admin"];
+    let mut in_schema: Vec<String> = policies
+        .schema()
+        .actions()
+        .map(|uid| uid.id().unescaped().to_owned())
+        .filter(|id| !groups.contains(&id.as_str()))
+        .collect();
+    let mut ours: Vec<String> = Action::ALL.iter().map(|action| action.as_str().to_owned()).collect();
+    in_schema.sort();
+    ours.sort();
+    assert_eq!(in_schema, ours);
+    let entities = policies.schema().action_entities().unwrap();
+    for action in Action::ALL {
+        let uid = policies.uid("Action", action.as_str()).unwrap();
+        let above: Vec<String> =
+            entities.ancestors(&uid).into_iter().flatten().map(|uid| uid.id().unescaped().to_owned()).collect();
+        assert_eq!(above, action.group().into_iter().collect::<Vec<_>>(), "{action}");
+    }
+}
+
+#[test]
+fn every_problem_is_told_at_once_with_its_line() {
+    let found = told(&[
+        ("10-typo.cedar", "permit (principal, action, resource)\nwhen { principal.nam == 1 }\n"),
+        (
+            "20-name.cedar",
+            "// a comment; with a semicolon\npermit (principal in Group::\"a\", action == Action::\"selekt\", resource);\n",
+        ),
+        (
+            "30-approvals.cedar",
+            "\n\npermit (principal, action, resource)\nwhen {\n  context.approvals.count == 1\n};\n",
+        ),
+        ("40-user.cedar", "forbid (principal == User::\"Ana@acme.dev\", action, resource);"),
+        (
+            "50-type.cedar",
+            "permit (principal, action in Action::\"read\", resource) when { context.sql.has_where == 3 };",
+        ),
+        ("60-template.cedar", "permit (principal == ?principal, action, resource);"),
+    ]);
+    let starts = [
+        "10-typo.cedar:",
+        "20-name.cedar:2:",
+        "30-approvals.cedar:5:",
+        "40-user.cedar:1:",
+        "50-type.cedar:1:",
+        "60-template.cedar:1:",
+    ];
+    for start in starts {
+        assert!(found.iter().any(|line| line.starts_with(start)), "{start} is missing in {found:#?}");
+    }
+}
+
+#[test]
+fn an_empty_folder_is_refused_since_it_permits_nothing() {
+    for files in [&[][..], &[("readme.md", "x")][..], &[("a.cedar", "// nothing\n")][..]] {
+        assert!(told(files)[0].contains("nothing would be permitted"), "{files:?}");
+    }
+    let missing = Policies::load(Path::new("/nowhere/at/all")).err().unwrap();
+    assert!(missing[0].message.contains("can't be read"), "{missing:?}");
+}
+
+#[test]
+fn a_policy_in_a_sub_folder_is_not_overlooked_in_silence() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &[("a.cedar", READ)]);
+    fs::create_dir(folder.path().join("more")).unwrap();
+    write(&folder.path().join("more"), &[("b.cedar", READ)]);
+    let problems = Policies::load(folder.path()).err().unwrap();
+    assert_eq!(problems[0].message, "policies in a sub-folder are not read");
+}
+
+#[test]
+fn ids_are_unique_and_by_default_the_place() {
+    let named = "@id(\"readers\")\n";
+    assert!(load(&[("a.cedar", &format!("{named}{READ}{READ}"))]).is_ok());
+    let twice = told(&[("a.cedar", &format!("{named}{READ}")), ("b.cedar", &format!("\n{named}{READ}"))]);
+    assert_eq!(twice, ["b.cedar:2: there are two policies with the id `readers`"]);
+    assert_eq!(
+        told(&[("a.cedar", &format!("@id(\"a.cedar#2\")\n{READ}{READ}"))]).len(),
+        1,
+        "an id that is another's place"
+    );
+}
+
+#[test]
+fn the_version_follows_names_and_texts() {
+    let version =
+        |files: &[(&str, &str)]| load(files).map(|policies| policies.version()).unwrap_or_else(|p| panic!("{p:?}"));
+    let one = version(&[("a.cedar", READ)]);
+    assert_eq!(one, version(&[("a.cedar", READ)]));
+    assert_ne!(one, version(&[("b.cedar", READ)]));
+    assert_ne!(one, version(&[("a.cedar", &format!("{READ} "))]));
+}
+
+#[test]
+fn what_policies_name_is_known() {
+    let policies = load(&[(
+        "a.cedar",
+        "permit (principal in Group::\"eng\", action in Action::\"write\", resource in Connection::\"shop\")
+         when { context.approvals.groups.contains(\"dba\") };
+         permit (principal == User::\"cto@acme.dev\", action == Action::\"approve\", resource);",
+    )])
+    .unwrap_or_else(|problems| panic!("{problems:?}"));
+    let named = policies.named();
+    assert_eq!(named.groups.iter().collect::<Vec<_>>(), ["dba", "eng"]);
+    assert_eq!(named.countersigning.iter().collect::<Vec<_>>(), ["dba"]);
+    assert_eq!(named.users.iter().collect::<Vec<_>>(), ["cto@acme.dev"]);
+    assert_eq!(named.connections["shop"].line, 1);
+}
+
+#[test]
+fn a_policy_that_never_matches_is_a_warning() {
+    let policies = load(&[("a.cedar", &format!("{READ}\npermit (principal, action, resource) when {{ 1 == 2 }};"))])
+        .unwrap_or_else(|problems| panic!("{problems:?}"));
+    assert_eq!(policies.warnings().iter().map(|warning| warning.line).collect::<Vec<_>>(), [3]);
+}
+
+#[tokio::test]
+async fn a_good_change_is_put_in_force_and_a_broken_one_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &[("a.cedar", READ)]);
+    let mut policies = watch(folder.path()).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let first = policies.borrow_and_update().version();
+
+    write(folder.path(), &[("b.cedar", "permit (principal, action, resource) when { broken };")]);
+    // The next good version is the sign that the broken one has been looked at, or passed over.
+    write(folder.path(), &[("b.cedar", "forbid (principal, action == Action::\"drop\", resource);")]);
+    policies.changed().await.unwrap();
+    let second = policies.borrow_and_update().version();
+    assert_ne!(first, second);
+
+    // As Kubernetes swaps a mounted folder: the file is replaced by a link that is renamed over it.
+    let next = tempfile::tempdir().unwrap();
+    write(next.path(), &[("b.cedar", READ)]);
+    std::os::unix::fs::symlink(next.path().join("b.cedar"), folder.path().join(".b")).unwrap();
+    fs::rename(folder.path().join(".b"), folder.path().join("b.cedar")).unwrap();
+    policies.changed().await.unwrap();
+    assert_ne!(second, policies.borrow_and_update().version());
+}
+
+#[test]
+fn a_broken_change_leaves_the_version_before_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &[("a.cedar", READ)]);
+    let (mut follower, receiver) =
+        super::watch::Follower::of(folder.path()).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let first = receiver.borrow().version();
+    write(folder.path(), &[("a.cedar", "permit (")]);
+    follower.look();
+    assert_eq!(receiver.borrow().version(), first, "broken");
+    fs::remove_file(folder.path().join("a.cedar")).unwrap();
+    follower.look();
+    assert_eq!(receiver.borrow().version(), first, "gone");
+    write(folder.path(), &[("a.cedar", &READ.repeat(2))]);
+    follower.look();
+    assert_ne!(receiver.borrow().version(), first, "good again");
+}

@@ -1,0 +1,146 @@
+//! Keeps the policies in force as fresh as the folder, and never worse than the last good version.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::watch;
+
+use super::{Policies, load, source, version_of};
+use crate::config::Problem;
+
+/// Files are looked at this often even where the system reports nothing: behind links, on network
+/// file systems, or with no watch left.
+const LOOK: Duration = Duration::from_secs(5);
+/// A change is read once nothing more has been written for this long ...
+const QUIET: Duration = Duration::from_millis(100);
+/// ... or after this long, if somebody keeps writing.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Loads `folder` and keeps it fresh: a change that loads is put in force, one that doesn't is
+/// told as an error in the log and changes nothing. Ends when every receiver is gone.
+///
+/// # Errors
+/// Everything that is wrong with the first load.
+pub fn watch(folder: &Path) -> Result<watch::Receiver<Arc<Policies>>, Vec<Problem>> {
+    let (mut follower, receiver) = Follower::of(folder)?;
+    thread::Builder::new().name("policies".to_owned()).spawn(move || follower.run()).map_err(|error| {
+        vec![Problem {
+            file: folder.to_owned(),
+            line: 0,
+            message: format!("the policy folder can't be watched: {error}"),
+            hint: None,
+        }]
+    })?;
+    Ok(receiver)
+}
+
+pub(super) struct Follower {
+    folder: PathBuf,
+    /// What was read last, whether or not it could be put in force.
+    seen: Result<Vec<source::Source>, Vec<Problem>>,
+    sender: watch::Sender<Arc<Policies>>,
+}
+
+impl Follower {
+    /// The first load.
+    pub(super) fn of(folder: &Path) -> Result<(Self, watch::Receiver<Arc<Policies>>), Vec<Problem>> {
+        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        let sources = source::read(&folder)?;
+        let policies = load::load(&sources)?;
+        for warning in policies.warnings() {
+            tracing::warn!(problem = %warning, "policy");
+        }
+        let (sender, receiver) = watch::channel(Arc::new(policies));
+        Ok((Self { folder, seen: Ok(sources), sender }, receiver))
+    }
+
+    fn run(&mut self) {
+        let (ring, rung) = mpsc::channel();
+        let mut watcher = arm(&self.folder, &ring);
+        // What changed before the watch was set is seen now.
+        self.look();
+        while !self.sender.is_closed() {
+            match rung.recv_timeout(LOOK) {
+                Ok(()) => {
+                    settle(&rung);
+                    // The folder itself may be another one now: a renamed folder, a swapped link.
+                    watcher = arm(&self.folder, &ring);
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            }
+            self.look();
+        }
+        drop(watcher);
+    }
+
+    /// Reads the folder; if it says something new, tries to put it in force.
+    pub(super) fn look(&mut self) {
+        let now = source::read(&self.folder);
+        if now == self.seen {
+            return;
+        }
+        match now.as_ref().map_err(Clone::clone).and_then(|sources| load::load(sources)) {
+            Ok(policies) if policies.version() == self.sender.borrow().version() => {
+                tracing::info!(version = %policies.version(), "the policy folder is again what is in force");
+            }
+            Ok(policies) => {
+                for warning in policies.warnings() {
+                    tracing::warn!(problem = %warning, "policy");
+                }
+                tracing::info!(version = %policies.version(), "policies reloaded");
+                self.sender.send_replace(Arc::new(policies));
+            }
+            Err(problems) => {
+                let version = self.sender.borrow().version();
+                let found = now.as_ref().map(|sources| version_of(sources).to_string()).unwrap_or_default();
+                for problem in &problems {
+                    tracing::error!(%problem, "policy");
+                }
+                tracing::error!(
+                    problems = problems.len(), in_force = %version, refused = found,
+                    "the policy folder has changed but can't be put in force; the version before stays in force"
+                );
+            }
+        }
+        self.seen = now;
+    }
+}
+
+/// Watches the folder and the one that it is in, where the folder itself can be swapped.
+fn arm(folder: &Path, ring: &mpsc::Sender<()>) -> Option<RecommendedWatcher> {
+    let (ring, within) = (ring.clone(), folder.to_owned());
+    let told = |error: &notify::Error| {
+        tracing::warn!(%error, "the policy folder can't be watched; it is read every few seconds instead");
+    };
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Reading the folder is an event too, and must not lead to another read; what else happens
+        // beside the folder (the state may be there) is nothing to us.
+        let ours = |event: notify::Event| {
+            !event.kind.is_access() && (event.need_rescan() || event.paths.iter().any(|path| path.starts_with(&within)))
+        };
+        if event.map_or(true, ours) {
+            // Nobody listens any more when the receiver is gone; then there is nothing to do.
+            _ = ring.send(());
+        }
+    })
+    .inspect_err(told)
+    .ok()?;
+    watcher.watch(folder, RecursiveMode::NonRecursive).inspect_err(told).ok()?;
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if parent != folder {
+        watcher.watch(parent, RecursiveMode::NonRecursive).inspect_err(told).ok()?;
+    }
+    Some(watcher)
+}
+
+/// Waits until nothing more is written, so that half a change is not read.
+fn settle(rung: &mpsc::Receiver<()>) {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE && rung.recv_timeout(QUIET).is_ok() {}
+}

@@ -1,0 +1,206 @@
+//! decide: effects and approvals into allow, hold or deny. Pure; the one decision function.
+
+use chrono::{DateTime, Utc};
+use countersign_shared::{api::Needed, duties::Human, request::Assurance};
+use serde::{Deserialize, Serialize};
+
+use super::effect::{Action, Effect};
+use crate::policy::{Answer, Policies, Refused};
+
+mod first;
+mod people;
+mod question;
+mod second;
+
+#[cfg(test)]
+mod tests;
+
+use question::{Approvals, Circumstances, Person};
+
+/// Who asks, with what they are members of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asker {
+    /// The principal and the human behind it.
+    pub human: Human,
+    /// Groups of the identity provider.
+    pub groups: Vec<String>,
+    /// Roles granted on this connection, now.
+    pub roles: Vec<String>,
+}
+
+/// `context.sql`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SqlFacts {
+    /// No UPDATE or DELETE lacks its WHERE.
+    pub has_where: bool,
+    /// Tables named.
+    pub tables: Vec<String>,
+    /// Functions called.
+    pub functions: Vec<String>,
+    /// How many statements the text has.
+    pub statement_count: u32,
+    /// Whether a transaction is open.
+    pub in_transaction: bool,
+}
+
+/// `context.session`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionFacts {
+    /// The client's own application name.
+    pub application: String,
+    /// The client's IP address.
+    pub address: String,
+}
+
+/// All that a decision is about, but approvals, people and time. Kept with a request, so that the
+/// same question can be asked again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Who asks.
+    pub asker: Asker,
+    /// The connection's name.
+    pub connection: String,
+    /// The connection's tags.
+    pub tags: std::collections::BTreeMap<String, String>,
+    /// What would be done.
+    pub effects: Vec<Effect>,
+    /// `context.sql`.
+    pub sql: SqlFacts,
+    /// `context.session`.
+    pub session: SessionFacts,
+    /// `context.reason`.
+    pub reason: Option<String>,
+    /// `context.break_glass`.
+    pub break_glass: bool,
+}
+
+/// A person who has approved, with the groups that they are in now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Countersigner {
+    /// Who.
+    pub human: Human,
+    /// Their groups now.
+    pub groups: Vec<String>,
+    /// How they proved it.
+    pub assurance: Assurance,
+}
+
+/// A user whom the store knows, with the groups last seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Who.
+    pub human: Human,
+    /// Their groups.
+    pub groups: Vec<String>,
+}
+
+/// The policy's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// All effects are permitted.
+    Allow,
+    /// All would be, with approvals.
+    Hold(Needed),
+    /// Some would not be.
+    Deny(Denial),
+}
+
+/// Why not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// The first effect that is refused.
+    pub effect: Option<Effect>,
+    /// The `@error("…")` of the forbid that refused it.
+    pub message: Option<String>,
+    /// Ids of the policies that refused it; empty where no permit matched.
+    pub rules: Vec<String>,
+}
+
+/// Asks policy of `asked` with the approvals that exist, then as if everybody who may approve had.
+///
+/// An approval counts for an effect only if its giver may countersign (another human, a person) and
+/// policy permits them `approve` on the effect's object. No effects, an effect that can't be asked
+/// about, and a policy that can't be evaluated are each a denial.
+#[must_use]
+pub fn decide(
+    policies: &Policies,
+    asked: &Asked,
+    approvals: &[Countersigner],
+    known: &[Known],
+    now: DateTime<Utc>,
+) -> Decision {
+    if asked.effects.is_empty() {
+        return Decision::Deny(Denial::without_effect("The statement has no effect that policy could be asked about."));
+    }
+    let circumstances = Circumstances::of(asked, now);
+    let first = match first::Question::new(policies, asked, &circumstances) {
+        Ok(first) => first,
+        Err(why) => return Decision::Deny(Denial::without_effect(&why)),
+    };
+    let mut held = Vec::new();
+    for (effect, answer) in first.without_approvals() {
+        match answer {
+            Answer::Permitted => {}
+            Answer::Refused(_) => held.push(effect),
+            Answer::Failed(why) => return Decision::Deny(Denial::of(effect, why)),
+        }
+    }
+    if held.is_empty() {
+        return Decision::Allow;
+    }
+    let counted = people::Counted::of(policies, asked, &circumstances, approvals, &held);
+    match first.with_approvals(&held, &counted) {
+        Ok(true) => return Decision::Allow,
+        Ok(false) => {}
+        Err(denial) => return Decision::Deny(denial),
+    }
+    match second::needed(policies, asked, &circumstances, &first, &held, known) {
+        Ok(needed) => Decision::Hold(needed),
+        Err(denial) => Decision::Deny(denial),
+    }
+}
+
+/// Asks policy of one action alone, without approvals: `connect`, `approve`, `administer`, `audit`.
+/// An error is no.
+#[must_use]
+pub fn permits(
+    policies: &Policies,
+    asker: &Asker,
+    connection: (&str, &std::collections::BTreeMap<String, String>),
+    effect: &Effect,
+    session: &SessionFacts,
+    now: DateTime<Utc>,
+) -> bool {
+    let circumstances = Circumstances::alone(connection, session, now);
+    circumstances
+        .world(policies, &Person::from(asker), [effect])
+        .is_ok_and(|world| world.ask(effect.action, effect, &Approvals::default()) == Answer::Permitted)
+}
+
+/// The effects of `asked` that `approver` may approve: another human, and permitted `approve` on the
+/// effect's object. Empty: they are no approver of it.
+#[must_use]
+pub fn approvable(policies: &Policies, asked: &Asked, approver: &Countersigner, now: DateTime<Utc>) -> Vec<Effect> {
+    if countersign_shared::duties::may_countersign(&approver.human, &asked.asker.human).is_err() {
+        return Vec::new();
+    }
+    let circumstances = Circumstances::of(asked, now);
+    let held: Vec<&Effect> = asked.effects.iter().collect();
+    let person = Person::user(&approver.human.principal, &approver.groups);
+    circumstances.approvable(policies, &person, &held).into_iter().cloned().collect()
+}
+
+impl Denial {
+    fn of(effect: &Effect, why: Refused) -> Self {
+        Self { effect: Some(effect.clone()), message: why.message, rules: why.rules }
+    }
+
+    fn without_effect(message: &str) -> Self {
+        Self { effect: None, message: Some(message.to_owned()), rules: Vec::new() }
+    }
+}
+
+/// Whether policy is asked about an action with `context.sql`.
+const fn is_statement(action: Action) -> bool {
+    action.group().is_some() || matches!(action, Action::Call | Action::Reveal)
+}
