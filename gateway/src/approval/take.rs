@@ -14,10 +14,7 @@ use crate::{
     log::Kind,
     policy::Policies,
     runtime::Gateway,
-    statement::{
-        decide::{Asked, Asker, Decision, Known, SessionFacts, decide, permits},
-        effect::{Action, Effect},
-    },
+    statement::decide::{Asked, Countersigner, Decision, Known, approvable, decide},
     store::{Approval, Request, StoreError},
 };
 
@@ -66,7 +63,7 @@ pub async fn take(
             return Err(say::digest_mismatch());
         }
         let known = gateway.store.people().await.map_err(failed)?;
-        may_choose(gateway, &request, who, body.choice, &known, now)?;
+        may_choose(gateway, &request, who, body.choice, now)?;
         match body.choice {
             Choice::Approve => approve(gateway, &request, who, &known, now).await?,
             Choice::Deny => end(gateway, &request, who, body, State::Denied).await?,
@@ -80,26 +77,13 @@ pub async fn take(
 
 /// Whether `who` may decide on at least one of the effects of `asked` that wait for approval.
 #[must_use]
-pub fn may_approve(
-    policies: &Policies,
-    asked: &Asked,
-    who: &Human,
-    groups: &[String],
-    known: &[Known],
-    now: DateTime<Utc>,
-) -> bool {
-    if duties::may_countersign(who, &asked.asker.human).is_err() {
-        return false;
-    }
-    let asker = Asker { human: who.clone(), groups: groups.to_vec(), roles: Vec::new() };
-    let connection = (asked.connection.as_str(), &asked.tags);
-    asked.effects.iter().any(|effect| {
-        let approve = Effect::new(Action::Approve, effect.object.clone());
-        // The cheap question first; a right over an effect that needs nobody is no right here.
-        permits(policies, &asker, connection, &approve, &SessionFacts::default(), now) && {
-            let alone = Asked { effects: vec![effect.clone()], ..asked.clone() };
-            decide(policies, &alone, &[], known, now) != Decision::Allow
-        }
+pub fn may_approve(policies: &Policies, asked: &Asked, who: &Human, groups: &[String], now: DateTime<Utc>) -> bool {
+    // Assurance is the approval's matter, not the right's.
+    let who = Countersigner { human: who.clone(), groups: groups.to_vec(), assurance: Assurance::Cli };
+    approvable(policies, asked, &who, now).into_iter().any(|effect| {
+        // A right over an effect that needs nobody is no right here.
+        let alone = Asked { effects: vec![effect], ..asked.clone() };
+        decide(policies, &alone, &[], &[], now) != Decision::Allow
     })
 }
 
@@ -108,7 +92,6 @@ fn may_choose(
     request: &Request,
     who: &Chooser,
     choice: Choice,
-    known: &[Known],
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
     let asked = &request.new.asked;
@@ -117,7 +100,7 @@ fn may_choose(
         return if own { Ok(()) } else { Err(say::not_the_requester()) };
     }
     duties::may_countersign(&who.human, &asked.asker.human).map_err(|conflict| say::own(conflict, choice))?;
-    if !may_approve(&gateway.policies(), asked, &who.human, &who.groups, known, now) {
+    if !may_approve(&gateway.policies(), asked, &who.human, &who.groups, now) {
         return Err(say::not_an_approver(&request.new.needed));
     }
     // A person approves once: an approval that policy would not count must not use that up.

@@ -1,7 +1,12 @@
 //! Who calls: a person or an agent with an OIDC token, or the bot with its own.
 
+use std::{
+    convert::Infallible,
+    net::{Ipv4Addr, SocketAddr},
+};
+
 use axum::{
-    extract::FromRequestParts,
+    extract::{ConnectInfo, FromRequestParts},
     http::{StatusCode, header, request::Parts},
 };
 use chrono::Utc;
@@ -13,14 +18,35 @@ use countersign_shared::{
 use super::{App, answer::Refused};
 use crate::{
     identity::{Identity, TokenRefused},
+    statement::decide::SessionFacts,
     store::Seen,
 };
+
+/// `context.session` of somebody who calls: where the connection comes from. `0.0.0.0` where it is
+/// not known, which no rule about addresses lets in.
+pub(super) struct Origin(pub SessionFacts);
+
+impl Origin {
+    fn of(parts: &Parts) -> Self {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+        let address = peer.unwrap_or(Ipv4Addr::UNSPECIFIED.into()).to_string();
+        Self(SessionFacts { application: "control".into(), address })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Origin {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(parts))
+    }
+}
 
 /// A verified caller.
 #[derive(Debug)]
 pub(super) enum Caller {
     /// A user or an agent. The token itself is gone; its digest stays as evidence.
-    Known { identity: Identity, evidence: String },
+    Known { identity: Identity, from: SessionFacts, evidence: String },
     /// The bot, for itself.
     Bot,
     /// The bot, with somebody's click.
@@ -36,18 +62,18 @@ impl Caller {
         }
     }
 
-    /// A user or an agent; never the bot.
-    pub(super) fn known(&self) -> Result<&Identity, Refused> {
+    /// A user or an agent, and from where; never the bot.
+    pub(super) fn known(&self) -> Result<(&Identity, &SessionFacts), Refused> {
         match self {
-            Self::Known { identity, .. } => Ok(identity),
+            Self::Known { identity, from, .. } => Ok((identity, from)),
             _ => Err(Refused::forbidden("Only somebody who is signed in may do this.")),
         }
     }
 
     /// A person; never an agent or the bot.
-    pub(super) fn user(&self) -> Result<&Identity, Refused> {
+    pub(super) fn user(&self) -> Result<(&Identity, &SessionFacts), Refused> {
         match self {
-            Self::Known { identity, .. } if !identity.human.is_agent() => Ok(identity),
+            Self::Known { identity, from, .. } if !identity.human.is_agent() => Ok((identity, from)),
             _ => Err(Refused::forbidden("Only a person who is signed in may do this.")),
         }
     }
@@ -81,6 +107,10 @@ impl FromRequestParts<App> for Caller {
         })?;
         let seen = Seen { human: identity.human.clone(), groups: identity.groups.clone(), at: Utc::now() };
         app.gateway.store.seen(&seen).await?;
-        Ok(Self::Known { identity, evidence: format!("sha256:{}", of_bytes(token.as_bytes())) })
+        Ok(Self::Known {
+            identity,
+            from: Origin::of(parts).0,
+            evidence: format!("sha256:{}", of_bytes(token.as_bytes())),
+        })
     }
 }

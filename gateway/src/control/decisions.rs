@@ -33,7 +33,7 @@ pub(super) async fn decide(
     let id: RequestId = id.parse().map_err(|_| Refused::not_found("request"))?;
     let who = match &caller {
         Caller::Known { evidence, .. } => {
-            let identity = caller.user()?;
+            let (identity, _) = caller.user()?;
             Chooser {
                 human: identity.human.clone(),
                 groups: identity.groups.clone(),

@@ -41,7 +41,7 @@ pub(super) async fn stream(
 ) -> Result<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>, Refused> {
     let ends_at = match &caller {
         Caller::Bot => None,
-        _ => Some(caller.known()?.expires_at),
+        _ => Some(caller.known()?.0.expires_at),
     };
     let gateway = Arc::clone(&app.gateway);
     // Before the number is read, so that nothing falls in between.
@@ -116,7 +116,6 @@ impl Listener {
         }
         let Some(id) = &event.request else { return Ok(false) };
         let Some(request) = self.gateway.store.request(id).await? else { return Ok(false) };
-        let known = self.gateway.store.people().await?;
-        Ok(sight::caller_sees(&self.gateway, &self.caller, &request, &known))
+        Ok(sight::caller_sees(&self.gateway, &self.caller, &request))
     }
 }

@@ -53,7 +53,8 @@ pub(super) async fn show(
     caller: Caller,
     Path((team, user)): Path<(String, String)>,
 ) -> Result<Json<LinkView>, Refused> {
-    if !matches!(caller, Caller::Bot) && !sight::administers_all(&app.gateway, caller.known()?) {
+    let administers = |(who, from)| sight::administers_all(&app.gateway, who, from);
+    if !matches!(caller, Caller::Bot) && !caller.user().is_ok_and(administers) {
         return Err(Refused::forbidden("Only the bot and administrators look up links."));
     }
     let link = find(&app, team, user).await?;
@@ -66,8 +67,8 @@ pub(super) async fn confirm(
     caller: Caller,
     Path((team, user)): Path<(String, String)>,
 ) -> Result<StatusCode, Refused> {
-    let who = caller.user()?;
-    if !sight::administers_all(&app.gateway, who) {
+    let (who, from) = caller.user()?;
+    if !sight::administers_all(&app.gateway, who, from) {
         return Err(Refused::forbidden("Only an administrator of every connection confirms links."));
     }
     let link = find(&app, team, user).await?;
@@ -89,8 +90,8 @@ pub(super) async fn remove(
     caller: Caller,
     Path((team, user)): Path<(String, String)>,
 ) -> Result<StatusCode, Refused> {
-    let who = caller.user()?;
-    let administers = sight::administers_all(&app.gateway, who);
+    let (who, from) = caller.user()?;
+    let administers = sight::administers_all(&app.gateway, who, from);
     let link = find(&app, team, user).await?;
     if !administers && !link.principal.eq_ignore_ascii_case(&who.human.principal) {
         return Err(Refused::forbidden("Only its owner or an administrator removes a link."));

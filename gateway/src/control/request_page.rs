@@ -30,6 +30,7 @@ use crate::{
         view::view,
     },
     identity::Identity,
+    statement::decide::SessionFacts,
     store::Seen,
 };
 
@@ -60,17 +61,22 @@ pub(super) async fn open_with(
 }
 
 /// The request, with buttons for those who may decide.
-pub(super) async fn show(app: &App, id: &RequestId, csrf: &str, who: &Identity) -> Result<Response, Sorry> {
+pub(super) async fn show(
+    app: &App,
+    id: &RequestId,
+    csrf: &str,
+    who: &Identity,
+    from: &SessionFacts,
+) -> Result<Response, Sorry> {
     let now = Utc::now();
     let gateway = &app.gateway;
     let seen = Seen { human: who.human.clone(), groups: who.groups.clone(), at: now };
     gateway.store.seen(&seen).await?;
     let request = gateway.store.request(id).await?.ok_or_else(absent)?;
-    let known = gateway.store.people().await?;
-    if !sight::sees_request(gateway, who, &request, &known) {
+    if !sight::sees_request(gateway, who, from, &request) {
         return Err(absent());
     }
-    let may = may_approve(&gateway.policies(), &request.new.asked, &who.human, &who.groups, &known, now);
+    let may = may_approve(&gateway.policies(), &request.new.asked, &who.human, &who.groups, now);
     let view = view(gateway, &request).await?;
     Ok(pages::request(&view, who, may.then_some(csrf)))
 }

@@ -23,9 +23,8 @@ pub(super) async fn list(
     let Query(query) = query.map_err(|_| Refused::bad_request("The query can't be read."))?;
     let filter = filter(&query)?;
     let (gateway, mut views) = (&app.gateway, Vec::new());
-    let known = gateway.store.people().await?;
     for request in gateway.store.requests(&filter).await? {
-        if sight::caller_sees(gateway, &caller, &request, &known) {
+        if sight::caller_sees(gateway, &caller, &request) {
             views.push(view(gateway, &request).await?);
         }
     }
@@ -55,6 +54,5 @@ async fn visible(app: &App, caller: &Caller, id: &str) -> Result<Request, Refuse
     let absent = || Refused::not_found("request");
     let id: RequestId = id.parse().map_err(|_| absent())?;
     let request = app.gateway.store.request(&id).await?.ok_or_else(absent)?;
-    let known = app.gateway.store.people().await?;
-    if sight::caller_sees(&app.gateway, caller, &request, &known) { Ok(request) } else { Err(absent()) }
+    if sight::caller_sees(&app.gateway, caller, &request) { Ok(request) } else { Err(absent()) }
 }

@@ -13,8 +13,8 @@ use super::{App, answer::Refused, caller::Caller, sight};
 pub(super) async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Vec<SessionView>>, Refused> {
     let mut sessions = app.gateway.sessions.list();
     if !matches!(caller, Caller::Bot) {
-        let who = caller.known()?;
-        sessions.retain(|session| sight::rules_session(&app.gateway, who, session));
+        let (who, from) = caller.known()?;
+        sessions.retain(|session| sight::rules_session(&app.gateway, who, from, session));
     }
     Ok(Json(sessions))
 }
@@ -25,11 +25,11 @@ pub(super) async fn kill(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refused> {
-    let who = caller.known()?;
+    let (who, from) = caller.known()?;
     let absent = || Refused::not_found("session");
     let id: SessionId = id.parse().map_err(|_| absent())?;
     let session = app.gateway.sessions.list().into_iter().find(|session| session.id == id).ok_or_else(absent)?;
-    if !sight::rules_session(&app.gateway, who, &session) {
+    if !sight::rules_session(&app.gateway, who, from, &session) {
         return Err(absent());
     }
     let reason = format!("the session was ended by {}", who.human.principal);

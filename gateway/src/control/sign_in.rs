@@ -12,6 +12,7 @@ use super::{
     App,
     answer::Refused,
     browser::{self, Purpose, Sent, Shown, unguessable},
+    caller::Origin,
     link,
     pages::{self, Sorry},
     request_page,
@@ -75,6 +76,7 @@ fn redirect_uri(app: &App) -> String {
 /// `GET /signin/callback`: the provider sends the browser back.
 pub(super) async fn callback(
     State(app): State<App>,
+    Origin(from): Origin,
     headers: HeaderMap,
     query: Result<Query<HashMap<String, String>>, QueryRejection>,
 ) -> Result<Response, Sorry> {
@@ -95,7 +97,7 @@ pub(super) async fn callback(
     let csrf = unguessable()?;
     let response = match &sent.purpose {
         Purpose::Link(nonce) => link::show(&app, nonce, &csrf, &who.identity).await?,
-        Purpose::Request(id) => request_page::show(&app, id, &csrf, &who.identity).await?,
+        Purpose::Request(id) => request_page::show(&app, id, &csrf, &who.identity, &from).await?,
     };
     app.sign_ins.show(&csrf, Shown { purpose: sent.purpose, who }, &browser);
     Ok(response)
