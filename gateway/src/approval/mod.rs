@@ -1,5 +1,18 @@
 //! Approvals: a verified choice becomes a signed approval, a denial or a withdrawal; and what was
 //! approved is checked again at release.
+//!
+//! `take` is the one way in, whether the choice came from Slack, a page or the command line;
+//! `release` is the one way out.
 
+pub mod count;
+pub mod keys;
 pub mod release;
+mod say;
 pub mod seal;
+pub mod take;
+pub mod view;
+
+#[cfg(test)]
+pub(crate) mod house;
+#[cfg(test)]
+mod stories;

@@ -1,4 +1,122 @@
 //! The gateway's signature over each approval, so that a row written past us counts for nothing.
 
+use std::path::Path;
+
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use countersign_shared::{
+    digest::{Digest, Fields},
+    request::Assurance,
+};
+
+use super::keys::{self, KeyError};
+use crate::store::Approval;
+
 /// Ed25519.
-pub struct SealKey {}
+pub struct SealKey {
+    pair: Ed25519KeyPair,
+}
+
+impl SealKey {
+    /// Reads the key, or makes it at the first start.
+    ///
+    /// # Errors
+    /// Where the file can't be read or made, or holds something else.
+    pub fn load_or_create(path: &Path) -> Result<Self, KeyError> {
+        let pem = keys::load_or_create(path)?;
+        Self::from_pem(path, &pem)
+    }
+
+    fn from_pem(path: &Path, pem: &countersign_shared::secret::Secret<String>) -> Result<Self, KeyError> {
+        Ok(Self { pair: keys::pair(pem).map_err(|why| keys::error(path, why))? })
+    }
+
+    /// The same approval with its signature.
+    #[must_use]
+    pub fn seal(&self, approval: Approval) -> Approval {
+        let signature = STANDARD.encode(self.pair.sign(meaning(&approval).as_bytes()));
+        Approval { signature, ..approval }
+    }
+
+    /// Whether we sealed exactly this approval.
+    #[must_use]
+    pub fn verify(&self, approval: &Approval) -> bool {
+        let public = UnparsedPublicKey::new(&ED25519, self.pair.public_key());
+        STANDARD
+            .decode(&approval.signature)
+            .is_ok_and(|signature| public.verify(meaning(approval).as_bytes(), &signature).is_ok())
+    }
+}
+
+/// What is signed: every field but the signature.
+fn meaning(approval: &Approval) -> Digest {
+    let assurance = match approval.assurance {
+        Assurance::Slack => "slack",
+        Assurance::Cli => "cli",
+        Assurance::StepUp => "step_up",
+    };
+    let at = format!("{}.{:09}", approval.at.timestamp(), approval.at.timestamp_subsec_nanos());
+    Fields::of("countersign/approval/v1")
+        .field("request", approval.request.as_str())
+        .field("digest", approval.digest.as_bytes())
+        .field("principal", &approval.approver.principal)
+        .field("issuer", &approval.approver.issuer)
+        .field("subject", &approval.approver.subject)
+        .optional("owner", approval.approver.owner.as_deref())
+        .field("assurance", assurance)
+        .field("at", at)
+        .field("evidence", &approval.evidence)
+        .finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{TimeDelta, Utc};
+    use countersign_shared::{digest::of_bytes, duties::Human, ids::RequestId};
+
+    use super::*;
+
+    #[test]
+    fn a_seal_covers_every_field() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = SealKey::load_or_create(&folder.path().join("log.key")).unwrap();
+        let approver = Human {
+            principal: "priya@acme.dev".into(),
+            issuer: "https://idp".into(),
+            subject: "2".into(),
+            owner: None,
+        };
+        let sealed = key.seal(Approval {
+            request: RequestId::random(),
+            digest: of_bytes(b"one"),
+            approver: approver.clone(),
+            assurance: Assurance::Slack,
+            at: Utc::now(),
+            evidence: "token".into(),
+            signature: String::new(),
+        });
+        assert!(key.verify(&sealed));
+        let human = |change: &dyn Fn(&mut Human)| {
+            let mut human = approver.clone();
+            change(&mut human);
+            Approval { approver: human, ..sealed.clone() }
+        };
+        let table = [
+            ("request", Approval { request: RequestId::random(), ..sealed.clone() }),
+            ("digest", Approval { digest: of_bytes(b"two"), ..sealed.clone() }),
+            ("principal", human(&|h| h.principal = "dario@acme.dev".into())),
+            ("issuer", human(&|h| h.issuer = "https://evil".into())),
+            ("subject", human(&|h| h.subject = "3".into())),
+            ("owner", human(&|h| h.owner = Some(String::new()))),
+            ("assurance", Approval { assurance: Assurance::StepUp, ..sealed.clone() }),
+            ("time", Approval { at: sealed.at + TimeDelta::nanoseconds(1), ..sealed.clone() }),
+            ("evidence", Approval { evidence: "other".into(), ..sealed.clone() }),
+            ("signature", Approval { signature: String::new(), ..sealed.clone() }),
+        ];
+        for (field, changed) in table {
+            assert!(!key.verify(&changed), "{field}");
+        }
+        let other = SealKey::load_or_create(&folder.path().join("other.key")).unwrap();
+        assert!(!other.verify(&sealed), "another gateway's key");
+    }
+}

@@ -1,1 +1,108 @@
-//! The control API and its pages: one file per noun.
+//! The HTTP side: the control API under `/v1`, the pages that people sign in on, health, metrics.
+//!
+//! A file per noun. Who calls is in `caller`, what every answer has in common in `guard` and
+//! `answer`; the pages' words are in `pages`.
+
+mod answer;
+mod browser;
+mod caller;
+mod cards;
+mod decisions;
+mod events;
+mod guard;
+mod health;
+mod link;
+mod links;
+mod openapi;
+mod pages;
+mod request_page;
+mod requests;
+mod sessions;
+mod show;
+mod sight;
+mod sign_in;
+
+#[cfg(test)]
+mod page_stories;
+#[cfg(test)]
+mod who_may;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
+    routing::{delete, get, post, put},
+};
+use tokio::sync::Semaphore;
+
+use self::browser::SignIns;
+use crate::runtime::Gateway;
+
+/// The largest body that is read, in bytes.
+const LARGEST_BODY: usize = 256 * 1024;
+/// How many listen to events at once.
+const LISTENERS: usize = 256;
+
+/// What every handler has.
+#[derive(Clone)]
+struct App {
+    gateway: Arc<Gateway>,
+    sign_ins: Arc<SignIns>,
+    listeners: Arc<Semaphore>,
+}
+
+impl App {
+    fn new(gateway: Arc<Gateway>) -> Self {
+        Self { gateway, sign_ins: Arc::default(), listeners: Arc::new(Semaphore::new(LISTENERS)) }
+    }
+
+    /// How browsers reach us, without a trailing slash.
+    fn base(&self) -> &str {
+        self.gateway.config.gateway.url.as_str().trim_end_matches('/')
+    }
+}
+
+/// Everything, for `gateway.control`.
+pub fn router(gateway: Arc<Gateway>) -> Router {
+    let api = Router::new()
+        .route("/v1/requests", get(requests::list))
+        .route("/v1/requests/{id}", get(requests::show))
+        .route("/v1/requests/{id}/decisions", post(decisions::decide))
+        .route("/v1/requests/{id}/card", put(cards::put))
+        .route("/v1/sessions", get(sessions::list))
+        .route("/v1/sessions/{id}", delete(sessions::kill))
+        .route("/v1/events", get(events::stream))
+        .route("/v1/links", post(links::start))
+        .route("/v1/links/{team}/{user}", get(links::show).delete(links::remove))
+        .route("/v1/links/{team}/{user}/confirm", post(links::confirm))
+        .route("/v1/openapi.json", get(openapi::document))
+        .route("/healthz", get(health::healthz))
+        .route("/metrics", get(health::metrics));
+    guarded(api.merge(people_pages()), App::new(gateway))
+}
+
+/// Only what browsers of people need, for `gateway.public`.
+pub fn public_router(gateway: Arc<Gateway>) -> Router {
+    guarded(people_pages(), App::new(gateway))
+}
+
+fn people_pages() -> Router<App> {
+    Router::new()
+        .route("/link/{nonce}", get(link::open))
+        .route("/link/{nonce}/with/{issuer}", get(link::open_with))
+        .route("/link/{nonce}/confirm", post(link::confirm))
+        .route("/signin/callback", get(sign_in::callback))
+        .route("/requests/{id}", get(request_page::open).post(request_page::choose))
+        .route("/requests/{id}/with/{issuer}", get(request_page::open_with))
+}
+
+fn guarded(routes: Router<App>, app: App) -> Router {
+    routes
+        .fallback(answer::no_such_page)
+        .method_not_allowed_fallback(answer::no_such_method)
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(middleware::from_fn_with_state(app.clone(), guard::guard))
+        .with_state(app)
+}

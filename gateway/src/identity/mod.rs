@@ -1,9 +1,35 @@
 //! Who it is: tokens of OIDC issuers into principals.
+//!
+//! `verify` takes a token apart and checks it, `jwks` and `discovery` know the issuer's keys,
+//! `claims` and `agents` say who it is.
+
+mod agents;
+mod claims;
+mod discovery;
+mod jwks;
+mod sign_in;
+mod strict;
+mod verify;
+
+#[cfg(test)]
+mod hostile_tokens;
+#[cfg(test)]
+pub(crate) mod provider;
+
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use countersign_shared::duties::Human;
+pub use sign_in::{SignInFailed, SignInPage, SignedIn};
 
+use self::{
+    jwks::{Found, Keys},
+    verify::{Claims, Rules},
+};
 use crate::config::{AgentConfig, IdentityConfig};
+
+/// The greatest age of a workload's token whose issuer is none of `[[identity]]`.
+const AGENT_TOKEN_AGE: Duration = Duration::from_secs(12 * 3600);
 
 /// A verified token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,23 +63,114 @@ pub enum TokenRefused {
     Unavailable,
 }
 
+/// One issuer with its keys.
+struct Issuer {
+    name: String,
+    /// `None` for an issuer that only agents come from.
+    users: Option<IdentityConfig>,
+    audience: String,
+    client_id: String,
+    max_age: i64,
+    keys: Keys,
+}
+
 /// Verifies tokens of the configured issuers. Keys are fetched by discovery and cached.
-pub struct Issuers {}
+pub struct Issuers {
+    issuers: Vec<Issuer>,
+    agents: Vec<AgentConfig>,
+    client: reqwest::Client,
+}
+
+fn whole_seconds(age: Duration) -> i64 {
+    i64::try_from(age.as_secs()).unwrap_or(i64::MAX)
+}
 
 impl Issuers {
     /// Takes the configured issuers; fetches nothing yet.
     ///
+    /// An agent's issuer need not be one of `[[identity]]`. Its tokens must then be made for the
+    /// audience of the first `[[identity]]`: that is this gateway's name, whoever issues.
+    ///
     /// # Errors
-    /// Where no HTTP client can be made.
-    pub fn new(_identities: &[IdentityConfig], _agents: &[AgentConfig]) -> Result<Self, String> {
-        todo!("written with the issuers")
+    /// Where no HTTP client can be made, or agents come from an issuer for which there is no audience.
+    pub fn new(identities: &[IdentityConfig], agents: &[AgentConfig]) -> Result<Self, String> {
+        let client = discovery::client()?;
+        let mut issuers: Vec<Issuer> = identities
+            .iter()
+            .map(|config| Issuer {
+                name: config.issuer.clone(),
+                users: Some(config.clone()),
+                audience: config.audience.clone(),
+                client_id: config.client_id.clone(),
+                max_age: whole_seconds(config.max_token_age),
+                keys: Keys::new(&config.issuer, client.clone()),
+            })
+            .collect();
+        for agent in agents {
+            if issuers.iter().any(|issuer| issuer.name == agent.issuer) {
+                continue;
+            }
+            let audience = identities.first().map(|first| first.audience.clone()).ok_or_else(|| {
+                format!("agent {:?} can't log in: there is no [[identity]], so no audience for its tokens", agent.name)
+            })?;
+            issuers.push(Issuer {
+                name: agent.issuer.clone(),
+                users: None,
+                client_id: audience.clone(),
+                audience,
+                max_age: whole_seconds(AGENT_TOKEN_AGE),
+                keys: Keys::new(&agent.issuer, client.clone()),
+            });
+        }
+        Ok(Self { issuers, agents: agents.to_vec(), client })
     }
 
     /// Verifies `token` in full.
     ///
     /// # Errors
     /// Why it is refused.
-    pub async fn verify(&self, _token: &str) -> Result<Identity, TokenRefused> {
-        todo!("written with the issuers")
+    pub async fn verify(&self, token: &str) -> Result<Identity, TokenRefused> {
+        self.verify_at(token, Utc::now(), Instant::now()).await
+    }
+
+    async fn verify_at(&self, token: &str, now: DateTime<Utc>, ticks: Instant) -> Result<Identity, TokenRefused> {
+        let (issuer, claims) = self.claims(token, |issuer| &issuer.audience, now, ticks).await?;
+        self.identity(issuer, &claims)
+    }
+
+    /// The issuer and the verified claims of a token made for what `audience` says.
+    async fn claims<'a>(
+        &'a self,
+        token: &str,
+        audience: impl Fn(&'a Issuer) -> &'a str,
+        now: DateTime<Utc>,
+        ticks: Instant,
+    ) -> Result<(&'a Issuer, Claims), TokenRefused> {
+        let token = verify::parse(token)?;
+        let unknown = TokenRefused::Invalid("its issuer is not one of ours");
+        let name = token.issuer().ok_or(unknown.clone())?;
+        let issuer = self.issuers.iter().find(|issuer| issuer.name == name).ok_or(unknown)?;
+        let keys = match issuer.keys.find(token.key_id.as_deref(), token.algorithm, ticks).await {
+            Found::Keys(keys) => keys,
+            Found::None => return Err(TokenRefused::Invalid("its issuer has no such key")),
+            Found::Unavailable => return Err(TokenRefused::Unavailable),
+        };
+        let rules = Rules { audience: audience(issuer), client_id: &issuer.client_id, max_age: issuer.max_age };
+        Ok((issuer, token.check(&keys, &rules, now)?))
+    }
+
+    fn identity(&self, issuer: &Issuer, claims: &Claims) -> Result<Identity, TokenRefused> {
+        let expires_at = claims.expires_at;
+        if let Some((human, groups)) = agents::of(&self.agents, &issuer.name, &claims.subject) {
+            return Ok(Identity { human, groups, expires_at });
+        }
+        let config = issuer.users.as_ref().ok_or(TokenRefused::Nobody("its subject is no agent of this gateway"))?;
+        let human = Human {
+            principal: claims::principal(&claims.all, config)?,
+            issuer: issuer.name.clone(),
+            subject: claims.subject.clone(),
+            owner: None,
+        };
+        Ok(Identity { human, groups: claims::groups(&claims.all, config)?, expires_at })
     }
 }

@@ -1,0 +1,154 @@
+//! What a person reads after choosing.
+
+use countersign_shared::{
+    api::{Needed, Problem},
+    duties::Conflict,
+    ids::RequestId,
+    request::{Choice, State},
+};
+
+use crate::store::{Request, StoreError};
+
+/// A problem with its stable word.
+pub(crate) fn problem(code: &str, error: impl Into<String>, hint: Option<&str>) -> Problem {
+    Problem { code: code.into(), error: error.into(), hint: hint.map(Into::into) }
+}
+
+pub(super) fn not_found(id: &RequestId) -> Problem {
+    problem("not_found", format!("There is no request {id}."), Some("Look at the id again, or list the open requests."))
+}
+
+pub(super) fn unavailable() -> Problem {
+    problem(
+        "unavailable",
+        "The gateway can't record a decision right now, so none was taken.",
+        Some("Try again in a moment."),
+    )
+}
+
+/// The store's no, in the words of whoever chose.
+pub(super) fn store(error: &StoreError, id: &RequestId) -> Problem {
+    match error {
+        StoreError::SameHuman => own(Conflict::OwnRequest, Choice::Approve),
+        StoreError::NotFound(_) => not_found(id),
+        StoreError::Over { state } => problem("over", format!("This request is over: it is {state}."), None),
+        StoreError::AlreadyDecided => problem("already_decided", "You have decided on this request already.", None),
+        StoreError::BoundToAnother { .. } | StoreError::Linked(_) | StoreError::Refused(_) => {
+            problem("forbidden", error.to_string(), None)
+        }
+        StoreError::Unavailable(_) => {
+            tracing::error!(%error, request = %id, "a decision was not taken");
+            unavailable()
+        }
+    }
+}
+
+pub(super) fn own(conflict: Conflict, choice: Choice) -> Problem {
+    match (conflict, choice) {
+        (Conflict::Agent, _) => problem("forbidden", "Only people decide on requests; an agent can't.", None),
+        (_, Choice::Deny) => {
+            problem("own_request", "This is your own request; you can't deny it.", Some("Withdraw it instead."))
+        }
+        (Conflict::OwnAgent, _) => problem(
+            "own_request",
+            "You answer for the agent that asks, so you cannot approve its request.",
+            Some("Ask somebody else who may approve."),
+        ),
+        (Conflict::OwnRequest, _) => problem(
+            "own_request",
+            "You cannot approve your own request.",
+            Some("Ask somebody else who may approve. You can withdraw it with Ctrl-C."),
+        ),
+    }
+}
+
+pub(super) fn not_the_requester() -> Problem {
+    problem("forbidden", "Only the one who asked can withdraw this request.", Some("An approver can deny it."))
+}
+
+pub(super) fn not_an_approver(needed: &Needed) -> Problem {
+    let error = match needed.from.as_slice() {
+        [] => "You may not decide on this request.".to_owned(),
+        [group] => format!("You may not decide on this request: its approvers are in {group}."),
+        groups => format!("You may not decide on this request: its approvers are in {}.", groups.join(", ")),
+    };
+    problem("not_an_approver", error, Some("Ask one of them, or have the policy give you `approve`."))
+}
+
+pub(super) fn digest_mismatch() -> Problem {
+    problem(
+        "digest_mismatch",
+        "What you saw is not what this request holds, so your choice was not taken.",
+        Some("Open the request again and read it before you choose."),
+    )
+}
+
+pub(super) fn step_up(page: &str) -> Problem {
+    let hint = format!("Open {page} and sign in again.");
+    problem("step_up_needed", "Policy asks for a fresh sign-in before this approval counts.", Some(&hint))
+}
+
+/// How a request that takes no choice any more ended.
+pub(super) fn over(request: &Request) -> Problem {
+    let by = request.outcome.as_ref().and_then(|outcome| outcome.by.as_deref());
+    let reason = request.outcome.as_ref().and_then(|outcome| outcome.reason.as_deref());
+    let how = match request.state {
+        State::Pending | State::Expired => "nobody decided in time",
+        State::Approved => "it is approved and about to run",
+        State::Denied => "it was denied",
+        State::Withdrawn => "it was withdrawn",
+        State::Void => "something that it rests on changed, or the gateway stopped",
+        State::Released => "it is running",
+        State::Done => "it has run",
+        State::Unknown => "it was released, and whether it ran is not known",
+    };
+    let by = by.map(|who| format!(" by {who}")).unwrap_or_default();
+    let reason = reason.map(|why| format!(" ({why})")).unwrap_or_default();
+    problem("over", format!("This request takes no decision any more: {how}{by}{reason}."), None)
+}
+
+pub(super) fn approved() -> String {
+    "Approved; it runs now.".into()
+}
+
+pub(super) fn more_needed(needed: &Needed, have: usize) -> String {
+    let more = needed.count.saturating_sub(have).max(1);
+    let groups = if needed.groups.is_empty() {
+        String::new()
+    } else {
+        format!(", and people in {}", needed.groups.join(" and "))
+    };
+    format!("Your approval is recorded; {more} more needed{groups}.")
+}
+
+pub(super) fn approved_already() -> String {
+    "You have approved this already; nothing was changed.".into()
+}
+
+pub(super) fn denied() -> String {
+    "Denied; it will not run.".into()
+}
+
+pub(super) fn withdrawn() -> String {
+    "Withdrawn; it will not run.".into()
+}
+
+pub(super) fn ended_already() -> String {
+    "You have ended this already; nothing was changed.".into()
+}
+
+pub(super) fn no_longer_permitted() -> String {
+    "Policy no longer permits this, approved or not, so it ended.".into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_many_more_is_never_none() {
+        let needed = Needed { count: 2, groups: vec!["dba".into()], ..Needed::default() };
+        assert_eq!(more_needed(&needed, 1), "Your approval is recorded; 1 more needed, and people in dba.");
+        assert_eq!(more_needed(&Needed::default(), 3), "Your approval is recorded; 1 more needed.");
+    }
+}

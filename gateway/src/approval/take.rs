@@ -1,0 +1,256 @@
+//! A choice is taken: by a person whom somebody verified, on a request, over the digest they saw.
+
+use chrono::{DateTime, Utc};
+use countersign_shared::{
+    api::{DecisionBody, DecisionTaken, Outcome, Problem},
+    duties::{self, Human},
+    ids::RequestId,
+    request::{Assurance, Choice, State},
+};
+use serde_json::json;
+
+use super::{count::countersigners, release::entry, say, view::view};
+use crate::{
+    log::Kind,
+    policy::Policies,
+    runtime::Gateway,
+    statement::decide::{Asked, Countersigner, Decision, Known, approvable, decide},
+    store::{Approval, Request, StoreError},
+};
+
+/// The longest reason that is kept, in characters.
+const LONGEST_REASON: usize = 2_000;
+
+/// A verified person who chooses, and how we know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chooser {
+    /// Who.
+    pub human: Human,
+    /// Their groups now.
+    pub groups: Vec<String>,
+    /// How they proved it.
+    pub assurance: Assurance,
+    /// What is kept of the proof: the bot's token, or the digest of a bearer token. Never a token
+    /// that somebody could use again.
+    pub evidence: String,
+}
+
+/// Takes `body`'s choice of `who` on the request `id`.
+///
+/// # Errors
+/// Why it was not taken, for the one who chose. Nothing was changed then.
+pub async fn take(
+    gateway: &Gateway,
+    who: &Chooser,
+    id: &RequestId,
+    body: &DecisionBody,
+) -> Result<DecisionTaken, Problem> {
+    let now = Utc::now();
+    let failed = |error: StoreError| say::store(&error, id);
+    let request = gateway.store.request(id).await.map_err(failed)?.ok_or_else(|| say::not_found(id))?;
+    let request = expire(gateway, request, now).await.map_err(failed)?;
+    let message = if let Some(message) = chosen_before(&request, who, body.choice) {
+        message
+    } else {
+        let takes = match body.choice {
+            Choice::Approve => request.state == State::Pending,
+            Choice::Deny | Choice::Withdraw => matches!(request.state, State::Pending | State::Approved),
+        };
+        if !takes {
+            return Err(say::over(&request));
+        }
+        if request.new.digest != body.digest {
+            return Err(say::digest_mismatch());
+        }
+        let known = gateway.store.people().await.map_err(failed)?;
+        may_choose(gateway, &request, who, body.choice, now)?;
+        match body.choice {
+            Choice::Approve => approve(gateway, &request, who, &known, now).await?,
+            Choice::Deny => end(gateway, &request, who, body, State::Denied).await?,
+            Choice::Withdraw => end(gateway, &request, who, body, State::Withdrawn).await?,
+        }
+    };
+    gateway.holds.ring(id);
+    let after = gateway.store.request(id).await.map_err(failed)?.ok_or_else(|| say::not_found(id))?;
+    Ok(DecisionTaken { request: view(gateway, &after).await.map_err(failed)?, message })
+}
+
+/// Whether `who` may decide on at least one of the effects of `asked` that wait for approval.
+#[must_use]
+pub fn may_approve(policies: &Policies, asked: &Asked, who: &Human, groups: &[String], now: DateTime<Utc>) -> bool {
+    // Assurance is the approval's matter, not the right's.
+    let who = Countersigner { human: who.clone(), groups: groups.to_vec(), assurance: Assurance::Cli };
+    approvable(policies, asked, &who, now).into_iter().any(|effect| {
+        // A right over an effect that needs nobody is no right here.
+        let alone = Asked { effects: vec![effect], ..asked.clone() };
+        decide(policies, &alone, &[], &[], now) != Decision::Allow
+    })
+}
+
+fn may_choose(
+    gateway: &Gateway,
+    request: &Request,
+    who: &Chooser,
+    choice: Choice,
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
+    let asked = &request.new.asked;
+    if choice == Choice::Withdraw {
+        let own = duties::same_human(&who.human, &asked.asker.human);
+        return if own { Ok(()) } else { Err(say::not_the_requester()) };
+    }
+    duties::may_countersign(&who.human, &asked.asker.human).map_err(|conflict| say::own(conflict, choice))?;
+    if !may_approve(&gateway.policies(), asked, &who.human, &who.groups, now) {
+        return Err(say::not_an_approver(&request.new.needed));
+    }
+    // A person approves once: an approval that policy would not count must not use that up.
+    if choice == Choice::Approve && request.new.needed.step_up && who.assurance != Assurance::StepUp {
+        let page = format!("{}/requests/{}", gateway.config.gateway.url.as_str().trim_end_matches('/'), request.new.id);
+        return Err(say::step_up(&page));
+    }
+    Ok(())
+}
+
+/// The deadline counts at once, even where no session waits to notice it.
+async fn expire(gateway: &Gateway, request: Request, now: DateTime<Utc>) -> Result<Request, StoreError> {
+    let open = matches!(request.state, State::Pending | State::Approved);
+    if !open || now < request.new.expires_at {
+        return Ok(request);
+    }
+    let id = &request.new.id;
+    let _first = gateway.store.move_request(id, &[State::Pending, State::Approved], State::Expired, None).await?;
+    gateway.holds.ring(id);
+    gateway.store.request(id).await?.ok_or(StoreError::NotFound("request"))
+}
+
+/// A double click is no error.
+fn chosen_before(request: &Request, who: &Chooser, choice: Choice) -> Option<String> {
+    let ended_by_them = || {
+        let by = request.outcome.as_ref().and_then(|outcome| outcome.by.as_deref());
+        by.is_some_and(|by| by.eq_ignore_ascii_case(&who.human.principal))
+    };
+    match choice {
+        Choice::Approve => {
+            let approved = request.approvals.iter().any(|approval| approval.approver == who.human);
+            let stands = matches!(
+                request.state,
+                State::Pending | State::Approved | State::Released | State::Done | State::Unknown
+            );
+            (approved && stands).then(say::approved_already)
+        }
+        Choice::Deny => (request.state == State::Denied && ended_by_them()).then(say::ended_already),
+        Choice::Withdraw => (request.state == State::Withdrawn && ended_by_them()).then(say::ended_already),
+    }
+}
+
+async fn approve(
+    gateway: &Gateway,
+    request: &Request,
+    who: &Chooser,
+    known: &[Known],
+    now: DateTime<Utc>,
+) -> Result<String, Problem> {
+    let id = &request.new.id;
+    let approval = gateway.seal.seal(Approval {
+        request: id.clone(),
+        digest: request.new.digest,
+        approver: who.human.clone(),
+        assurance: who.assurance,
+        at: now,
+        evidence: who.evidence.clone(),
+        signature: String::new(),
+    });
+    let said = json!({ "signature": approval.signature, "evidence": evidence_of(who) });
+    record(gateway, request, who, "approve", said).await?;
+    let request = match gateway.store.add_approval(&approval).await {
+        Ok(request) => request,
+        Err(StoreError::AlreadyDecided) => return Ok(say::approved_already()),
+        Err(error) => {
+            // The log holds a decision that the state did not take; it must say so too.
+            record(gateway, request, who, "approve, not taken", json!({ "why": error.to_string() })).await?;
+            return Err(say::store(&error, id));
+        }
+    };
+    let failed = |error: StoreError| say::store(&error, id);
+    // The clock may stand before the approval's own time on another machine; never before now.
+    let counted = countersigners(gateway, &request, now.max(Utc::now())).await.map_err(failed)?;
+    match decide(&gateway.policies(), &request.new.asked, &counted, known, now) {
+        Decision::Allow => {
+            let moved = gateway.store.move_request(id, &[State::Pending], State::Approved, None).await;
+            // Another's approval, or an end, came in between; the state says which.
+            if moved.map_err(failed)? { Ok(say::approved()) } else { after_race(gateway, id).await }
+        }
+        Decision::Hold(needed) => {
+            gateway.store.set_needed(id, &needed).await.map_err(failed)?;
+            Ok(say::more_needed(&needed, counted.len()))
+        }
+        Decision::Deny(denial) => {
+            let reason = denial.message.unwrap_or_else(say::no_longer_permitted);
+            let outcome = Outcome { reason: Some(reason), ..Outcome::default() };
+            let _first =
+                gateway.store.move_request(id, &[State::Pending], State::Void, Some(&outcome)).await.map_err(failed)?;
+            Ok(say::no_longer_permitted())
+        }
+    }
+}
+
+async fn after_race(gateway: &Gateway, id: &RequestId) -> Result<String, Problem> {
+    let now = gateway.store.request(id).await.map_err(|error| say::store(&error, id))?;
+    match now {
+        Some(request) if matches!(request.state, State::Approved | State::Released | State::Done) => {
+            Ok(say::approved())
+        }
+        Some(request) => Err(say::over(&request)),
+        None => Err(say::not_found(id)),
+    }
+}
+
+async fn end(
+    gateway: &Gateway,
+    request: &Request,
+    who: &Chooser,
+    body: &DecisionBody,
+    to: State,
+) -> Result<String, Problem> {
+    let id = &request.new.id;
+    let reason = body.reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
+    let reason = reason.map(|reason| reason.chars().take(LONGEST_REASON).collect::<String>());
+    let word = if to == State::Denied { "deny" } else { "withdraw" };
+    record(gateway, request, who, word, json!({ "reason": reason, "evidence": evidence_of(who) })).await?;
+    let outcome = Outcome { by: Some(who.human.principal.clone()), reason, ..Outcome::default() };
+    let moved = gateway.store.move_request(id, &[State::Pending, State::Approved], to, Some(&outcome)).await;
+    if moved.map_err(|error| say::store(&error, id))? {
+        return Ok(if to == State::Denied { say::denied() } else { say::withdrawn() });
+    }
+    record(gateway, request, who, &format!("{word}, not taken"), json!({ "why": "it was over" })).await?;
+    match gateway.store.request(id).await.map_err(|error| say::store(&error, id))? {
+        Some(request) => Err(say::over(&request)),
+        None => Err(say::not_found(id)),
+    }
+}
+
+/// What the log keeps of the proof: its digest, since a click's token names people and e-mails.
+fn evidence_of(who: &Chooser) -> String {
+    countersign_shared::digest::of_bytes(who.evidence.as_bytes()).to_string()
+}
+
+/// The decision is on disk before it counts.
+async fn record(
+    gateway: &Gateway,
+    request: &Request,
+    who: &Chooser,
+    outcome: &str,
+    more: serde_json::Value,
+) -> Result<(), Problem> {
+    let mut entry = entry(Kind::Decision, request);
+    entry.principal = Some(who.human.principal.clone());
+    entry.outcome = Some(outcome.to_owned());
+    entry.detail = json!({
+        "requester": request.new.asked.asker.human.principal, "digest": request.new.digest.to_string(),
+        "assurance": who.assurance, "more": more,
+    });
+    gateway.log.append_durably(&entry).await.map_err(|down| {
+        tracing::error!(error = %down, request = %request.new.id, "a decision was not taken");
+        say::unavailable()
+    })
+}

@@ -1,0 +1,181 @@
+//! `/v1/openapi.json`: what exists, for readers and generators.
+
+use axum::response::Json;
+use serde_json::{Map, Value, json};
+
+/// One call: method, path, sentence, who may, body, what it answers.
+struct Call(&'static str, &'static str, &'static str, &'static str, Option<&'static str>, u16, Option<&'static str>);
+
+const CALLS: &[Call] = &[
+    Call(
+        "get",
+        "/v1/requests",
+        "Requests that the caller sees, the newest first",
+        "user, agent, bot",
+        None,
+        200,
+        Some("Requests"),
+    ),
+    Call("get", "/v1/requests/{id}", "One request", "user, agent, bot", None, 200, Some("Request")),
+    Call(
+        "post",
+        "/v1/requests/{id}/decisions",
+        "Approve, deny or withdraw",
+        "user, or the bot with a signed click",
+        Some("DecisionBody"),
+        200,
+        Some("DecisionTaken"),
+    ),
+    Call("put", "/v1/requests/{id}/card", "Say where the card was posted; once", "bot", Some("Card"), 204, None),
+    Call(
+        "get",
+        "/v1/sessions",
+        "Live sessions: one's own, or of connections that one administers",
+        "user, agent, bot",
+        None,
+        200,
+        Some("Sessions"),
+    ),
+    Call(
+        "delete",
+        "/v1/sessions/{id}",
+        "End a session now",
+        "its user, or who administers its connection",
+        None,
+        204,
+        None,
+    ),
+    Call("get", "/v1/events", "Server-sent events after `Last-Event-ID`", "user, agent, bot", None, 200, None),
+    Call(
+        "post",
+        "/v1/links",
+        "Start the linking of a Slack account",
+        "bot",
+        Some("SlackAccount"),
+        201,
+        Some("LinkStarted"),
+    ),
+    Call("get", "/v1/links/{team}/{user}", "Who a Slack account is", "bot, administrator", None, 200, Some("Link")),
+    Call(
+        "delete",
+        "/v1/links/{team}/{user}",
+        "Unlink a Slack account",
+        "its owner, or an administrator",
+        None,
+        204,
+        None,
+    ),
+    Call(
+        "post",
+        "/v1/links/{team}/{user}/confirm",
+        "Confirm a link whose e-mail addresses differ",
+        "another administrator",
+        None,
+        204,
+        None,
+    ),
+];
+
+pub(super) async fn document() -> Json<Value> {
+    Json(build())
+}
+
+fn build() -> Value {
+    let mut paths = Map::new();
+    for Call(method, path, summary, who, body, status, answer) in CALLS {
+        let of = |name: &str| json!({ "application/json": { "schema": { "$ref": format!("#/components/schemas/{name}") } } });
+        let mut good = json!({ "description": "Done" });
+        if let Some(name) = answer {
+            good["content"] = of(name);
+        }
+        if *path == "/v1/events" {
+            good["content"] = json!({ "text/event-stream": { "schema": { "$ref": "#/components/schemas/Event" } } });
+        }
+        let parameters: Vec<_> = path
+            .split('/')
+            .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+            .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
+            .chain(queries(path))
+            .collect();
+        let mut operation = json!({
+            "summary": summary, "description": format!("For: {who}."), "parameters": parameters,
+            "responses": {
+                status.to_string(): good,
+                "default": { "description": "What happened, why, and what to do next", "content": of("Problem") },
+            },
+        });
+        if let Some(name) = body {
+            operation["requestBody"] = json!({ "required": true, "content": of(name) });
+        }
+        let entry = paths.entry(*path).or_insert_with(|| json!({}));
+        entry[*method] = operation;
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": { "title": "Countersign control API", "version": env!("CARGO_PKG_VERSION") },
+        "security": [{ "bearer": [] }],
+        "paths": paths,
+        "components": { "securitySchemes": { "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" } },
+                        "schemas": schemas() },
+    })
+}
+
+fn queries(path: &str) -> Vec<Value> {
+    let query = |name: &str, about: &str| json!({ "name": name, "in": "query", "description": about, "schema": { "type": "string" } });
+    match path {
+        "/v1/requests" => vec![
+            query("state", "States, with commas between"),
+            query("principal", "Only this requester's"),
+            query("limit", "At most so many, up to 1000; 100 by default"),
+        ],
+        "/v1/events" => vec![json!({ "name": "Last-Event-ID", "in": "header", "schema": { "type": "integer" } })],
+        _ => Vec::new(),
+    }
+}
+
+fn object(required: &[&str], optional: &[&str]) -> Value {
+    let fields: Map<String, Value> =
+        required.iter().chain(optional).map(|name| ((*name).to_owned(), json!({}))).collect();
+    json!({ "type": "object", "required": required, "properties": fields })
+}
+
+fn schemas() -> Value {
+    let list = |of: &str| json!({ "type": "array", "items": { "$ref": format!("#/components/schemas/{of}") } });
+    let mut decision = object(&["choice", "digest"], &["reason"]);
+    decision["properties"]["choice"] = json!({ "enum": ["approve", "deny", "withdraw"] });
+    json!({
+        "Problem": object(&["code", "error"], &["hint"]),
+        "Request": object(
+            &["id", "kind", "state", "digest", "connection", "principal", "sql", "parameters", "effects",
+              "in_transaction", "notes", "created_at", "expires_at", "needed", "approvals"],
+            &["owner", "session", "reason", "application", "address", "outcome", "channel", "card", "requester_slack"],
+        ),
+        "Requests": list("Request"),
+        "DecisionBody": decision,
+        "DecisionTaken": object(&["request", "message"], &[]),
+        "Card": object(&["channel", "ts"], &[]),
+        "Session": object(&["id", "principal", "connection", "address", "started_at", "state"], &["application"]),
+        "Sessions": list("Session"),
+        "Event": object(&["seq", "at", "kind"], &["request"]),
+        "SlackAccount": object(&["team", "user", "name", "full_member"], &["email"]),
+        "LinkStarted": object(&["url", "expires_at"], &[]),
+        "Link": object(&["slack", "principal", "confirmed"], &[]),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_that_the_document_refers_to_is_in_it() {
+        let document = build();
+        let text = document.to_string();
+        let names: Vec<_> =
+            text.split("#/components/schemas/").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert!(names.len() > CALLS.len());
+        for name in names {
+            assert!(document["components"]["schemas"].get(name).is_some(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! `/requests/{id}`: a request whole, for what does not fit a card, and for decisions that need a
+//! fresh sign-in.
+
+use std::collections::HashMap;
+
+use axum::{
+    extract::{Form, Path, State, rejection::FormRejection},
+    http::HeaderMap,
+    response::Response,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use countersign_shared::{
+    api::DecisionBody,
+    digest::{Digest, of_bytes},
+    ids::RequestId,
+    request::{Assurance, Choice},
+};
+
+use super::{
+    App,
+    answer::Refused,
+    browser::{self, Purpose},
+    decisions,
+    pages::{self, Sorry},
+    sight, sign_in,
+};
+use crate::{
+    approval::{
+        take::{Chooser, may_approve},
+        view::view,
+    },
+    identity::Identity,
+    statement::decide::SessionFacts,
+    store::Seen,
+};
+
+/// How old a proof to the provider may be to count as fresh.
+const FRESH: TimeDelta = TimeDelta::minutes(5);
+
+fn absent() -> Sorry {
+    Sorry(Refused::not_found("request"))
+}
+
+pub(super) async fn open(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, Sorry> {
+    // Whether there is such a request is nobody's business before they sign in.
+    let id: RequestId = id.parse().map_err(|_| absent())?;
+    sign_in::begin(&app, &headers, &format!("/requests/{id}"), Purpose::Request(id)).await
+}
+
+pub(super) async fn open_with(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Path((id, issuer)): Path<(String, String)>,
+) -> Result<Response, Sorry> {
+    let id: RequestId = id.parse().map_err(|_| absent())?;
+    sign_in::begin_with(&app, &headers, &issuer, Purpose::Request(id)).await
+}
+
+/// The request, with buttons for those who may decide.
+pub(super) async fn show(
+    app: &App,
+    id: &RequestId,
+    csrf: &str,
+    who: &Identity,
+    from: &SessionFacts,
+) -> Result<Response, Sorry> {
+    let now = Utc::now();
+    let gateway = &app.gateway;
+    let seen = Seen { human: who.human.clone(), groups: who.groups.clone(), at: now };
+    gateway.store.seen(&seen).await?;
+    let request = gateway.store.request(id).await?.ok_or_else(absent)?;
+    if !sight::sees_request(gateway, who, from, &request) {
+        return Err(absent());
+    }
+    let may = may_approve(&gateway.policies(), &request.new.asked, &who.human, &who.groups, now);
+    let view = view(gateway, &request).await?;
+    Ok(pages::request(&view, who, may.then_some(csrf)))
+}
+
+/// The buttons.
+pub(super) async fn choose(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    form: Result<Form<HashMap<String, String>>, FormRejection>,
+) -> Result<Response, Sorry> {
+    let id: RequestId = id.parse().map_err(|_| absent())?;
+    let Form(form) = form.map_err(|_| Refused::bad_request("The form can't be read."))?;
+    let csrf = form.get("csrf").map(String::as_str).unwrap_or_default();
+    let browser = browser::cookie(&app, &headers);
+    let shown = app.sign_ins.submitted(csrf, &Purpose::Request(id.clone()), browser.as_deref());
+    let shown = shown.ok_or_else(browser::stale)?;
+    let body = read(&form)?;
+    let who = Chooser {
+        assurance: assurance(shown.who.auth_time, Utc::now()),
+        evidence: format!("sign-in at {}, form sha256:{}", shown.who.identity.human.issuer, of_bytes(csrf.as_bytes())),
+        human: shown.who.identity.human,
+        groups: shown.who.identity.groups,
+    };
+    let taken = decisions::to_the_end(&app.gateway, who, id, body).await?;
+    Ok(pages::decided(&taken.request, &taken.message))
+}
+
+fn read(form: &HashMap<String, String>) -> Result<DecisionBody, Refused> {
+    let choice = match form.get("choice").map(String::as_str) {
+        Some("approve") => Choice::Approve,
+        Some("deny") => Choice::Deny,
+        _ => return Err(Refused::bad_request("The form names no choice.")),
+    };
+    let digest = form.get("digest").and_then(|digest| digest.parse::<Digest>().ok());
+    let digest = digest.ok_or_else(|| Refused::bad_request("The form names no digest."))?;
+    let reason = form.get("reason").filter(|reason| choice == Choice::Deny && !reason.trim().is_empty()).cloned();
+    Ok(DecisionBody { choice, digest, reason })
+}
+
+/// A provider that does not say when somebody proved who they are says nothing about freshness.
+fn assurance(auth_time: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Assurance {
+    let fresh = auth_time.is_some_and(|at| at <= now + TimeDelta::minutes(1) && now - at <= FRESH);
+    if fresh { Assurance::StepUp } else { Assurance::Cli }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_proof_of_the_last_five_minutes_is_fresh() {
+        let now = Utc::now();
+        let table = [
+            (None, Assurance::Cli),
+            (Some(now), Assurance::StepUp),
+            (Some(now - TimeDelta::minutes(4)), Assurance::StepUp),
+            (Some(now - TimeDelta::minutes(6)), Assurance::Cli),
+            (Some(now + TimeDelta::minutes(6)), Assurance::Cli),
+        ];
+        for (at, expected) in table {
+            assert_eq!(assurance(at, now), expected, "{at:?}");
+        }
+    }
+}

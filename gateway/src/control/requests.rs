@@ -1,0 +1,58 @@
+//! `GET /v1/requests`, `GET /v1/requests/{id}`.
+
+use std::collections::HashMap;
+
+use axum::{
+    extract::{Path, Query, State},
+    response::Json,
+};
+use countersign_shared::{api::RequestView, ids::RequestId, request::State as RequestState};
+
+use super::{App, answer::Refused, caller::Caller, sight};
+use crate::{
+    approval::view::view,
+    store::{Request, RequestFilter},
+};
+
+/// `?state=pending,approved&principal=…&limit=…`, the newest first.
+pub(super) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    query: Result<Query<HashMap<String, String>>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<Vec<RequestView>>, Refused> {
+    let Query(query) = query.map_err(|_| Refused::bad_request("The query can't be read."))?;
+    let filter = filter(&query)?;
+    let (gateway, mut views) = (&app.gateway, Vec::new());
+    for request in gateway.store.requests(&filter).await? {
+        if sight::caller_sees(gateway, &caller, &request) {
+            views.push(view(gateway, &request).await?);
+        }
+    }
+    Ok(Json(views))
+}
+
+fn filter(query: &HashMap<String, String>) -> Result<RequestFilter, Refused> {
+    let names = query.get("state").map(String::as_str).unwrap_or_default().split(',').filter(|name| !name.is_empty());
+    let states: Option<Vec<_>> = names.map(RequestState::from_name).collect();
+    let states = states.ok_or_else(|| Refused::bad_request("`state` names no state of a request."))?;
+    let limit = query.get("limit").map_or(Ok(0), |limit| limit.parse::<u32>());
+    let limit = limit.map_err(|_| Refused::bad_request("`limit` is not a number."))?.min(1_000);
+    Ok(RequestFilter { states, principal: query.get("principal").map(|who| who.to_ascii_lowercase()), limit })
+}
+
+/// One request. What the caller may not see is not there.
+pub(super) async fn show(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<RequestView>, Refused> {
+    let request = visible(&app, &caller, &id).await?;
+    Ok(Json(view(&app.gateway, &request).await?))
+}
+
+async fn visible(app: &App, caller: &Caller, id: &str) -> Result<Request, Refused> {
+    let absent = || Refused::not_found("request");
+    let id: RequestId = id.parse().map_err(|_| absent())?;
+    let request = app.gateway.store.request(&id).await?.ok_or_else(absent)?;
+    if sight::caller_sees(&app.gateway, caller, &request) { Ok(request) } else { Err(absent()) }
+}

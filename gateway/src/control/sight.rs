@@ -1,0 +1,58 @@
+//! Who sees what, and who administers: the same policy as everything else.
+
+use chrono::Utc;
+use countersign_shared::{api::SessionView, duties};
+
+use super::caller::Caller;
+use crate::{
+    approval::take::may_approve,
+    identity::Identity,
+    runtime::Gateway,
+    statement::{
+        decide::{Asker, SessionFacts, permits},
+        effect::{Action, Effect},
+    },
+    store::Request,
+};
+
+fn may(gateway: &Gateway, who: &Identity, from: &SessionFacts, action: Action, connection: &str) -> bool {
+    let Some(config) = gateway.config.connections.get(connection) else { return false };
+    let asker = Asker { human: who.human.clone(), groups: who.groups.clone(), roles: Vec::new() };
+    let effect = Effect::on_connection(action);
+    let on = (connection, &config.tags);
+    permits(&gateway.policies(), &asker, on, &effect, from, Utc::now())
+}
+
+/// Whether `who` may administer every connection; where there is none, nobody may.
+pub(super) fn administers_all(gateway: &Gateway, who: &Identity, from: &SessionFacts) -> bool {
+    let connections = &gateway.config.connections;
+    !connections.is_empty() && connections.keys().all(|name| may(gateway, who, from, Action::Administer, name))
+}
+
+/// Whether `who` sees `request`: their own, one that they may decide on, or as an auditor.
+pub(super) fn sees_request(gateway: &Gateway, who: &Identity, from: &SessionFacts, request: &Request) -> bool {
+    let asked = &request.new.asked;
+    duties::same_human(&who.human, &asked.asker.human)
+        || may_approve(&gateway.policies(), asked, &who.human, &who.groups, Utc::now())
+        || may(gateway, who, from, Action::Audit, &asked.connection)
+}
+
+/// Whether `caller` sees `request`.
+pub(super) fn caller_sees(gateway: &Gateway, caller: &Caller, request: &Request) -> bool {
+    match caller {
+        Caller::Bot => true,
+        Caller::Known { identity, from, .. } => sees_request(gateway, identity, from, request),
+        Caller::Click { .. } => false,
+    }
+}
+
+/// Whether a session is `who`'s own or an agent's that they answer for, or they administer its connection.
+pub(super) fn rules_session(gateway: &Gateway, who: &Identity, from: &SessionFacts, session: &SessionView) -> bool {
+    let own = session.principal.eq_ignore_ascii_case(&who.human.principal);
+    let answers = gateway.config.agents.iter().any(|agent| {
+        agent.name.eq_ignore_ascii_case(&session.principal)
+            && !who.human.is_agent()
+            && agent.owner.eq_ignore_ascii_case(&who.human.principal)
+    });
+    own || answers || may(gateway, who, from, Action::Administer, &session.connection)
+}
