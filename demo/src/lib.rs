@@ -2,8 +2,10 @@
 //!
 //! `countersign demo` starts them for a newcomer; the stories under `tests/` start the same ones.
 
+pub mod browser;
 pub mod database;
 pub mod files;
+pub mod idp;
 pub mod people;
 pub mod random;
 pub mod shop;
