@@ -156,10 +156,10 @@ impl Workspace {
     pub async fn stop(&self) {
         self.shared.stop.cancel();
         let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(server) = server {
-            if let Err(error) = server.await {
-                tracing::warn!(%error, "the Slack stand-in did not stop cleanly");
-            }
+        if let Some(server) = server
+            && let Err(error) = server.await
+        {
+            tracing::warn!(%error, "the Slack stand-in did not stop cleanly");
         }
     }
 }

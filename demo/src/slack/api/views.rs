@@ -60,10 +60,10 @@ pub(super) fn publish(state: &mut State, arguments: &Arguments) -> Answer {
     }
     let user = arguments.text("user_id").ok_or_else(|| Refused::missing("user_id"))?.to_owned();
     state.person(&user).ok_or("user_not_found")?;
-    if let (Some(hash), Some(home)) = (arguments.text("hash"), state.homes.get(&user)) {
-        if home.hash != hash {
-            return Err("hash_conflict".into());
-        }
+    if let (Some(hash), Some(home)) = (arguments.text("hash"), state.homes.get(&user))
+        && home.hash != hash
+    {
+        return Err("hash_conflict".into());
     }
     let id = state.homes.get(&user).map_or_else(|| fresh_id('V'), |home| home.id.clone());
     let view = View {

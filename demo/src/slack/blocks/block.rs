@@ -15,10 +15,10 @@ pub(super) fn check_blocks(checker: &mut Checker, blocks: &Value, surface: Surfa
     let mut ids = HashSet::new();
     checker.array(blocks, 0, most, |checker, block| {
         check_block(checker, block, surface);
-        if let Some(id) = block["block_id"].as_str() {
-            if !ids.insert(id.to_owned()) {
-                checker.refuse(format!("`block_id` \"{id}\" already exists"));
-            }
+        if let Some(id) = block["block_id"].as_str()
+            && !ids.insert(id.to_owned())
+        {
+            checker.refuse(format!("`block_id` \"{id}\" already exists"));
         }
     });
 }
@@ -128,10 +128,10 @@ fn actions(checker: &mut Checker, block: &Map<String, Value>, surface: Surface) 
     checker.inside("elements", |checker| {
         checker.array(elements, 1, 25, |checker, element| {
             check_element(checker, element, Within::Actions, surface);
-            if let Some(id) = element["action_id"].as_str() {
-                if !ids.insert(id.to_owned()) {
-                    checker.refuse(format!("`action_id` \"{id}\" already exists in the block"));
-                }
+            if let Some(id) = element["action_id"].as_str()
+                && !ids.insert(id.to_owned())
+            {
+                checker.refuse(format!("`action_id` \"{id}\" already exists in the block"));
             }
         });
     });

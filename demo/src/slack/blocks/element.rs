@@ -110,10 +110,10 @@ fn button(checker: &mut Checker, object: &Map<String, Value>) {
     checker.required(object, "text");
     text(checker, object, "text", Text::Plain, 75);
     checker.string(object, "url", 3000);
-    if let Some(url) = object.get("url").and_then(Value::as_str) {
-        if url::Url::parse(url).is_err() {
-            checker.inside("url", |checker| checker.refuse("must be a valid URL"));
-        }
+    if let Some(url) = object.get("url").and_then(Value::as_str)
+        && url::Url::parse(url).is_err()
+    {
+        checker.inside("url", |checker| checker.refuse("must be a valid URL"));
     }
     checker.string_between(object, "value", 0, 2000);
     checker.word(object, "style", &["primary", "danger"]);
@@ -126,10 +126,10 @@ fn plain_text_input(checker: &mut Checker, object: &Map<String, Value>) {
     checker.number(object, "min_length", 0, 3000);
     checker.number(object, "max_length", 1, 3000);
     let bound = |key: &str| object.get(key).and_then(Value::as_i64);
-    if let (Some(least), Some(most)) = (bound("min_length"), bound("max_length")) {
-        if least > most {
-            checker.refuse("min_length must not be greater than max_length");
-        }
+    if let (Some(least), Some(most)) = (bound("min_length"), bound("max_length"))
+        && least > most
+    {
+        checker.refuse("min_length must not be greater than max_length");
     }
 }
 
