@@ -9,3 +9,4 @@ pub mod idp;
 pub mod people;
 pub mod random;
 pub mod shop;
+pub mod slack;
