@@ -1,0 +1,1 @@
+//! The manifest against the methods in use.
