@@ -174,8 +174,8 @@ async fn read<T: DeserializeOwned>(answer: Response) -> Result<T, ControlError> 
 async fn problem(answer: Response) -> ControlError {
     let status = answer.status();
     match answer.json::<Problem>().await {
-        // A gateway that fails inside may have done it all the same.
-        Ok(problem) if status.is_client_error() || problem.code == "unavailable" => ControlError::Refused(problem),
+        // A gateway that fails inside, or is late, may have done it all the same.
+        Ok(problem) if status.is_client_error() => ControlError::Refused(problem),
         Ok(problem) => ControlError::Unclear(format!("status {status}: {problem}")),
         Err(_) if status == StatusCode::NOT_FOUND => ControlError::Refused(Problem {
             code: "not_found".into(),
@@ -189,7 +189,7 @@ async fn problem(answer: Response) -> ControlError {
 fn found<T>(answer: Result<T, ControlError>) -> Result<Option<T>, ControlError> {
     match answer {
         Ok(value) => Ok(Some(value)),
-        Err(ControlError::Refused(problem)) if problem.code == "not_found" => Ok(None),
+        Err(ControlError::Refused(problem)) if matches!(problem.code.as_str(), "not_found" | "not_linked") => Ok(None),
         Err(error) => Err(error),
     }
 }

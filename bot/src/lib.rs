@@ -19,9 +19,6 @@ mod events;
 mod press;
 pub mod slack;
 
-#[cfg(test)]
-mod tests;
-
 use std::{sync::Arc, time::Duration};
 
 use axum::Router;

@@ -134,7 +134,7 @@ async fn refused(
             ear.tell(bot, &answer::own_request(request)).await;
         }
         ControlError::Refused(problem) if problem.code == "not_linked" => {
-            offer_link(bot, account, ear, answer::NOT_LINKED).await;
+            offer_link(bot, account, ear).await;
         }
         ControlError::Refused(problem) => ear.tell(bot, &answer::refused(&problem)).await,
         ControlError::Unreachable(_) => ear.tell(bot, answer::UNREACHABLE).await,
@@ -142,10 +142,14 @@ async fn refused(
     }
 }
 
-/// Answers with a link to sign in, for that account alone.
-pub(crate) async fn offer_link(bot: &Bot, account: &SlackAccount, ear: &Ear, why: &str) {
+/// Answers with a link to sign in, for that account alone; unless one was used and waits.
+async fn offer_link(bot: &Bot, account: &SlackAccount, ear: &Ear) {
+    let waits = bot.control().link(account).await.is_ok_and(|link| link.is_some_and(|link| !link.confirmed));
+    if waits {
+        return ear.tell(bot, answer::NOT_CONFIRMED).await;
+    }
     match bot.control().start_link(account).await {
-        Ok(started) => ear.tell(bot, &answer::sign_in(why, &started)).await,
+        Ok(started) => ear.tell(bot, &answer::sign_in(answer::NOT_LINKED, &started)).await,
         Err(ControlError::Refused(problem)) => ear.tell(bot, &answer::refused(&problem)).await,
         Err(error) => {
             tracing::warn!(%error, user = account.user, "no link could be started");

@@ -112,10 +112,8 @@ fn press(payload: &Value) -> Option<Press> {
 /// The digest in the pressed row's `block_id`, else in the pressed message's rows. One that names
 /// another request than the button does not count.
 fn shown_digest(payload: &Value, action: &Value, request: &RequestId) -> Option<Digest> {
-    if let Some(block_id) = text(action, "/block_id") {
-        if let Some((id, digest)) = read_block_id(&block_id) {
-            return (id == *request).then_some(digest);
-        }
+    if let Some((id, digest)) = text(action, "/block_id").and_then(|block_id| read_block_id(&block_id)) {
+        return (id == *request).then_some(digest);
     }
     let blocks = payload.pointer("/message/blocks")?.as_array()?;
     let ids = blocks.iter().filter_map(|block| block.get("block_id")?.as_str());

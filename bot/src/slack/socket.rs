@@ -62,7 +62,7 @@ enum Frame {
     Hello,
     Disconnect,
     /// To be acknowledged, with what to work on.
-    Envelope(String, Option<decode::Incoming>),
+    Envelope(String, Option<Box<decode::Incoming>>),
     Noise,
 }
 
@@ -77,7 +77,7 @@ fn read(body: &str) -> Frame {
         _ => None,
     };
     match frame.get("envelope_id").and_then(Value::as_str) {
-        Some(envelope) => Frame::Envelope(envelope.to_owned(), incoming),
+        Some(envelope) => Frame::Envelope(envelope.to_owned(), incoming.map(Box::new)),
         None => Frame::Noise,
     }
 }
@@ -97,7 +97,7 @@ impl SlackSocketModeClientListener for Listener {
             }
             Frame::Envelope(envelope, incoming) => {
                 if let Some(incoming) = incoming {
-                    self.bot.receive(incoming);
+                    self.bot.receive(*incoming);
                 }
                 Some(json!({ "envelope_id": envelope }).to_string())
             }

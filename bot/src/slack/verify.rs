@@ -63,7 +63,8 @@ mod tests {
     #[test]
     fn only_what_slack_signed_just_now_is_believed() {
         let other = SIGNATURE.replace("a2", "a3");
-        let table: [(&str, &[u8], &str, &str, &[u8], i64, Result<(), Unverified>); 13] = [
+        type Case<'a> = (&'a str, &'a [u8], &'a str, &'a str, &'a [u8], i64, Result<(), Unverified>);
+        let table: [Case<'_>; 13] = [
             ("Slack's example", SECRET, TIME, SIGNATURE, BODY, NOW, Ok(())),
             ("five minutes later", SECRET, TIME, SIGNATURE, BODY, NOW + 300, Ok(())),
             ("later still", SECRET, TIME, SIGNATURE, BODY, NOW + 301, Err(Unverified::Stale)),
