@@ -1,1 +1,237 @@
-//! x
+//! The Slack app beside the gateway.
+//!
+//! It decides nothing and knows no SQL. It shows requests as cards, and delivers what people press,
+//! signed with its own key, to the gateway's control API. Whether a press counts is the gateway's
+//! to say.
+//!
+//! - [`cards`] is every message, pure;
+//! - `events` hears of requests, `board` keeps their cards true;
+//! - [`slack`] connects, verifies, decodes and posts;
+//! - `press` and `commands` do what people ask, through [`control`].
+
+mod account;
+mod backoff;
+mod board;
+pub mod cards;
+mod commands;
+pub mod control;
+mod events;
+mod press;
+pub mod slack;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::Router;
+use countersign_shared::{bot_token::BotKey, ids::RequestId, secret::Secret};
+use tokio::sync::OnceCell;
+use tokio_util::{
+    sync::{CancellationToken, WaitForCancellationFuture},
+    task::TaskTracker,
+};
+use url::Url;
+
+use crate::{
+    backoff::Backoff,
+    board::Board,
+    control::Control,
+    slack::{Slack, SlackError, connect::ConnectError, decode::Incoming, post::Identity},
+};
+
+/// How long work in progress may take when the bot stops; a post that is under way must be
+/// written down, or it would be posted again.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How to reach Slack.
+#[derive(Clone, Debug)]
+pub struct SlackSettings {
+    /// `xapp-…`, for Socket Mode.
+    pub app_token: Option<Secret<String>>,
+    /// For HTTP mode; see [`slack_routes`].
+    pub signing_secret: Option<Secret<String>>,
+    /// `xoxb-…`.
+    pub bot_token: Secret<String>,
+    /// Where requests are posted whose connection names no channel.
+    pub channel: String,
+    /// `https://slack.com/api/`, or a stand-in.
+    pub api_url: Url,
+}
+
+/// What the bot needs to know.
+pub struct BotConfig {
+    /// The gateway's control API.
+    pub control: Url,
+    /// What it signs with.
+    pub key: BotKey,
+    /// How to reach Slack.
+    pub slack: SlackSettings,
+    /// Where browsers find the gateway's pages.
+    pub page_url: Url,
+}
+
+/// Why the bot can't run.
+#[derive(Debug, thiserror::Error)]
+pub enum BotError {
+    /// The client for Slack can't be made.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The client for the gateway can't be made.
+    #[error("the connection to the gateway cannot be set up: {0}")]
+    Control(#[from] reqwest::Error),
+    /// The bot token is no good.
+    #[error("{0}; check [slack] bot_token, and that the app is installed in the workspace")]
+    Token(SlackError),
+}
+
+struct Inner {
+    control: Control,
+    slack: Slack,
+    settings: SlackSettings,
+    page_url: Url,
+    identity: OnceCell<Identity>,
+    board: Board,
+    work: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// The bot; clones are the same one.
+#[derive(Clone)]
+pub struct Bot(Arc<Inner>);
+
+impl Bot {
+    /// A bot that does nothing yet.
+    ///
+    /// # Errors
+    /// Where TLS cannot be set up.
+    pub fn new(config: BotConfig) -> Result<Self, BotError> {
+        // Socket Mode's TLS takes the process's provider. The command line may have set it before.
+        if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+            tracing::trace!("the process has its TLS provider already");
+        }
+        Ok(Self(Arc::new(Inner {
+            control: Control::new(config.control, config.key)?,
+            slack: Slack::new(&config.slack.api_url, &config.slack.bot_token)?,
+            settings: config.slack,
+            page_url: config.page_url,
+            identity: OnceCell::new(),
+            board: Board::default(),
+            work: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        })))
+    }
+
+    /// Works until `shutdown`, whether Slack or the gateway is there or not.
+    ///
+    /// # Errors
+    /// Where Slack says that the token is no good.
+    pub async fn run(&self, shutdown: CancellationToken) -> Result<(), BotError> {
+        let introduced = tokio::select! {
+            introduced = self.introduce() => introduced,
+            () = shutdown.cancelled() => Ok(()),
+        };
+        if introduced.is_ok() {
+            let socket = async {
+                match &self.0.settings.app_token {
+                    Some(token) => slack::socket::serve(self, token, &shutdown).await,
+                    None => shutdown.cancelled().await,
+                }
+            };
+            tokio::join!(socket, events::follow(self, &shutdown));
+        }
+        self.0.stop.cancel();
+        self.0.work.close();
+        if tokio::time::timeout(GRACE, self.0.work.wait()).await.is_err() {
+            tracing::warn!("the bot stops with work unfinished");
+        }
+        introduced
+    }
+
+    /// Learns who the bot is, which takes Slack to be there.
+    async fn introduce(&self) -> Result<(), BotError> {
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+        loop {
+            match self.identity().await {
+                Ok(identity) => {
+                    tracing::info!(team = identity.team_id, user = identity.user_id, "the bot knows its workspace");
+                    return Ok(());
+                }
+                Err(error) if error.is_about_the_token() => return Err(BotError::Token(error)),
+                Err(error) => {
+                    tracing::warn!(%error, "Slack is away; trying again");
+                    tokio::time::sleep(backoff.wait()).await;
+                }
+            }
+        }
+    }
+
+    /// Who the bot is; asked once.
+    pub(crate) async fn identity(&self) -> Result<&Identity, SlackError> {
+        self.0.identity.get_or_try_init(|| self.0.slack.identity()).await
+    }
+
+    /// Takes what somebody did, and returns at once.
+    pub(crate) fn receive(&self, incoming: Incoming) {
+        let bot = self.clone();
+        self.0.work.spawn(async move {
+            match incoming {
+                Incoming::Press(press) => press::press(&bot, press).await,
+                Incoming::DenyForm(form) => press::denied(&bot, form).await,
+                Incoming::Command(command) => commands::run(&bot, command).await,
+            }
+        });
+    }
+
+    /// Makes Slack show `id` as it is.
+    pub(crate) fn touch(&self, id: &RequestId) {
+        if self.0.board.claim(id) {
+            self.0.work.spawn(board::keep(self.clone(), id.clone()));
+        }
+    }
+
+    /// As [`Bot::touch`], unless the request is over and Slack shows so.
+    pub(crate) fn touch_unless_told(&self, id: &RequestId) {
+        if !self.0.board.is_told(id) {
+            self.touch(id);
+        }
+    }
+
+    pub(crate) fn board(&self) -> &Board {
+        &self.0.board
+    }
+
+    pub(crate) fn control(&self) -> &Control {
+        &self.0.control
+    }
+
+    pub(crate) fn slack(&self) -> &Slack {
+        &self.0.slack
+    }
+
+    pub(crate) fn channel(&self) -> &str {
+        &self.0.settings.channel
+    }
+
+    pub(crate) fn page_url(&self) -> &Url {
+        &self.0.page_url
+    }
+
+    /// Resolves when the bot stops.
+    pub(crate) fn stopping(&self) -> WaitForCancellationFuture<'_> {
+        self.0.stop.cancelled()
+    }
+}
+
+/// Makes a bot and runs it.
+///
+/// # Errors
+/// As [`Bot::new`] and [`Bot::run`].
+pub async fn run(config: BotConfig, shutdown: CancellationToken) -> Result<(), BotError> {
+    Bot::new(config)?.run(shutdown).await
+}
+
+/// HTTP mode's `POST /slack/events`, `/slack/interactive` and `/slack/commands`, for the listener
+/// that Slack can reach. `None` where the settings hold no signing secret.
+#[must_use]
+pub fn slack_routes(bot: &Bot) -> Option<Router> {
+    let secret = bot.0.settings.signing_secret.clone()?;
+    Some(slack::http::routes(bot.clone(), secret))
+}

@@ -1,0 +1,287 @@
+//! Keeps every card true: posted once, then updated in place until its request is over.
+//!
+//! One task at a time works on a request. It looks at the request as it is now and makes Slack
+//! show that, so it does not matter how often, in what order or how late it is asked to.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use countersign_shared::{
+    api::{CardRef, RequestView, SlackRef},
+    digest::Digest,
+    ids::RequestId,
+    request::State,
+};
+
+use crate::{
+    Bot,
+    backoff::Backoff,
+    cards::{Message, direct, request},
+    control::ControlError,
+    slack::{SlackError, decode::Press},
+};
+
+/// How often the card of something that is over is tried to update.
+const LAST_TRIES: usize = 20;
+/// How many requests are remembered before those that are over are forgotten.
+const REMEMBERED: usize = 2_000;
+
+/// A message of ours, and what it shows.
+#[derive(Clone, Debug)]
+struct Shown {
+    card: CardRef,
+    /// `None` where the bot has not written it since it started.
+    message: Option<Message>,
+    digest: Option<Digest>,
+}
+
+/// What is remembered of a request.
+#[derive(Clone, Debug, Default)]
+struct Slot {
+    /// A task works on it.
+    working: bool,
+    /// It has changed since that task looked.
+    again: bool,
+    card: Option<Shown>,
+    /// The requester is to be told: this process posted the card, so nobody told them before.
+    tell: bool,
+    direct: Option<Shown>,
+    /// Over, and Slack shows so.
+    told: bool,
+}
+
+/// Everything that is on Slack, as far as this process knows.
+#[derive(Debug, Default)]
+pub(crate) struct Board(Mutex<HashMap<RequestId, Slot>>);
+
+/// Why a look did not end well.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Slack(#[from] SlackError),
+    #[error(transparent)]
+    Control(#[from] ControlError),
+}
+
+/// What a look found.
+enum Look {
+    /// Slack shows what is.
+    True,
+    /// It doesn't; whether the request is over.
+    Failed(Trouble, bool),
+}
+
+impl Board {
+    fn lock(&self) -> MutexGuard<'_, HashMap<RequestId, Slot>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with<T>(&self, id: &RequestId, change: impl FnOnce(&mut Slot) -> T) -> T {
+        change(self.lock().entry(id.clone()).or_default())
+    }
+
+    /// Whether the caller shall start a task for `id`; otherwise the one at work looks again.
+    pub(crate) fn claim(&self, id: &RequestId) -> bool {
+        let mut slots = self.lock();
+        if slots.len() >= REMEMBERED {
+            slots.retain(|_, slot| slot.working || !slot.told);
+        }
+        let slot = slots.entry(id.clone()).or_default();
+        slot.again = slot.working;
+        !std::mem::replace(&mut slot.working, true)
+    }
+
+    /// Ends a task, unless there is something new to look at.
+    fn release(&self, id: &RequestId) -> bool {
+        self.with(id, |slot| {
+            slot.working = std::mem::take(&mut slot.again);
+            !slot.working
+        })
+    }
+
+    /// Whether the request is over and its card says so.
+    pub(crate) fn is_told(&self, id: &RequestId) -> bool {
+        self.lock().get(id).is_some_and(|slot| slot.told)
+    }
+
+    /// The digest that the pressed message shows, where this process wrote that very message.
+    pub(crate) fn digest_shown(&self, press: &Press) -> Option<Digest> {
+        let slots = self.lock();
+        let slot = slots.get(&press.request)?;
+        let (channel, ts) = (press.channel.as_deref()?, press.ts.as_deref()?);
+        let mut ours = [&slot.card, &slot.direct].into_iter().flatten();
+        ours.find(|shown| shown.card.channel == channel && shown.card.ts == ts)?.digest
+    }
+}
+
+/// Works on `id` until Slack shows what is. [`Board::claim`] said yes before.
+pub(crate) async fn keep(bot: Bot, id: RequestId) {
+    let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
+    let mut last_tries = 0;
+    loop {
+        match look(&bot, &id).await {
+            Look::True => {
+                backoff.reset();
+                last_tries = 0;
+                if bot.board().release(&id) {
+                    return;
+                }
+            }
+            Look::Failed(error, over) => {
+                last_tries += usize::from(over);
+                if last_tries >= LAST_TRIES {
+                    tracing::warn!(%error, request = %id, "the card of a request that is over stays as it was");
+                    bot.board().with(&id, |slot| slot.told = true);
+                    if bot.board().release(&id) {
+                        return;
+                    }
+                }
+                let wait = match &error {
+                    Trouble::Slack(SlackError::Slower(wait)) => *wait,
+                    _ => backoff.wait(),
+                };
+                tracing::warn!(%error, request = %id, ?wait, "the card is not up to date yet; trying again");
+                tokio::select! {
+                    () = bot.stopping() => {
+                        bot.board().with(&id, |slot| slot.working = false);
+                        return;
+                    }
+                    () = tokio::time::sleep(wait) => {}
+                }
+            }
+        }
+    }
+}
+
+/// Looks at the request once, and makes Slack show what it finds.
+async fn look(bot: &Bot, id: &RequestId) -> Look {
+    let view = match bot.control().request(id).await {
+        Ok(Some(view)) => view,
+        Ok(None) => return Look::True,
+        Err(error) => return Look::Failed(error.into(), false),
+    };
+    match show(bot, &view).await {
+        Ok(()) => Look::True,
+        Err(trouble) => Look::Failed(trouble, view.state.is_final()),
+    }
+}
+
+async fn show(bot: &Bot, view: &RequestView) -> Result<(), Trouble> {
+    let slot = bot.board().with(&view.id, |slot| slot.clone());
+    let known = view.card.clone().or_else(|| slot.card.as_ref().map(|shown| shown.card.clone()));
+    match known {
+        Some(card) => {
+            if view.card.is_none() {
+                // Posted by this process, and the gateway has not heard of it.
+                bot.control().put_card(&view.id, &card).await?;
+            }
+            refresh(bot, view, card, slot.card).await?;
+        }
+        // Over before anybody saw it.
+        None if view.state.is_final() => return Ok(()),
+        None => post(bot, view).await?,
+    }
+    tell_requester(bot, view).await?;
+    if view.state.is_final() {
+        bot.board().with(&view.id, |slot| slot.told = true);
+    }
+    Ok(())
+}
+
+/// Posts the card and says where. Once: what is posted is remembered before anything else can fail.
+async fn post(bot: &Bot, view: &RequestView) -> Result<(), Trouble> {
+    let channel = view.channel.as_deref().unwrap_or(bot.channel());
+    let mut message = request::card(view, bot.page_url());
+    let card = match bot.slack().post(channel, &message).await {
+        Err(error) if error.is_about_blocks() => {
+            tracing::warn!(%error, request = %view.id, "Slack refuses the card; posting one without the statement");
+            message = request::bare_card(view, bot.page_url());
+            bot.slack().post(channel, &message).await?
+        }
+        answer => answer?,
+    };
+    tracing::info!(request = %view.id, channel = card.channel, "posted a card");
+    bot.board().with(&view.id, |slot| {
+        let (message, digest) = (Some(message), Some(view.digest));
+        slot.card = Some(Shown { card: card.clone(), message, digest });
+        slot.tell = true;
+    });
+    if !bot.control().put_card(&view.id, &card).await? {
+        tracing::warn!(request = %view.id, "the gateway knows another card of this request; is a second bot running?");
+    }
+    Ok(())
+}
+
+/// Updates the card in place, if it shows something else.
+async fn refresh(bot: &Bot, view: &RequestView, card: CardRef, shown: Option<Shown>) -> Result<(), Trouble> {
+    let mut message = request::card(view, bot.page_url());
+    let now = shown.filter(|shown| shown.card == card).and_then(|shown| shown.message);
+    let bare = request::bare_card(view, bot.page_url());
+    if now.as_ref() == Some(&message) || now.as_ref() == Some(&bare) {
+        return Ok(());
+    }
+    match bot.slack().update(&card, &message).await {
+        Err(error) if error.is_about_blocks() => {
+            message = bare;
+            bot.slack().update(&card, &message).await?;
+        }
+        Err(error) if error.is_about_a_lost_message() => {
+            tracing::warn!(%error, request = %view.id, "the card is gone; decide on the request's page or by command line");
+        }
+        answer => answer?,
+    }
+    let digest = Some(view.digest);
+    bot.board().with(&view.id, |slot| slot.card = Some(Shown { card, message: Some(message), digest }));
+    Ok(())
+}
+
+/// Sends the requester a direct message when the card is new, and keeps that true too.
+async fn tell_requester(bot: &Bot, view: &RequestView) -> Result<(), Trouble> {
+    let slot = bot.board().with(&view.id, |slot| slot.clone());
+    let message = direct::direct(view, bot.page_url());
+    let sent = match (&slot.direct, &view.requester_slack) {
+        (Some(shown), _) if shown.message.as_ref() == Some(&message) => return Ok(()),
+        (Some(shown), _) => bot.slack().update(&shown.card, &message).await.map(|()| shown.card.clone()),
+        (None, Some(who)) if slot.tell && view.state == State::Pending => greet(bot, who, &message).await,
+        _ => return Ok(()),
+    };
+    match sent {
+        Ok(card) => {
+            let shown = Shown { card, message: Some(message), digest: Some(view.digest) };
+            bot.board().with(&view.id, |slot| slot.direct = Some(shown));
+            Ok(())
+        }
+        // A courtesy: where Slack says no, the card is what counts.
+        Err(error @ SlackError::Refused(_)) => {
+            tracing::warn!(%error, request = %view.id, "the requester could not be told by direct message");
+            bot.board().with(&view.id, |slot| (slot.tell, slot.direct) = (false, None));
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn greet(bot: &Bot, who: &SlackRef, message: &Message) -> Result<CardRef, SlackError> {
+    let channel = bot.slack().direct_channel(&who.user).await?;
+    bot.slack().post(&channel, message).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cards::samples;
+
+    #[test]
+    fn one_task_works_on_a_request_and_looks_again_when_asked_meanwhile() {
+        let board = Board::default();
+        let id = samples::id();
+        assert!(board.claim(&id), "the first starts a task");
+        assert!(!board.claim(&id), "the second leaves it to that task");
+        assert!(!board.release(&id), "which must look again");
+        assert!(board.release(&id), "and is then done");
+        assert!(board.claim(&id), "so that a later change starts another");
+    }
+}

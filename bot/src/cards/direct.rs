@@ -1,0 +1,35 @@
+//! The direct message to the one who asks. Graphical clients hide notices, so it says what holds.
+
+use countersign_shared::{api::RequestView, request::State};
+use url::Url;
+
+use super::{
+    blocks::{self, Message},
+    outcome,
+    request::{block_id, page},
+    visible::{escaped, short},
+};
+
+/// "Your statement is held", with Withdraw; later, how it ended.
+#[must_use]
+pub fn direct(view: &RequestView, base: &Url) -> Message {
+    let connection = short(&view.connection, 63);
+    let what = short(&view.sql, 300);
+    let head = match view.state {
+        State::Pending => format!("Your statement on {connection} is held ({}).", view.id),
+        _ => format!("{}: your statement on {connection} ({}).", outcome::heading(view.state), view.id),
+    };
+    let standing = outcome::standing(view);
+    let lines = vec![
+        blocks::line(vec![blocks::bold(&head)]),
+        blocks::code(&what),
+        blocks::line(vec![blocks::plain(&standing)]),
+        blocks::line(vec![blocks::link(&page(base, &view.id), "The request's page")]),
+    ];
+    let mut blocks = vec![blocks::rich(lines)];
+    if view.state == State::Pending {
+        let withdraw = blocks::button("withdraw", "Withdraw", None, view.id.as_str());
+        blocks.push(blocks::actions(&block_id(&view.id, &view.digest), vec![withdraw]));
+    }
+    Message { text: escaped(&format!("{head} {standing}")), blocks }
+}

@@ -1,0 +1,217 @@
+//! The card of a request: what will run, who asks, what it does, and where it stands.
+
+use countersign_shared::{api::RequestView, digest::Digest, ids::RequestId, request::State};
+use serde_json::Value;
+use url::Url;
+
+use super::{
+    blocks::{self, Message, TEXT_LIMIT},
+    effects, outcome,
+    visible::{escaped, length, parameter, reading_notes, short, visible},
+};
+
+/// How many effects a card shows.
+const EFFECT_LIMIT: usize = 25;
+/// How many notes a card shows.
+const NOTE_LIMIT: usize = 12;
+/// How long a note on a card may be.
+const NOTE_LENGTH: usize = 300;
+/// How much of the reason a card shows.
+const REASON_LIMIT: usize = 1_000;
+
+/// The `block_id` of a card's buttons. It names what the card shows, so that a press carries the
+/// digest that its presser saw, whatever has happened since.
+#[must_use]
+pub fn block_id(id: &RequestId, digest: &Digest) -> String {
+    format!("request:{id}:{digest}")
+}
+
+/// Reads [`block_id`] back.
+#[must_use]
+pub fn read_block_id(text: &str) -> Option<(RequestId, Digest)> {
+    let (id, digest) = text.strip_prefix("request:")?.split_once(':')?;
+    Some((id.parse().ok()?, digest.parse().ok()?))
+}
+
+/// The page that shows a request whole.
+#[must_use]
+pub fn page(base: &Url, id: &RequestId) -> String {
+    format!("{}/requests/{id}", base.as_str().trim_end_matches('/'))
+}
+
+/// A text as the card shows it, and whether that is all of it.
+struct Shown {
+    text: String,
+    whole: bool,
+}
+
+/// Shows `text` if it has at most `limit` characters, else its beginning.
+fn shown(text: &str, limit: usize) -> Shown {
+    let text = visible(text);
+    if length(&text) <= limit {
+        return Shown { text, whole: true };
+    }
+    let mut used = 0;
+    let cut = text.chars().take_while(|c| {
+        used += c.len_utf16();
+        used <= limit / 2
+    });
+    Shown { text: cut.collect(), whole: false }
+}
+
+/// Whether everything that an approver must see fits on the card. What doesn't fit whole can't be
+/// approved from it.
+#[must_use]
+pub fn fits(view: &RequestView) -> bool {
+    shown(&view.sql, TEXT_LIMIT).whole
+        && shown(&parameters(view), TEXT_LIMIT).whole
+        && shown(view.reason.as_deref().unwrap_or_default(), REASON_LIMIT).whole
+        && view.effects.len() <= EFFECT_LIMIT
+        && view.effects.iter().all(|effect| length(&effect.object) <= 250 && length(&effect.action) <= 50)
+        && view.notes.len() <= NOTE_LIMIT
+        && view.notes.iter().all(|note| length(note) <= NOTE_LENGTH)
+}
+
+fn parameters(view: &RequestView) -> String {
+    let lines: Vec<String> = view.parameters.iter().enumerate().map(|(i, value)| parameter(i + 1, value)).collect();
+    lines.join("\n")
+}
+
+/// The card in the channel, in any state of its request.
+#[must_use]
+pub fn card(view: &RequestView, base: &Url) -> Message {
+    let whole = fits(view);
+    let mut blocks = vec![heading(view), blocks::rich(asks(view))];
+    let notes = notes(view);
+    if !notes.is_empty() {
+        let mut lines = vec![blocks::line(vec![blocks::bold("Mind:")])];
+        lines.push(blocks::bullets(notes.iter().map(|note| blocks::line(vec![blocks::plain(note)])).collect()));
+        blocks.push(blocks::rich(lines));
+    }
+    if !view.effects.is_empty() {
+        blocks.push(blocks::rich(does(view)));
+    }
+    blocks.push(blocks::rich(runs(view)));
+    blocks.push(blocks::rich(stands(view, base, whole)));
+    if view.state == State::Pending {
+        blocks.push(buttons(view, whole));
+    }
+    Message { text: summary(view), blocks }
+}
+
+/// A card without anything that a requester wrote, for when Slack refuses the other. It can't be approved from.
+#[must_use]
+pub fn bare_card(view: &RequestView, base: &Url) -> Message {
+    let mut blocks = vec![heading(view), blocks::rich(stands(view, base, false))];
+    if view.state == State::Pending {
+        blocks.push(buttons(view, false));
+    }
+    Message { text: summary(view), blocks }
+}
+
+/// What notifications and screen readers say.
+fn summary(view: &RequestView) -> String {
+    let who = short(&view.principal, 100);
+    let what = if view.state == State::Pending { short(&view.sql, 200) } else { outcome::standing(view) };
+    let head = outcome::heading(view.state);
+    escaped(&format!("{head}: {} by {who} on {}: {what}", view.id, short(&view.connection, 63)))
+}
+
+fn heading(view: &RequestView) -> Value {
+    blocks::header(&format!("{}: {} on {}", outcome::heading(view.state), view.id, short(&view.connection, 63)))
+}
+
+fn asks(view: &RequestView) -> Vec<Value> {
+    let mut parts = vec![blocks::bold(&short(&view.principal, 200))];
+    if let Some(owner) = &view.owner {
+        parts.push(blocks::plain(&format!(", an agent of {},", short(owner, 200))));
+    }
+    parts.push(blocks::plain(" asks to run this on "));
+    parts.push(blocks::bold(&short(&view.connection, 63)));
+    let from: Vec<String> = [("with", &view.application), ("from", &view.address)]
+        .into_iter()
+        .filter_map(|(word, value)| value.as_deref().map(|value| format!("{word} {}", short(value, 100))))
+        .collect();
+    let end = if from.is_empty() { ".".to_owned() } else { format!(", {}.", from.join(" ")) };
+    parts.push(blocks::plain(&end));
+    let mut lines = vec![blocks::line(parts)];
+    if let Some(reason) = &view.reason {
+        lines.push(blocks::line(vec![blocks::bold("Why: "), blocks::plain(&cut_mark(shown(reason, REASON_LIMIT)))]));
+    }
+    lines
+}
+
+fn cut_mark(shown: Shown) -> String {
+    if shown.whole { shown.text } else { format!("{} … (cut)", shown.text) }
+}
+
+fn notes(view: &RequestView) -> Vec<String> {
+    let mut notes: Vec<String> = view.notes.iter().take(NOTE_LIMIT).map(|note| short(note, NOTE_LENGTH)).collect();
+    if view.in_transaction {
+        notes.push("A transaction is open and waits along, with the locks that it holds.".into());
+    }
+    notes.extend(reading_notes(&view.sql).into_iter().map(str::to_owned));
+    if view.parameters.iter().any(|value| !value.is_ascii()) {
+        notes.push("A parameter contains non-ASCII characters: letters may look like others.".into());
+    }
+    notes
+}
+
+fn does(view: &RequestView) -> Vec<Value> {
+    let mut lines: Vec<String> =
+        view.effects.iter().take(EFFECT_LIMIT).map(|effect| effects::effect(effect, &view.connection)).collect();
+    let more = view.effects.len().saturating_sub(EFFECT_LIMIT);
+    if more > 0 {
+        lines.push(format!("and {more} effects more, which are not shown here"));
+    }
+    vec![
+        blocks::line(vec![blocks::bold("It:")]),
+        blocks::bullets(lines.iter().map(|line| blocks::line(vec![blocks::plain(line)])).collect()),
+    ]
+}
+
+fn runs(view: &RequestView) -> Vec<Value> {
+    let mut elements = vec![blocks::line(vec![blocks::bold("Statement")])];
+    code(&mut elements, &view.sql, "statement");
+    if !view.parameters.is_empty() {
+        elements.push(blocks::line(vec![blocks::bold("Parameters")]));
+        code(&mut elements, &parameters(view), "parameters");
+    }
+    elements
+}
+
+fn code(elements: &mut Vec<Value>, text: &str, what: &str) {
+    let part = shown(text, TEXT_LIMIT);
+    elements.push(blocks::code(&part.text));
+    if !part.whole {
+        let more = length(&visible(text)) - length(&part.text);
+        let note = format!("Cut here: {more} more characters of the {what} are not shown.");
+        elements.push(blocks::line(vec![blocks::bold(&note)]));
+    }
+}
+
+fn stands(view: &RequestView, base: &Url, whole: bool) -> Vec<Value> {
+    let mut lines = vec![blocks::line(vec![blocks::bold(&outcome::standing(view))])];
+    let page = page(base, &view.id);
+    if view.state == State::Pending {
+        let until = view.expires_at.format("%H:%M:%S UTC");
+        lines.push(blocks::line(vec![blocks::plain(&format!("Ends by itself at {until}."))]));
+        if !whole {
+            let why = "It does not fit on this card, so it cannot be approved here. Read and decide on ";
+            lines.push(blocks::line(vec![blocks::bold(why), blocks::link(&page, "the request's page")]));
+            return lines;
+        }
+    }
+    lines.push(blocks::line(vec![blocks::link(&page, "The request's page")]));
+    lines
+}
+
+fn buttons(view: &RequestView, whole: bool) -> Value {
+    let id = view.id.as_str();
+    let mut row = Vec::new();
+    if whole {
+        row.push(blocks::button("approve", "Approve", Some("primary"), id));
+    }
+    row.push(blocks::button("deny", "Deny", Some("danger"), id));
+    blocks::actions(&block_id(&view.id, &view.digest), row)
+}

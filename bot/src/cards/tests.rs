@@ -1,0 +1,175 @@
+//! What a card promises, over all samples.
+
+use countersign_shared::api::RequestView;
+use serde_json::Value;
+use url::Url;
+
+use super::{
+    blocks::Message,
+    request, samples,
+    visible::{is_hidden, length},
+};
+
+fn base() -> Url {
+    Url::parse("https://countersign.acme.dev/").unwrap()
+}
+
+fn card(view: &RequestView) -> Message {
+    request::card(view, &base())
+}
+
+/// Every object with this `type`, at any depth.
+fn of_type<'a>(value: &'a Value, kind: &str, found: &mut Vec<&'a Value>) {
+    if value["type"] == kind {
+        found.push(value);
+    }
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| of_type(item, kind, found)),
+        Value::Object(fields) => fields.values().for_each(|item| of_type(item, kind, found)),
+        _ => {}
+    }
+}
+
+fn strings(value: &Value) -> Vec<&str> {
+    match value {
+        Value::String(text) => vec![text],
+        Value::Array(items) => items.iter().flat_map(strings).collect(),
+        Value::Object(fields) => fields.values().flat_map(strings).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn code_blocks(message: &Message) -> Vec<String> {
+    let all = Value::Array(message.blocks.clone());
+    let mut found = Vec::new();
+    of_type(&all, "rich_text_preformatted", &mut found);
+    found.iter().map(|block| block["elements"][0]["text"].as_str().unwrap().to_owned()).collect()
+}
+
+fn buttons(message: &Message) -> Vec<String> {
+    let all = Value::Array(message.blocks.clone());
+    let mut found = Vec::new();
+    of_type(&all, "button", &mut found);
+    found.iter().map(|button| format!("{}={}", button["action_id"], button["value"]).replace('"', "")).collect()
+}
+
+#[test]
+fn a_pending_card_looks_like_this() {
+    let message = card(&samples::view());
+    let golden: Value = serde_json::from_str(include_str!("testdata/pending.json")).unwrap();
+    let actual = serde_json::json!({ "text": message.text, "blocks": message.blocks });
+    assert_eq!(actual, golden, "\n{}", serde_json::to_string_pretty(&actual).unwrap());
+}
+
+#[test]
+fn the_statement_is_shown_exactly() {
+    let sql = "SELECT '```' <b>&amp;</b>, *x*, `y`\n\tFROM t -- <!channel>";
+    let message = card(&RequestView { sql: sql.into(), ..samples::view() });
+    assert_eq!(code_blocks(&message)[0], sql);
+    assert_eq!(code_blocks(&message)[1], "$1 = '2020-01-01'");
+}
+
+#[test]
+fn what_does_not_fit_whole_cannot_be_approved_from_the_card() {
+    let whole = ["approve=K7Q2AB9X", "deny=K7Q2AB9X"].map(str::to_owned).to_vec();
+    let cut = vec!["deny=K7Q2AB9X".to_owned()];
+    let view = samples::view;
+    let effect = view().effects[0].clone();
+    let table = [
+        ("as it is", view(), &whole),
+        ("the longest statement", RequestView { sql: "x".repeat(2_900), ..view() }, &whole),
+        ("one character more", RequestView { sql: "x".repeat(2_901), ..view() }, &cut),
+        ("characters of two units", RequestView { sql: "𝒙".repeat(1_451), ..view() }, &cut),
+        ("long only when spelled out", RequestView { sql: "\u{202E}".repeat(400), ..view() }, &cut),
+        ("a long parameter", RequestView { parameters: vec!["x".repeat(3_000)], ..view() }, &cut),
+        ("many parameters", RequestView { parameters: vec!["x".into(); 900], ..view() }, &cut),
+        ("many effects", RequestView { effects: vec![effect; 26], ..view() }, &cut),
+        ("many notes", RequestView { notes: vec!["n".into(); 13], ..view() }, &cut),
+        ("a long reason", RequestView { reason: Some("x".repeat(1_001)), ..view() }, &cut),
+    ];
+    for (case, view, expected) in table {
+        let message = card(&view);
+        assert_eq!(&buttons(&message), expected, "{case}");
+        let text = serde_json::to_string(&message.blocks).unwrap();
+        assert_eq!(text.contains("cannot be approved here"), expected.len() == 1, "{case}");
+        assert!(text.contains("https://countersign.acme.dev/requests/K7Q2AB9X"), "{case}");
+    }
+}
+
+#[test]
+fn only_what_is_pending_has_buttons() {
+    for state in countersign_shared::request::State::ALL {
+        let message = card(&RequestView { state, ..samples::view() });
+        assert_eq!(buttons(&message).is_empty(), state != countersign_shared::request::State::Pending, "{state}");
+    }
+}
+
+#[test]
+fn the_buttons_name_what_the_card_shows() {
+    let message = card(&samples::view());
+    let block_id = message.blocks.last().unwrap()["block_id"].as_str().unwrap();
+    assert_eq!(request::read_block_id(block_id), Some((samples::id(), samples::digest())));
+    for bad in ["", "request:", "request:K7Q2AB9X", "request:K7Q2AB9X:xyz", "x:K7Q2AB9X:"] {
+        assert_eq!(request::read_block_id(bad), None, "{bad}");
+    }
+}
+
+#[test]
+fn no_sample_pings_links_or_hides() {
+    for sample in samples::samples() {
+        let name = sample["name"].as_str().unwrap();
+        let mut parsed = Vec::new();
+        of_type(&sample, "mrkdwn", &mut parsed);
+        assert!(parsed.is_empty(), "{name}: cards hold no text that Slack parses");
+        let text = sample["text"].as_str().unwrap_or_default();
+        assert!(!text.contains(['<', '>']), "{name}: {text}");
+        let mut kinds = Vec::new();
+        for kind in ["user", "usergroup", "broadcast", "channel"] {
+            of_type(&sample, kind, &mut kinds);
+        }
+        assert!(kinds.is_empty(), "{name}");
+        let hidden = strings(&sample).into_iter().find(|text| text.chars().any(is_hidden));
+        assert_eq!(hidden, None, "{name}");
+    }
+}
+
+#[test]
+fn every_sample_is_within_slacks_limits() {
+    fn walk(name: &str, value: &Value) {
+        if let Some(text) = value["text"].as_str() {
+            let limit = if value["type"] == "plain_text" { 150 } else { 3_000 };
+            assert!(!text.is_empty() && length(text) <= limit, "{name}: {} characters", length(text));
+        }
+        if let Some(block_id) = value["block_id"].as_str() {
+            assert!(block_id.len() <= 255, "{name}");
+        }
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| walk(name, item)),
+            Value::Object(fields) => fields.values().for_each(|item| walk(name, item)),
+            _ => {}
+        }
+    }
+    let all = samples::samples();
+    assert!(all.len() > 40);
+    for sample in &all {
+        let name = sample["name"].as_str().unwrap();
+        if let Some(blocks) = sample.get("blocks") {
+            assert!(!sample["text"].as_str().unwrap().is_empty(), "{name}");
+            assert!(blocks.as_array().unwrap().len() <= 50, "{name}");
+            walk(name, blocks);
+        } else {
+            walk(name, &sample["view"]);
+            assert!(length(sample["view"]["title"]["text"].as_str().unwrap()) <= 24, "{name}");
+        }
+    }
+}
+
+/// Writes the samples as JSON lines, for validators that are not written in Rust.
+#[test]
+fn the_samples_can_be_written_for_other_validators() {
+    let lines: Vec<String> = samples::samples().iter().map(Value::to_string).collect();
+    assert!(lines.iter().all(|line| !line.contains('\n')));
+    if let Some(path) = std::env::var_os("COUNTERSIGN_CARD_SAMPLES") {
+        std::fs::write(path, lines.join("\n") + "\n").unwrap();
+    }
+}

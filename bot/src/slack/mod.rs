@@ -1,0 +1,11 @@
+//! Slack's side of the bot: connecting, verifying, decoding, posting. Decides nothing.
+
+pub mod connect;
+pub mod decode;
+pub mod http;
+pub mod post;
+pub mod socket;
+pub mod verify;
+
+pub use connect::Slack;
+pub use post::SlackError;
