@@ -33,6 +33,8 @@ pub struct Gateway {
     pub bot: BotVerifier,
     /// Signs approvals.
     pub seal: SealKey,
+    /// What the connections' databases hold.
+    pub catalogs: Arc<crate::connection::facts::Catalogs>,
     /// Live sessions.
     pub sessions: Sessions,
     /// Sessions that wait for a request.

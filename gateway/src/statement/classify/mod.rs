@@ -4,8 +4,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::effect::Effect;
+use super::effect::{Action, Effect};
 use crate::catalog::Snapshot;
+
+mod builtins;
+mod limits;
+mod parse;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod utility;
+mod walk;
 
 /// How a statement moves the transaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +122,67 @@ pub struct Names {
 
 /// Analyses `sql`. Never panics, whatever the text.
 #[must_use]
-pub fn classify(_sql: &str, _catalog: &Snapshot, _names: &Names) -> Analysis {
-    todo!("written by the classifier")
+pub fn classify(sql: &str, catalog: &Snapshot, names: &Names) -> Analysis {
+    if let Err(what) = limits::check(sql) {
+        return doubtful(sql, Doubt::TooLarge { what });
+    }
+    // A deep tree recurses: in the parser's reader, in the walk, and when it is dropped.
+    let stack = if sql.len() < 2_000 { 4 << 20 } else { 256 << 20 };
+    stacker::grow(stack, || analyse(sql, catalog, names))
+}
+
+fn analyse(sql: &str, catalog: &Snapshot, names: &Names) -> Analysis {
+    let statements = match parse::statements(sql) {
+        Ok(statements) => statements,
+        Err(doubt) => return doubtful(sql, doubt),
+    };
+    let mut analysis = Analysis::default();
+    let (mut doubt, mut changed) = (None, false);
+    let lone = statements.len() == 1;
+    for parsed in statements {
+        let (mut statement, own, unknown) = utility::statement(&parsed, catalog, names);
+        if let Some(own) = own {
+            if lone {
+                analysis.own_setting = Some(own);
+            } else {
+                statement.effects.push(Effect::on_connection(Action::Opaque));
+                statement.notes.push("countersign.* settings stand in a text of their own".to_owned());
+            }
+        }
+        let moves_only = statement.effects.iter().all(|e| matches!(e.action, Action::Transaction | Action::Set));
+        if changed && !moves_only {
+            // An earlier statement of this text may change what this one's names mean.
+            statement.effects.push(Effect::on_connection(Action::Opaque));
+            statement.notes.push("names may mean something else after the statements before it".to_owned());
+        }
+        changed |= statement.changes_session;
+        doubt = doubt.or(unknown);
+        statement.effects.sort();
+        statement.effects.dedup();
+        statement.tables.sort();
+        statement.tables.dedup();
+        statement.functions.sort();
+        statement.functions.dedup();
+        statement.notes.dedup();
+        analysis.statements.push(statement);
+    }
+    analysis.doubt = doubt;
+    analysis
+}
+
+fn doubtful(sql: &str, doubt: Doubt) -> Analysis {
+    let note = match &doubt {
+        Doubt::Syntax { message, .. } => format!("the text could not be parsed: {message}"),
+        Doubt::UnknownRelation { name } => format!("{name} is not in the catalog"),
+        Doubt::TooLarge { what } => format!("the text was not analysed: {what}"),
+    };
+    let statement = Statement {
+        range: 0..sql.len(),
+        effects: vec![Effect::on_connection(Action::Opaque)],
+        has_where: true,
+        changes_session: true,
+        notes: vec![note],
+        ..Statement::default()
+    };
+    Analysis { statements: vec![statement], own_setting: None, doubt: Some(doubt) }
 }
