@@ -8,7 +8,11 @@ use countersign_shared::{
     request::{Assurance, State},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use sqlx::{FromRow, Sqlite, SqliteConnection, SqliteExecutor, SqlitePool, query::QueryAs, sqlite::SqliteArguments};
+use sqlx::{
+    FromRow, Row as _, Sqlite, SqliteConnection, SqliteExecutor, SqlitePool,
+    query::QueryAs,
+    sqlite::{SqliteArguments, SqliteRow},
+};
 
 use super::{
     super::{Approval, NewRequest, Request, RequestFilter, StoreError},
@@ -37,7 +41,6 @@ const SELECT: &str = "
 /// As many as a list has where its asker names no limit.
 const DEFAULT_LIMIT: u32 = 100;
 
-#[derive(FromRow)]
 struct Row {
     id: String,
     kind: String,
@@ -56,6 +59,30 @@ struct Row {
     card_channel: Option<String>,
     card_ts: Option<String>,
     approvals: String,
+}
+
+impl FromRow<'_, SqliteRow> for Row {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            kind: row.try_get("kind")?,
+            digest: row.try_get("digest")?,
+            asked: row.try_get("asked")?,
+            session: row.try_get("session")?,
+            sql: row.try_get("sql")?,
+            parameters: row.try_get("parameters")?,
+            notes: row.try_get("notes")?,
+            needed: row.try_get("needed")?,
+            channel: row.try_get("channel")?,
+            created_at: row.try_get("created_at")?,
+            expires_at: row.try_get("expires_at")?,
+            state: row.try_get("state")?,
+            outcome: row.try_get("outcome")?,
+            card_channel: row.try_get("card_channel")?,
+            card_ts: row.try_get("card_ts")?,
+            approvals: row.try_get("approvals")?,
+        })
+    }
 }
 
 #[derive(Deserialize)]
