@@ -132,8 +132,7 @@ fn chosen_before(request: &Request, who: &Chooser, choice: Choice) -> Option<Str
     match choice {
         Choice::Approve => {
             let approved = request.approvals.iter().any(|approval| approval.approver == who.human);
-            let stands = matches!(request.state, State::Approved | State::Released | State::Done | State::Unknown
-            );
+            let stands = matches!(request.state, State::Approved | State::Released | State::Done | State::Unknown);
             (approved && stands).then(say::approved_already)
         }
         Choice::Deny => (request.state == State::Denied && ended_by_them()).then(say::ended_already),
