@@ -118,6 +118,25 @@ async fn a_schema_change_needs_two_and_a_double_click_is_one() {
 }
 
 #[tokio::test]
+async fn an_approval_that_was_cut_off_takes_effect_with_the_next_click() {
+    let house = House::open().await;
+    let request = house.ana_deletes().await;
+    let approval = house.gateway.seal.seal(Approval {
+        request: request.id.clone(),
+        digest: request.digest,
+        approver: house.human("priya@acme.dev"),
+        assurance: Assurance::Cli,
+        at: Utc::now(),
+        evidence: "test".into(),
+        signature: String::new(),
+    });
+    house.gateway.store.add_approval(&approval).await.unwrap();
+    assert_eq!(house.state(&request.id).await, State::Pending);
+    assert_eq!(code(approves(&house, "priya@acme.dev", &request).await), "Approved; it runs now.");
+    assert_eq!(house.request(&request.id).await.approvals.len(), 1);
+}
+
+#[tokio::test]
 async fn a_denial_ends_it_with_its_reason() {
     let house = House::open().await;
     let request = house.ana_deletes().await;

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use countersign_shared::{
-    api::{DecisionBody, DecisionTaken, Outcome, Problem},
+    api::{DecisionBody, DecisionTaken, Needed, Outcome, Problem},
     duties::{self, Human},
     ids::RequestId,
     request::{Assurance, Choice, State},
@@ -132,10 +132,7 @@ fn chosen_before(request: &Request, who: &Chooser, choice: Choice) -> Option<Str
     match choice {
         Choice::Approve => {
             let approved = request.approvals.iter().any(|approval| approval.approver == who.human);
-            let stands = matches!(
-                request.state,
-                State::Pending | State::Approved | State::Released | State::Done | State::Unknown
-            );
+            let stands = matches!(request.state, State::Approved | State::Released | State::Done | State::Unknown);
             (approved && stands).then(say::approved_already)
         }
         Choice::Deny => (request.state == State::Denied && ended_by_them()).then(say::ended_already),
@@ -151,6 +148,11 @@ async fn approve(
     now: DateTime<Utc>,
 ) -> Result<String, Problem> {
     let id = &request.new.id;
+    // A second click adds nothing, but it counts what is there once more: the first may have been
+    // cut off between being written down and taking effect.
+    if request.approvals.iter().any(|approval| approval.approver == who.human) {
+        return settle(gateway, request, known, now, |_, _| say::approved_already()).await;
+    }
     let approval = gateway.seal.seal(Approval {
         request: id.clone(),
         digest: request.new.digest,
@@ -162,18 +164,31 @@ async fn approve(
     });
     let said = json!({ "signature": approval.signature, "evidence": evidence_of(who) });
     record(gateway, request, who, "approve", said).await?;
-    let request = match gateway.store.add_approval(&approval).await {
-        Ok(request) => request,
-        Err(StoreError::AlreadyDecided) => return Ok(say::approved_already()),
+    match gateway.store.add_approval(&approval).await {
+        Ok(request) => settle(gateway, &request, known, now, say::more_needed).await,
         Err(error) => {
             // The log holds a decision that the state did not take; it must say so too.
             record(gateway, request, who, "approve, not taken", json!({ "why": error.to_string() })).await?;
-            return Err(say::store(&error, id));
+            match error {
+                StoreError::AlreadyDecided => Ok(say::approved_already()),
+                error => Err(say::store(&error, id)),
+            }
         }
-    };
+    }
+}
+
+/// Asks policy again with all who have approved, and moves the request on where that is enough.
+async fn settle(
+    gateway: &Gateway,
+    request: &Request,
+    known: &[Known],
+    now: DateTime<Utc>,
+    not_enough: impl FnOnce(&Needed, usize) -> String,
+) -> Result<String, Problem> {
+    let id = &request.new.id;
     let failed = |error: StoreError| say::store(&error, id);
-    // The clock may stand before the approval's own time on another machine; never before now.
-    let counted = countersigners(gateway, &request, now.max(Utc::now())).await.map_err(failed)?;
+    // Another's approval may have come in after we looked at the clock.
+    let counted = countersigners(gateway, request, now.max(Utc::now())).await.map_err(failed)?;
     match decide(&gateway.policies(), &request.new.asked, &counted, known, now) {
         Decision::Allow => {
             let moved = gateway.store.move_request(id, &[State::Pending], State::Approved, None).await;
@@ -182,7 +197,7 @@ async fn approve(
         }
         Decision::Hold(needed) => {
             gateway.store.set_needed(id, &needed).await.map_err(failed)?;
-            Ok(say::more_needed(&needed, counted.len()))
+            Ok(not_enough(&needed, counted.len()))
         }
         Decision::Deny(denial) => {
             let reason = denial.message.unwrap_or_else(say::no_longer_permitted);

@@ -90,9 +90,8 @@ impl Listener {
                 }
             }
             // Another process may write to the same state without ringing our bell.
-            match tokio::time::timeout(HEARTBEAT, self.bell.changed()).await {
-                Ok(Err(_)) => return None,
-                Ok(Ok(())) | Err(_) => {}
+            if let Ok(Err(_)) = tokio::time::timeout(HEARTBEAT, self.bell.changed()).await {
+                return None;
             }
         }
     }

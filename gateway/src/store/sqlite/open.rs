@@ -32,9 +32,12 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[(
 
 /// The path in `sqlite://path`.
 pub(super) fn path_of(url: &str) -> Result<PathBuf, StoreError> {
-    let wrong = |why: &str| Err(StoreError::Unavailable(format!("state = {url:?}: {why}")));
+    // The URL itself stays out of it: one of another kind may hold a password.
+    let wrong = |why: &str| Err(StoreError::Unavailable(format!("the state's URL is wrong: {why}")));
     let Some(path) = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) else {
-        return wrong("not a SQLite URL; write sqlite://countersign.db or sqlite:///var/lib/countersign/state.db");
+        return wrong(
+            "it is not a SQLite URL; write sqlite://countersign.db or sqlite:///var/lib/countersign/state.db",
+        );
     };
     if path.is_empty() || path.starts_with(":memory:") {
         return wrong("the state must outlive the gateway; name a file, as in sqlite://countersign.db");
