@@ -6,7 +6,7 @@
 use countersign_shared::request::State;
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text::encode},
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
 
@@ -136,8 +136,10 @@ impl Default for Metrics {
         registry.register("log_down", "1 where the log can't be written and no statement passes", log_down.clone());
         let policy_loads = Family::default();
         registry.register("policy_loads", "Loads of policy by how they ended", policy_loads.clone());
-        let build: Info<[(&str, &str); 1]> = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "The version that runs", build);
+        // A gauge, since the older text form knows no type for such a metric.
+        let build: Family<[(&str, &str); 1], Gauge> = Family::default();
+        build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
+        registry.register("build_info", "The version that runs", build);
         let metrics = Self {
             registry,
             sessions,
@@ -214,8 +216,10 @@ impl Metrics {
         self.policy_loads.get_or_create(&OfLoad { result }).inc();
     }
 
-    /// The text of `/metrics`, in the OpenMetrics form
-    /// (`application/openmetrics-text; version=1.0.0; charset=utf-8`).
+    /// The `Content-Type` of [`Self::render`].
+    pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+    /// The text of `/metrics`, in the OpenMetrics form.
     #[must_use]
     pub fn render(&self) -> String {
         let mut text = String::new();

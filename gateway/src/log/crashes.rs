@@ -139,9 +139,12 @@ fn garbage_behind_the_last_entry_is_cut_too() {
     }
 }
 
+/// What somebody does to the lines of a segment.
+type Edit = fn(&mut Vec<String>);
+
 #[test]
 fn a_log_that_no_crash_can_have_left_is_not_written_on() {
-    let table: [(&str, fn(&mut Vec<String>), u64); 4] = [
+    let table: [(&str, Edit, u64); 4] = [
         ("a broken line", |lines| lines[1] = "{}".into(), 2),
         ("a line that is gone", |lines| drop(lines.remove(1)), 2),
         ("two lines that changed places", |lines| lines.swap(0, 1), 2),

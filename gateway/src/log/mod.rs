@@ -7,11 +7,11 @@
 //!
 //! | file | job |
 //! |---|---|
-//! | [`entry`](self::entry) | what an entry says, and its line |
-//! | [`disk`](self::disk) | the few calls that touch a file, so that tests can let them fail |
-//! | [`segment`](self::segment) | the segments of a folder: names, the end of the newest, what a crash tore |
-//! | [`writer`](self::writer) | the one writer, and the thread that fsyncs |
-//! | [`read`](self::read) | all entries of a folder, in order |
+//! | `entry` | what an entry says, and its line |
+//! | `disk` | the few calls that touch a file, so that tests can let them fail |
+//! | `segment` | the segments of a folder: names, the end of the newest, what a crash tore |
+//! | `writer` | the one writer, and the thread that fsyncs |
+//! | `read` | all entries of a folder, in order |
 
 mod disk;
 mod entry;
