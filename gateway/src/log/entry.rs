@@ -1,0 +1,103 @@
+//! What an entry says.
+
+use chrono::{DateTime, Utc};
+use countersign_shared::ids::{RequestId, SessionId};
+use serde::{Deserialize, Serialize};
+
+/// What an entry speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The gateway started, with the digests of config and policy.
+    Start,
+    /// The gateway stopped.
+    Stop,
+    /// Policy or config was loaded.
+    Load,
+    /// Somebody logged in.
+    Login,
+    /// Somebody was refused at login.
+    LoginRefused,
+    /// A session ended.
+    Logout,
+    /// A statement is about to be forwarded.
+    Statement,
+    /// Policy denied a statement.
+    Denied,
+    /// A statement is held.
+    Held,
+    /// An approver decided.
+    Decision,
+    /// A hold was released.
+    Released,
+    /// A hold ended without release.
+    HoldEnded,
+    /// How a statement ended.
+    Outcome,
+    /// A Slack account was linked, confirmed or unlinked.
+    Link,
+}
+
+/// One entry. Fields that do not apply are null; no field ever holds a token or a password.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When.
+    pub time: DateTime<Utc>,
+    /// What it speaks of.
+    pub kind: Kind,
+    /// In which session.
+    pub session: Option<SessionId>,
+    /// Who.
+    pub principal: Option<String>,
+    /// On which connection.
+    pub connection: Option<String>,
+    /// About which request.
+    pub request: Option<RequestId>,
+    /// The statement, exactly.
+    pub sql: Option<String>,
+    /// `allow`, `hold`, `deny`, a command tag, a SQLSTATE with its message.
+    pub outcome: Option<String>,
+    /// What else there is: parameters, effects, digest, address.
+    #[serde(default)]
+    pub detail: serde_json::Value,
+}
+
+impl Entry {
+    /// An entry of `kind`, now, with nothing else.
+    #[must_use]
+    pub fn new(kind: Kind) -> Self {
+        Self {
+            time: Utc::now(),
+            kind,
+            session: None,
+            principal: None,
+            connection: None,
+            request: None,
+            sql: None,
+            outcome: None,
+            detail: serde_json::Value::Null,
+        }
+    }
+}
+
+/// An entry with its place in the log: one line of a segment.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(super) struct Line {
+    /// Grows by one over all segments.
+    pub seq: u64,
+    /// The entry's own fields, beside `seq`.
+    #[serde(flatten)]
+    pub entry: Entry,
+}
+
+/// The line that [`Line`] reads. JSON escapes every control character, so that no entry can hold a
+/// line break or a terminal's escape.
+pub(super) fn encode(seq: u64, fields: &[u8], line: &mut Vec<u8>) {
+    line.clear();
+    line.extend_from_slice(b"{\"seq\":");
+    line.extend_from_slice(seq.to_string().as_bytes());
+    line.push(b',');
+    // `fields` is an object of an entry, which is never empty: its brace gives way to ours.
+    line.extend_from_slice(fields.strip_prefix(b"{").unwrap_or(fields));
+    line.push(b'\n');
+}

@@ -1,0 +1,125 @@
+//! All entries of a folder, in order.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Entry,
+    entry::Line,
+    segment::{folder_of, list, path_of},
+};
+
+/// Why a log can't be read on.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// A file or the folder can't be read.
+    #[error("{path}: {why}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        why: io::Error,
+    },
+    /// A line is not an entry, or not the next one.
+    #[error("{path}, line {line}: {why}")]
+    Damaged {
+        /// In which segment.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The last line has no end: an entry that is being written, or was when the gateway died.
+    #[error("{path}, line {line}: the last entry is not whole")]
+    Torn {
+        /// In which segment.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: u64,
+    },
+}
+
+/// Reads the log in `records/log`, each entry with its `seq`. Ends at the first error.
+pub fn read(records: &Path) -> impl Iterator<Item = Result<(u64, Entry), ReadError>> + use<> {
+    let folder = folder_of(records);
+    let (segments, failed) = match list(&folder) {
+        Ok(numbers) => (numbers, None),
+        Err(why) => (Vec::new(), Some(ReadError::Io { path: folder.clone(), why })),
+    };
+    let paths: Vec<_> = segments.into_iter().map(|number| path_of(&folder, number)).rev().collect();
+    Entries { paths, open: None, last: None, failed, over: false }
+}
+
+struct Open {
+    path: PathBuf,
+    file: BufReader<File>,
+    line: u64,
+}
+
+struct Entries {
+    /// What is still to be read, the next one last.
+    paths: Vec<PathBuf>,
+    open: Option<Open>,
+    last: Option<u64>,
+    failed: Option<ReadError>,
+    over: bool,
+}
+
+impl Entries {
+    fn next_entry(&mut self) -> Result<Option<(u64, Entry)>, ReadError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        loop {
+            let Some(open) = &mut self.open else {
+                let Some(path) = self.paths.pop() else { return Ok(None) };
+                let file = File::open(&path).map_err(|why| ReadError::Io { path: path.clone(), why })?;
+                self.open = Some(Open { path, file: BufReader::with_capacity(1 << 16, file), line: 0 });
+                continue;
+            };
+            let mut bytes = Vec::new();
+            let read = open.file.read_until(b'\n', &mut bytes);
+            if read.map_err(|why| ReadError::Io { path: open.path.clone(), why })? == 0 {
+                self.open = None;
+                continue;
+            }
+            open.line += 1;
+            let (path, line) = (open.path.clone(), open.line);
+            if bytes.pop() != Some(b'\n') {
+                return Err(if self.paths.is_empty() {
+                    ReadError::Torn { path, line }
+                } else {
+                    ReadError::Damaged { path, line, why: "the entry is not whole".to_owned() }
+                });
+            }
+            return match serde_json::from_slice::<Line>(&bytes) {
+                Err(e) => Err(ReadError::Damaged { path, line, why: e.to_string() }),
+                Ok(Line { seq, .. }) if self.last.is_some_and(|last| last.checked_add(1) != Some(seq)) => {
+                    let why = format!("entry {seq} follows entry {}", self.last.unwrap_or_default());
+                    Err(ReadError::Damaged { path, line, why })
+                }
+                Ok(Line { seq, entry }) => {
+                    self.last = Some(seq);
+                    Ok(Some((seq, entry)))
+                }
+            };
+        }
+    }
+}
+
+impl Iterator for Entries {
+    type Item = Result<(u64, Entry), ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.over {
+            return None;
+        }
+        let next = self.next_entry().transpose();
+        self.over = !matches!(next, Some(Ok(_)));
+        next
+    }
+}

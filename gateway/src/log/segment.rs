@@ -1,0 +1,101 @@
+//! The segments of a folder: names, the end of the newest one, and what a crash tore off it.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use super::{disk::sync_folder, entry::Line};
+
+/// Where the log lies below the folder of records.
+pub(super) fn folder_of(records: &Path) -> PathBuf {
+    records.join("log")
+}
+
+/// The file of segment `number`.
+pub(super) fn path_of(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:08}.jsonl"))
+}
+
+/// The numbers of all segments, oldest first.
+pub(super) fn list(folder: &Path) -> io::Result<Vec<u64>> {
+    let mut numbers = Vec::new();
+    for file in fs::read_dir(folder)? {
+        let name = file?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_suffix(".jsonl")).and_then(|stem| stem.parse().ok());
+        if let Some(number) = number.filter(|number| path_of(folder, *number).file_name() == Some(&name)) {
+            numbers.push(number);
+        }
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// How a segment ends.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Ending {
+    /// The `seq` of its last whole entry.
+    pub last: Option<u64>,
+    /// Up to where its entries are whole, in bytes.
+    pub whole: u64,
+    /// What lies behind: the start of an entry that was never acknowledged.
+    pub torn: u64,
+}
+
+fn damaged(path: &Path, line: u64, why: &str) -> io::Error {
+    let said = format!(
+        "{}: line {line} is damaged ({why}), and entries follow it; this is no crash's doing. \
+         Keep the folder as evidence, and start with another one",
+        path.display()
+    );
+    io::Error::new(io::ErrorKind::InvalidData, said)
+}
+
+/// Reads a segment to its end. An entry that is not whole may stand at the very end only, where a
+/// crash leaves it; before another entry it is damage, and the log is not written on.
+pub(super) fn ending(path: &Path) -> io::Result<Ending> {
+    let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
+    let mut end = Ending::default();
+    let mut broken: Option<(u64, &str)> = None;
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        let length = file.read_until(b'\n', &mut line)? as u64;
+        if length == 0 {
+            break;
+        }
+        let read = line.strip_suffix(b"\n").and_then(|json| serde_json::from_slice::<Line>(json).ok());
+        match (read, broken) {
+            (Some(_), Some((at, why))) => return Err(damaged(path, at, why)),
+            (Some(read), None) if end.last.is_some_and(|last| last.checked_add(1) != Some(read.seq)) => {
+                return Err(damaged(path, number, "its number does not follow"));
+            }
+            (Some(read), None) => {
+                end.last = Some(read.seq);
+                end.whole += length;
+            }
+            (None, _) => {
+                broken = broken.or(Some((number, "it is not an entry")));
+                end.torn += length;
+            }
+        }
+    }
+    Ok(end)
+}
+
+/// Cuts the torn end off a segment. What is cut is kept beside it, in `NNNNNNNN.torn`: evidence is
+/// never thrown away.
+pub(super) fn cut(folder: &Path, number: u64, ending: &Ending) -> io::Result<()> {
+    let path = path_of(folder, number);
+    let mut file = OpenOptions::new().read(true).write(true).open(&path)?;
+    file.seek(SeekFrom::Start(ending.whole))?;
+    let mut tail = file.by_ref().take(ending.torn);
+    let mut aside = OpenOptions::new().append(true).create(true).mode(0o600).open(path.with_extension("torn"))?;
+    io::copy(&mut tail, &mut aside)?;
+    aside.sync_all()?;
+    sync_folder(folder)?;
+    file.set_len(ending.whole)?;
+    file.sync_all()
+}
