@@ -316,23 +316,21 @@ impl Session {
         tokio::select! {
             biased;
             kill = self.killed.wait_for(Option::is_some) => {
-                let reason = kill.ok().and_then(|kill| kill.clone()).map_or_else(String::new, |kill| kill.reason);
-                Err(Ended::With(Farewell::Ended { reason }))
+                let reason = kill.ok().and_then(|kill| (*kill).clone()).map_or_else(String::new, |kill| kill.reason);
+                return Err(Ended::With(Farewell::Ended { reason }));
             }
             () = tokio::time::sleep_until(until) => {
                 let reason = if until == idle { "the session did nothing for too long" } else { "the token has expired" };
-                Err(Ended::With(Farewell::Ended { reason: reason.into() }))
+                return Err(Ended::With(Farewell::Ended { reason: reason.into() }));
             }
-            stepped = self.pipe.step(want) => {
-                stepped?;
-                self.relay().await?;
-                if self.pipe.upstream.closed {
-                    tracing::warn!(connection = self.connection.name, "the database closed a session");
-                    return Err(Ended::With(Farewell::Upstream));
-                }
-                Ok(())
-            }
+            stepped = self.pipe.step(want) => stepped?,
         }
+        self.relay().await?;
+        if self.pipe.upstream.closed {
+            tracing::warn!(connection = self.connection.name, "the database closed a session");
+            return Err(Ended::With(Farewell::Upstream));
+        }
+        Ok(())
     }
 
     /// Until the server owes nothing.

@@ -5,7 +5,6 @@ use bytes::{Bytes, BytesMut};
 use pgwire::{
     error::ErrorInfo,
     messages::{
-        Message as _,
         data::{DataRow, FieldDescription, NoData, RowDescription},
         extendedquery::{BindComplete, CloseComplete, ParseComplete},
         response::{CommandComplete, EmptyQueryResponse, ErrorResponse, NoticeResponse, ReadyForQuery, TransactionStatus},

@@ -20,7 +20,7 @@ pub struct Parsed {
 /// Why it is not SQL, or not one that the tree can hold.
 pub fn statements(sql: &str) -> Result<Vec<Parsed>, Doubt> {
     let syntax = |message: String| Doubt::Syntax { message, position: None };
-    let tree = pg_query::parse(sql).map_err(|error| {
+    let tree = pg_query::parse(sql, pg_query::ParserOptions::DEFAULT).map_err(|error| {
         let message = error.to_string();
         syntax(message.strip_prefix("Invalid statement: ").unwrap_or(&message).to_owned())
     })?;
