@@ -7,5 +7,7 @@ pub mod database;
 pub mod files;
 pub mod idp;
 pub mod people;
+pub mod ports;
 pub mod random;
 pub mod shop;
+pub mod world;
