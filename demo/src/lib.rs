@@ -7,6 +7,8 @@ pub mod database;
 pub mod files;
 pub mod idp;
 pub mod people;
+pub mod ports;
 pub mod random;
 pub mod shop;
 pub mod slack;
+pub mod world;

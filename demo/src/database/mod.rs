@@ -7,7 +7,6 @@ mod login;
 use std::{
     fs::{self, File},
     io,
-    net::TcpListener,
     os::unix::{fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -20,7 +19,7 @@ use tempfile::TempDir;
 
 use self::account::Account;
 pub use self::{binaries::BIN_VARIABLE, login::Login};
-use crate::random;
+use crate::{ports, random};
 
 const SUPERUSER: &str = "postgres";
 /// How long a server may take to answer, on a machine that builds something else beside it.
@@ -138,7 +137,7 @@ impl Server {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let port = free_port().map_err(|error| DatabaseError::folder(&place.folder, error))?;
+            let port = ports::free().map_err(|error| DatabaseError::folder(&place.folder, error))?;
             let mut watchdog = place.launch(port)?;
             match place.until_ready(&mut watchdog, port, &superuser).await {
                 Ok(()) => {
@@ -276,10 +275,6 @@ fn login(port: u16, database: &str, password: &Secret<String>) -> Login {
         user: SUPERUSER.into(),
         password: password.clone(),
     }
-}
-
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
 /// Makes the folder, closed to others, with an empty log in it.

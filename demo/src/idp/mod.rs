@@ -44,7 +44,7 @@ use self::{
     keys::Keys,
     state::{Shared, State},
 };
-use crate::people::People;
+use crate::people::{People, Person};
 
 /// The client that the provider knows from the start, and the audience of its tokens.
 pub const CLIENT: &str = "countersign";
@@ -105,6 +105,7 @@ impl Default for IdpConfig {
 #[derive(Clone)]
 pub struct Idp {
     shared: Arc<Shared>,
+    port: u16,
     _ends_with_the_last_clone: Arc<DropGuard>,
 }
 
@@ -149,13 +150,27 @@ impl Idp {
             .name("identity-provider".into())
             .spawn(move || runtime.block_on(work))
             .map_err(listening)?;
-        Ok(Self { shared, _ends_with_the_last_clone: Arc::new(stop.drop_guard()) })
+        Ok(Self { shared, port, _ends_with_the_last_clone: Arc::new(stop.drop_guard()) })
     }
 
     /// The issuer, without a trailing slash.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.shared.url
+    }
+
+    /// The port it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Somebody by address or handle.
+    ///
+    /// # Errors
+    /// [`IdpError::Nobody`].
+    pub fn person(&self, who: &str) -> Result<Person, IdpError> {
+        self.shared.lock().people.person(who).cloned().ok_or_else(|| IdpError::Nobody(who.into()))
     }
 
     /// A good token for a person, as signing in would give: what a `psql` line has as its password.
@@ -256,6 +271,12 @@ impl Idp {
     #[must_use]
     pub fn fetches(&self, path: &str) -> u64 {
         self.shared.lock().fetches.get(path).copied().unwrap_or(0)
+    }
+}
+
+impl std::fmt::Debug for Idp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Idp").field("url", &self.shared.url).finish_non_exhaustive()
     }
 }
 

@@ -1,0 +1,34 @@
+# The few commands that people and CI both run. `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help demo test tools fmt lint clean
+
+# rustup's folder is not on the PATH of every shell.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Start everything on this machine: a database, Slack, sign-in, the gateway
+	@scripts/setup.sh demo
+	@echo "==> building (the first time takes five to ten minutes on two cores, later seconds)"
+	cargo build --locked --package countersign-cli --bin countersign
+	cargo run --quiet --locked --package countersign-cli --bin countersign -- demo
+
+test: ## Everything that CI checks: formatting, lints, all tests
+	@scripts/setup.sh test
+	@scripts/test.sh
+
+tools: ## Install what `make demo` and `make test` need, and nothing else
+	@scripts/setup.sh test
+
+fmt: ## Format the code
+	cargo fmt --all
+
+lint: ## Check formatting, lints and, where cargo-deny is installed, dependencies
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then cargo deny check; else echo "cargo-deny is not installed; dependencies were not checked"; fi
+
+clean: ## Remove what was built and installed in this folder
+	cargo clean
+	rm -rf demo/slack-fidelity/node_modules demo/slack-fidelity/.venv

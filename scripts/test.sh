@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Formatting, lints, all tests, the quick ones first. Needs what setup.sh installs.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() {
+  printf '\n==> %s (%d min %02d s so far)\n' "$1" $((SECONDS / 60)) $((SECONDS % 60))
+}
+
+step "formatting"
+cargo fmt --all --check
+step "lints"
+cargo clippy --locked --workspace --all-targets -- -D warnings
+step "tests: build"
+cargo test --locked --workspace --no-run
+step "tests"
+cargo test --locked --workspace --no-fail-fast </dev/null
+step "all good"
