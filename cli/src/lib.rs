@@ -1,1 +1,94 @@
-pub fn main() {}
+//! The command line: verbs only, no logic.
+//!
+//! Exit codes: 0 fine, 1 failed, 2 usage or config. Errors go to stderr.
+
+mod check;
+mod demo;
+mod logging;
+mod requests;
+mod serve;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use url::Url;
+
+/// An access gateway for PostgreSQL: a second person countersigns what is risky.
+#[derive(Parser)]
+#[command(name = "countersign", version)]
+struct Arguments {
+    /// The config file.
+    #[arg(long, global = true, default_value = "countersign.toml")]
+    config: PathBuf,
+    /// Logs as JSON, a line each.
+    #[arg(long, global = true, env = "COUNTERSIGN_LOG_JSON")]
+    log_json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Starts everything on this machine, to try it: a database, Slack, sign-in, the gateway.
+    Demo {
+        /// Keeps state and records in this folder.
+        #[arg(long)]
+        dir: Option<PathBuf>,
+        /// Uses this database in place of a private one.
+        #[arg(long)]
+        database_url: Option<Url>,
+    },
+    /// Runs the gateway and the bot in one process.
+    Serve,
+    /// Runs the gateway alone.
+    Gateway,
+    /// Runs the bot alone, beside a gateway.
+    Bot,
+    /// Tells everything that is wrong with the config and its policies.
+    Check,
+    /// What waits for approval. Needs a token of yours in COUNTERSIGN_TOKEN.
+    Requests {
+        #[command(subcommand)]
+        what: requests::What,
+        /// Prints JSON.
+        #[arg(long, global = true)]
+        json: bool,
+    },
+}
+
+/// Runs the command line.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    logging::start(arguments.log_json);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("the runtime can't start: {error}"), 1),
+    };
+    // One TLS and one crypto backend for everything in the process.
+    let _first = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let config = arguments.config;
+    runtime.block_on(async {
+        match arguments.verb {
+            Verb::Demo { dir, database_url } => demo::run(dir, database_url).await,
+            Verb::Serve => serve::run(&config, serve::Parts::Both).await,
+            Verb::Gateway => serve::run(&config, serve::Parts::Gateway).await,
+            Verb::Bot => serve::run(&config, serve::Parts::Bot).await,
+            Verb::Check => check::run(&config),
+            Verb::Requests { what, json } => requests::run(&config, what, json).await,
+        }
+    })
+}
+
+/// Says what went wrong; the exit code.
+#[allow(clippy::print_stderr, reason = "errors of the command line go to stderr")]
+fn fail(message: &str, code: u8) -> ExitCode {
+    eprintln!("countersign: {message}");
+    ExitCode::from(code)
+}
+
+/// Prints a result.
+#[allow(clippy::print_stdout, reason = "results of the command line go to stdout")]
+fn say(message: &str) {
+    println!("{message}");
+}

@@ -1,3 +1,5 @@
-fn main() {
+//! The binary: see `countersign_cli`.
+
+fn main() -> std::process::ExitCode {
     countersign_cli::main()
 }

@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod policy;
 pub mod refusal;
 pub mod runtime;
+pub mod service;
 pub mod statement;
 pub mod store;
 pub mod wire;

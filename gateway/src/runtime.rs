@@ -56,6 +56,8 @@ impl Gateway {
 pub struct Kill {
     /// In a sentence, for the client's `57P01` and the log.
     pub reason: String,
+    /// Ends it only where no statement runs; a held one does not run.
+    pub when_quiet: bool,
 }
 
 struct Live {
@@ -105,13 +107,19 @@ impl Sessions {
     /// Ends one. `false` where it is not there.
     #[must_use]
     pub fn kill(&self, id: &SessionId, reason: &str) -> bool {
-        let kill = Kill { reason: reason.to_owned() };
+        let kill = Kill { reason: reason.to_owned(), when_quiet: false };
         self.locked(|live| live.get(id).is_some_and(|session| session.kill.send(Some(kill)).is_ok()))
+    }
+
+    /// Ends all of them, each as soon as no statement of its runs.
+    pub fn drain(&self, reason: &str) {
+        let kill = Kill { reason: reason.to_owned(), when_quiet: true };
+        self.locked(|live| live.values().for_each(|session| drop(session.kill.send(Some(kill.clone())))));
     }
 
     /// Ends all of them; returns how many there were.
     pub fn kill_all(&self, reason: &str) -> usize {
-        let kill = Kill { reason: reason.to_owned() };
+        let kill = Kill { reason: reason.to_owned(), when_quiet: false };
         self.locked(|live| live.values().filter(|session| session.kill.send(Some(kill.clone())).is_ok()).count())
     }
 }
@@ -141,6 +149,13 @@ impl Holds {
         if let Some(bell) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id) {
             bell.notify_one();
         }
+    }
+}
+
+impl Holds {
+    /// Says that something about all of them changed.
+    pub fn ring_all(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().for_each(|bell| bell.notify_one());
     }
 }
 

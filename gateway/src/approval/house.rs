@@ -86,6 +86,7 @@ impl House {
             log: Log::open(&at("records")).unwrap(),
             bot: verifier,
             seal: SealKey::load_or_create(&at("log.key")).unwrap(),
+            catalogs: Arc::default(),
             sessions: Sessions::default(),
             holds: Holds::default(),
             metrics: Metrics::default(),

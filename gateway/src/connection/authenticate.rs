@@ -10,6 +10,7 @@ use crate::{
     config::ConnectionConfig,
     identity::Identity,
     log::{Entry, Kind},
+    metrics::LoginResult,
     refusal::Farewell,
     runtime::Gateway,
     statement::{
@@ -57,7 +58,12 @@ pub async fn authenticate(
         Err(Farewell::Token(refused)) => refused.to_string(),
         Err(farewell) => format!("{farewell:?}").chars().take(200).collect(),
     });
-    gateway.metrics.login(if result.is_ok() { "ok" } else { "refused" });
+    gateway.metrics.login(match &result {
+        Ok(_) => LoginResult::Accepted,
+        Err(Farewell::Token(_)) => LoginResult::TokenRefused,
+        Err(Farewell::Unavailable | Farewell::Upstream) => LoginResult::Unavailable,
+        Err(_) => LoginResult::Denied,
+    });
     if gateway.log.append_durably(&entry).await.is_err() {
         result = Err(Farewell::Unavailable);
     }

@@ -26,6 +26,7 @@ use crate::{
     catalog::Snapshot,
     config::ConnectionConfig,
     log::Kind,
+    metrics::StatementDecision,
     refusal::{Farewell, Refusal},
     runtime::{Gateway, Kill},
     statement::{
@@ -313,9 +314,11 @@ impl Session {
         };
         let idle = self.idle_since + self.gateway.config.gateway.idle_timeout;
         let until = self.expires_at.min(idle);
+        // While the gateway drains, what runs may finish; what waits may not.
+        let quiet = self.replies.is_quiet() && self.status == b'I' && !self.copy_in;
         tokio::select! {
             biased;
-            kill = self.killed.wait_for(Option::is_some) => {
+            kill = self.killed.wait_for(|kill| kill.as_ref().is_some_and(|kill| quiet || !kill.when_quiet)) => {
                 let reason = kill.ok().and_then(|kill| (*kill).clone()).map_or_else(String::new, |kill| kill.reason);
                 return Err(Ended::With(Farewell::Ended { reason }));
             }
@@ -441,7 +444,7 @@ impl Session {
         let mut entry = self.header.entry(Kind::Denied);
         entry.sql = Some(sql.to_owned());
         entry.outcome = Some(refusal.line());
-        self.gateway.metrics.statement(&self.connection.name, "deny");
+        self.gateway.metrics.statement(&self.connection.name, StatementDecision::Deny);
         self.gateway.log.append_durably(&entry).await.map_err(|down| unavailable(&down))
     }
 }

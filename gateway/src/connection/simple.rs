@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::session::{Ended, Session, unavailable};
 use crate::{
+    metrics::StatementDecision,
     refusal::Refusal,
     statement::{
         assemble::Request,
@@ -86,7 +87,9 @@ impl Session {
             record::open(&self.gateway.log, &self.header, request, &effects, held.as_ref(), permit.outcome())
                 .await
                 .map_err(|down| unavailable(&down))?;
-        self.gateway.metrics.statement(&self.connection.name, permit.outcome());
+        if held.is_none() {
+            self.gateway.metrics.statement(&self.connection.name, StatementDecision::Allow);
+        }
         self.gateway.sessions.set_state(&self.id, "active");
         // What may change names or the catalog is asked of the server again before the next text.
         let plain = |action: Action| {

@@ -4,6 +4,7 @@ use chrono::Utc;
 
 use super::session::{Ended, Session};
 use crate::{
+    metrics::StatementDecision,
     refusal::{Farewell, Refusal, notice},
     statement::{
         assemble::{Request, Surroundings},
@@ -39,7 +40,7 @@ impl Session {
             Err(refusal) => return Ok(Err(refusal)),
         };
         self.gateway.sessions.set_state(&self.id, "held");
-        self.gateway.metrics.statement(&self.connection.name, "hold");
+        self.gateway.metrics.statement(&self.connection.name, StatementDecision::Hold);
         let slack = self.gateway.config.slack.as_ref();
         let channel = self.connection.channel.clone().or_else(|| slack.map(|slack| slack.channel.clone()));
         self.pipe.client.send(&notice(&held.notice(channel.as_deref()), None));

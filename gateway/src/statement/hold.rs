@@ -235,18 +235,18 @@ impl Held {
             State::Pending => return Look::Waiting,
             State::Approved => match release(gateway, &self.id, digest, asked, Utc::now()).await {
                 Ok(released) => {
-                    self.ended(gateway, header, "released");
+                    self.ended(gateway, header, State::Released);
                     return Look::Pass(Permit(Grounds::Released(released)));
                 }
                 Err(NotReleased::Void(why)) => {
-                    self.ended(gateway, header, "void");
+                    self.ended(gateway, header, State::Void);
                     return Look::No(self.void(&why));
                 }
                 Err(NotReleased::Unavailable(why)) => return Look::No(Refusal::Unavailable { message: why }),
             },
             _ => {}
         }
-        self.ended(gateway, header, request.state.as_str());
+        self.ended(gateway, header, request.state);
         let id = self.id.clone();
         Look::No(match request.state {
             State::Denied => Refusal::DeniedBy {
@@ -276,7 +276,7 @@ impl Held {
         if let Err(error) = moved {
             tracing::error!(request = %self.id, %error, "a hold that ended could not be written down");
         }
-        self.ended(gateway, header, state.as_str());
+        self.ended(gateway, header, state);
         refusal
     }
 
@@ -284,15 +284,15 @@ impl Held {
         Refusal::Void { request: self.id.clone(), why: why.to_owned() }
     }
 
-    fn ended(&self, gateway: &Gateway, header: &Header, end: &str) {
+    fn ended(&self, gateway: &Gateway, header: &Header, end: State) {
         let connection = header.entry.connection.as_deref().unwrap_or_default();
         gateway.metrics.hold_ended(connection, end, self.since.elapsed().as_secs_f64());
-        if end == "released" {
+        if end == State::Released {
             return;
         }
         let mut entry = header.entry(Kind::HoldEnded);
         entry.request = Some(self.id.clone());
-        entry.outcome = Some(end.to_owned());
+        entry.outcome = Some(end.to_string());
         if let Err(down) = gateway.log.append(&entry) {
             tracing::error!(%down, "the end of a hold is not in the log");
         }

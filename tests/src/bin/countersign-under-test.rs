@@ -1,3 +1,5 @@
-fn main() {
+//! The same binary, built with the stories.
+
+fn main() -> std::process::ExitCode {
     countersign_cli::main()
 }

@@ -1,0 +1,126 @@
+//! `serve`, `gateway`, `bot`.
+
+use std::{path::Path, process::ExitCode, time::Duration};
+
+use axum::Router;
+use countersign_bot::{Bot, BotConfig, BotError, SlackSettings};
+use countersign_gateway::{
+    approval::keys::load_or_create_bot_key,
+    config::{Config, SlackConfig},
+    service::{NotStarted, Service, load},
+};
+use countersign_shared::{bot_token::BotKey, secret::Secret};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+/// What runs in this process.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Parts {
+    /// Gateway and bot.
+    Both,
+    /// The gateway.
+    Gateway,
+    /// The bot.
+    Bot,
+}
+
+/// Runs until SIGTERM or Ctrl-C.
+pub async fn run(file: &Path, parts: Parts) -> ExitCode {
+    let config = match load(file) {
+        Ok(config) => config,
+        Err(NotStarted(problems)) => {
+            return crate::fail(&format!("{} problems\n{}", problems.len(), problems.join("\n")), 2);
+        }
+    };
+    let stop = CancellationToken::new();
+    if let Err(error) = stop_on_signals(stop.clone()) {
+        return crate::fail(&format!("signals can't be listened to: {error}"), 1);
+    }
+    match serve(config, parts, stop, |_, _| {}).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => crate::fail(&message, 1),
+    }
+}
+
+/// Cancels `stop` on SIGTERM and Ctrl-C.
+///
+/// # Errors
+/// Where signals can't be listened to.
+pub fn stop_on_signals(stop: CancellationToken) -> std::io::Result<()> {
+    let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.cancel();
+    });
+    Ok(())
+}
+
+/// Runs until `stop`; `ready` is told where clients and control API are reached.
+pub async fn serve(
+    config: Config,
+    parts: Parts,
+    stop: CancellationToken,
+    ready: impl FnOnce(std::net::SocketAddr, std::net::SocketAddr),
+) -> Result<(), String> {
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let slack = config.slack.clone();
+    let page_url = config.gateway.url.clone();
+    let control = reachable(config.gateway.control);
+    if parts == Parts::Bot {
+        let slack = slack.ok_or("there is no [slack] in the config, so there is nothing for a bot to do")?;
+        let (key, _) = load_or_create_bot_key(&config.gateway.bot_key).map_err(|e| e.to_string())?;
+        return run_bot(&bot(slack, control, page_url, &key)?, stop).await;
+    }
+    let service = Service::start(config).await.map_err(|e| e.to_string())?;
+    let (clients, control) = service.addresses().map_err(|e| e.to_string())?;
+    tracing::info!(%clients, %control, "the gateway is ready");
+    ready(clients, control);
+    let mut routes = Router::new();
+    let mut bot_task = None;
+    if let Some(slack) = slack.filter(|_| parts == Parts::Both) {
+        let bot = bot(slack, reachable(control), page_url, &service.bot_key)?;
+        routes = countersign_bot::slack_routes(&bot).unwrap_or_default();
+        let stop = stop.clone();
+        bot_task = Some(tokio::spawn(async move {
+            // Without Slack, holds wait to their deadline; the gateway goes on.
+            if let Err(error) = run_bot(&bot, stop).await {
+                tracing::error!(error, "the bot ended");
+            }
+        }));
+    }
+    service.run(routes, stop).await.map_err(|e| e.to_string())?;
+    if let Some(task) = bot_task {
+        let _ended = tokio::time::timeout(Duration::from_secs(12), task).await;
+    }
+    Ok(())
+}
+
+/// The bot, tried again while Slack can't be reached.
+async fn run_bot(bot: &Bot, stop: CancellationToken) -> Result<(), String> {
+    bot.run(stop).await.map_err(|error: BotError| error.to_string())
+}
+
+fn bot(slack: SlackConfig, control: Url, page_url: Url, key: &Secret<String>) -> Result<Bot, String> {
+    let key = BotKey::from_pem(key.reveal().as_bytes()).map_err(|e| e.to_string())?;
+    let SlackConfig { app_token, signing_secret, bot_token, channel, api_url, .. } = slack;
+    let slack = SlackSettings { app_token, signing_secret, bot_token, channel, api_url };
+    Bot::new(BotConfig { control, key, slack, page_url }).map_err(|e| e.to_string())
+}
+
+/// The control address as a client of this machine says it.
+fn reachable(address: std::net::SocketAddr) -> Url {
+    let ip = match address.ip() {
+        ip if ip.is_unspecified() && ip.is_ipv4() => std::net::Ipv4Addr::LOCALHOST.into(),
+        ip if ip.is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    let mut url = Url::parse("http://localhost/").unwrap_or_else(|_| unreachable!("a constant that parses"));
+    let _set = (url.set_ip_host(ip), url.set_port(Some(address.port())));
+    url
+}

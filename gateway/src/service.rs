@@ -1,0 +1,172 @@
+//! Starts a gateway from its config, and ends it in an orderly way.
+
+use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use axum::Router;
+use countersign_shared::secret::Secret;
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    approval::{keys::load_or_create_bot_key, seal::SealKey},
+    config::Config,
+    connection::accept::Listener,
+    control,
+    identity::Issuers,
+    log::{Entry, Kind, Log},
+    metrics::{LoadResult, Metrics},
+    policy,
+    runtime::{Gateway, Holds, Sessions},
+    store::{Store, sqlite::SqliteStore},
+};
+
+/// How long sessions may finish what they run once the gateway stops.
+pub const GRACE: Duration = Duration::from_secs(10);
+
+/// A gateway that is ready to take clients.
+pub struct Service {
+    gateway: Arc<Gateway>,
+    clients: Listener,
+    control: TcpListener,
+    /// The bot's private key, for a bot in the same process.
+    pub bot_key: Secret<String>,
+}
+
+/// Why a gateway does not start, in sentences for whoever starts it.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct NotStarted(pub Vec<String>);
+
+fn not(what: impl std::fmt::Display) -> NotStarted {
+    NotStarted(vec![what.to_string()])
+}
+
+impl Service {
+    /// Opens state, log, keys and policies, ends what nobody waits for any more, and binds both
+    /// addresses. Takes no client yet.
+    ///
+    /// # Errors
+    /// Everything that is in the way.
+    pub async fn start(config: Config) -> Result<Self, NotStarted> {
+        let settings = &config.gateway;
+        let policies = policy::watch(&settings.policy)
+            .map_err(|problems| NotStarted(problems.iter().map(ToString::to_string).collect()))?;
+        let (bot_key, bot) = load_or_create_bot_key(&settings.bot_key).map_err(not)?;
+        let seal = SealKey::load_or_create(&settings.log_key).map_err(not)?;
+        let log = Log::open(&settings.records)
+            .map_err(|e| not(format!("[gateway] records = {}: {e}", settings.records.display())))?;
+        let store = SqliteStore::open(&settings.state).await.map_err(|e| not(format!("[gateway] state: {e}")))?;
+        let issuers = Issuers::new(&config.identities, &config.agents).map_err(not)?;
+        let store: Arc<dyn Store> = Arc::new(store);
+
+        let mut entry = Entry::new(Kind::Start);
+        entry.outcome = Some(format!("policy {}", policies.borrow().version()));
+        log.append_durably(&entry).await.map_err(not)?;
+        let void = store.end_orphans("the gateway restarted while it waited").await.map_err(not)?;
+        for request in void {
+            let mut entry = Entry::new(Kind::HoldEnded);
+            entry.request = Some(request);
+            entry.outcome = Some("the gateway restarted while it waited".to_owned());
+            log.append_durably(&entry).await.map_err(not)?;
+        }
+        let metrics = Metrics::default();
+        metrics.policy_load(LoadResult::Loaded);
+        let control = TcpListener::bind(settings.control)
+            .await
+            .map_err(|e| not(format!("[gateway] control = {}: {e}", settings.control)))?;
+        let gateway = Arc::new(Gateway {
+            config,
+            policies,
+            store,
+            log,
+            issuers,
+            bot,
+            seal,
+            catalogs: Arc::default(),
+            sessions: Sessions::default(),
+            holds: Holds::default(),
+            metrics,
+        });
+        let clients = Listener::bind(Arc::clone(&gateway)).await.map_err(not)?;
+        Ok(Self { gateway, clients, control, bot_key })
+    }
+
+    /// Where clients and the control API are reached.
+    ///
+    /// # Errors
+    /// Where a socket is gone.
+    pub fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
+        Ok((self.clients.address()?, self.control.local_addr()?))
+    }
+
+    /// Takes clients until `stop`; then refuses new ones, ends holds with a reason, gives running
+    /// statements [`GRACE`], and ends. `more` is served beside the control API.
+    ///
+    /// # Errors
+    /// Where the control API fails.
+    pub async fn run(self, more: Router, stop: CancellationToken) -> io::Result<()> {
+        let Self { gateway, clients, control, .. } = self;
+        let sessions = TaskTracker::new();
+        let accepting = tokio::spawn(clients.run(stop.clone(), sessions.clone()));
+        let watching = tokio::spawn(tell_policy_loads(Arc::clone(&gateway), stop.clone()));
+        let pages = control::router(Arc::clone(&gateway)).merge(more);
+        let pages = pages.into_make_service_with_connect_info::<SocketAddr>();
+        let ended = CancellationToken::new();
+        let serving = {
+            let ended = ended.clone();
+            tokio::spawn(async move {
+                axum::serve(control, pages).with_graceful_shutdown(async move { ended.cancelled().await }).await
+            })
+        };
+        stop.cancelled().await;
+        tracing::info!("stopping: new logins are refused, holds end, running statements may finish");
+        gateway.sessions.drain("the gateway is stopping; connect again in a moment");
+        sessions.close();
+        if tokio::time::timeout(GRACE, sessions.wait()).await.is_err() {
+            let left = gateway.sessions.kill_all("the gateway stopped before the statement was finished");
+            tracing::warn!(left, "sessions were still busy after the grace time");
+            let _done = tokio::time::timeout(Duration::from_secs(2), sessions.wait()).await;
+        }
+        if let Err(down) = gateway.log.append_durably(&Entry::new(Kind::Stop)).await {
+            tracing::error!(%down, "the stop is not in the log");
+        }
+        ended.cancel();
+        // Event streams stay open as long as their listeners do; they are not waited for.
+        let served = tokio::time::timeout(Duration::from_secs(1), serving).await;
+        accepting.abort();
+        watching.abort();
+        match served {
+            Ok(Ok(result)) => result,
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Every load of policy is an entry of the log.
+async fn tell_policy_loads(gateway: Arc<Gateway>, stop: CancellationToken) {
+    let mut policies = gateway.policies.clone();
+    policies.mark_unchanged();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = policies.changed() => if changed.is_err() { return },
+        }
+        let version = policies.borrow_and_update().version();
+        gateway.metrics.policy_load(LoadResult::Loaded);
+        let mut entry = Entry::new(Kind::Load);
+        entry.outcome = Some(format!("policy {version}"));
+        if let Err(down) = gateway.log.append_durably(&entry).await {
+            tracing::error!(%down, "a load of policy is not in the log");
+        }
+        // Whatever waits is looked at again under the new policies.
+        gateway.holds.ring_all();
+    }
+}
+
+/// Reads a config, or says everything that is wrong with it.
+///
+/// # Errors
+/// The problems, a line or two each.
+pub fn load(file: &Path) -> Result<Config, NotStarted> {
+    Config::load(file).map_err(|problems| NotStarted(problems.iter().map(ToString::to_string).collect()))
+}
