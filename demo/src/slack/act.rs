@@ -173,7 +173,7 @@ impl Workspace {
         })
     }
 
-    /// `user` writes a message. The app hears of it if it subscribed to such events.
+    /// `user` writes a message; as Slack's clients do, what they type is escaped. The app hears of it if it subscribed to such events.
     ///
     /// # Errors
     /// When the user is not in the channel.
@@ -186,7 +186,7 @@ impl Workspace {
                 thread_ts: None,
                 user: user.to_owned(),
                 from_app: false,
-                text: text.to_owned(),
+                text: text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"),
                 blocks: Vec::new(),
                 metadata: None,
                 edited: None,

@@ -1,3 +1,4 @@
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use reqwest::StatusCode;
@@ -351,6 +352,50 @@ async fn it_ends_when_it_is_stopped_or_dropped() {
     drop(dropped);
     assert!(stop.is_cancelled());
     drop(url);
+}
+
+/// An app that takes events over HTTP, refuses the first two, and notes what it was sent.
+async fn reluctant_app(seen: tokio::sync::mpsc::UnboundedSender<(axum::http::HeaderMap, String)>) -> String {
+    let refusals = Arc::new(std::sync::atomic::AtomicUsize::new(2));
+    let take = move |headers: axum::http::HeaderMap, body: String| async move {
+        seen.send((headers, body)).unwrap();
+        let left = refusals.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));
+        if left.is_ok() { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK }
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let routes = Router::new().route("/slack/events", axum::routing::post(take));
+    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    url
+}
+
+#[tokio::test]
+async fn an_event_is_sent_again_until_it_is_taken_and_each_time_signed() {
+    let (seen, mut sees) = tokio::sync::mpsc::unbounded_channel();
+    let mut config = config();
+    config.mode = Mode::Http { request_url: reluctant_app(seen).await };
+    config.event_retries = vec![Duration::ZERO; 3];
+    config.events = vec!["message.channels".into()];
+    let workspace = Workspace::start(config).await.unwrap();
+    workspace.say(ANA, CHANNEL, "a < b").unwrap();
+    let mut ids = Vec::new();
+    for attempt in 0..3 {
+        let (headers, body) = sees.recv().await.unwrap();
+        let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap());
+        let signature = deliver::sign(&workspace.signing_secret(), text("x-slack-request-timestamp").unwrap(), &body);
+        assert_eq!(text("x-slack-signature"), Some(signature.as_str()));
+        let retry = (attempt > 0).then(|| attempt.to_string());
+        assert_eq!(text("x-slack-retry-num"), retry.as_deref());
+        assert_eq!(text("x-slack-retry-reason"), (attempt > 0).then_some("http_error"));
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((&body["type"], &body["event"]["text"]), (&json!("event_callback"), &json!("a &lt; b")));
+        ids.push(body["event_id"].clone());
+    }
+    assert!(ids.iter().all(|id| *id == ids[0]), "a repeated event keeps its id");
+    let taken = workspace.send_event(json!({"type": "app_mention"})).await;
+    assert_eq!(taken, Ok(1), "taken at once now, subscribed or not");
+    workspace.go_down();
+    assert_eq!(workspace.send_event(json!({"type": "app_mention"})).await, Err(Undelivered::NobodyConnected));
 }
 
 #[test]

@@ -38,7 +38,7 @@ const KINDS = {
 const unknown = (block) => node('div', 'unknown', `(a ${block.type} block)`);
 
 // Nothing is loaded from elsewhere; the alternative text stands for the picture.
-const picture = (item) => node('span', 'picture', `🖼 ${item.alt_text ?? ''}`);
+const picture = (item) => node('span', 'picture', `[${item.alt_text ?? 'a picture'}]`);
 
 function richText(part, context) {
   const tags = { rich_text_preformatted: 'pre', rich_text_quote: 'blockquote', rich_text_list: 'ul' };

@@ -108,7 +108,9 @@ function mention(target, label, names) {
   }
   if (target.startsWith('!date^')) return node('span', 'date', when(target, text));
   if (target.startsWith('!')) return node('span', 'mention loud', `@${target.slice(1)}`);
-  return link(plain(target), text ?? plain(target));
+  // What is no link is shown with its brackets, so that nothing hides behind a label.
+  const raw = `<${plain(target)}${label ? `|${text}` : ''}>`;
+  return isLink(plain(target)) ? link(plain(target), text ?? plain(target)) : document.createTextNode(raw);
 }
 
 function when(target, fallback) {
@@ -125,11 +127,17 @@ function when(target, fallback) {
 }
 
 // Only pages and mail are linked; `javascript:` and the like stay text.
-export function link(target, label, className = '') {
-  let scheme = '';
-  try { scheme = new URL(target).protocol; } catch { /* not a URL: stays text */ }
-  if (!['http:', 'https:', 'mailto:'].includes(scheme)) return document.createTextNode(label);
-  const made = node('a', className, label);
+function isLink(target) {
+  try {
+    return ['http:', 'https:', 'mailto:'].includes(new URL(target).protocol);
+  } catch {
+    return false;
+  }
+}
+
+export function link(target, label) {
+  if (!isLink(target)) return document.createTextNode(label);
+  const made = node('a', '', label);
   made.href = target;
   made.target = '_blank';
   made.rel = 'noopener noreferrer';

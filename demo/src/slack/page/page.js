@@ -116,7 +116,7 @@ function drawItem(item) {
   if (item.from_app) line.append(node('span', 'badge', 'APP'));
   line.append(node('time', '', clock(item.ts)));
   const body = node('div', 'content', line);
-  if (item.visible_to) body.prepend(node('div', 'only', '👁 Only visible to you'));
+  if (item.visible_to) body.prepend(node('div', 'only', 'Only visible to you'));
   if (item.thread_ts) body.prepend(node('div', 'only', '↳ replied in a thread'));
   if (item.blocks.length) {
     body.append(...renderBlocks(item.blocks, messageContext(item)));
@@ -225,7 +225,10 @@ byId('composer').addEventListener('submit', async (event) => {
     : { do: 'say', ...where, text: written });
 });
 
-const updates = new EventSource('/stand-in/updates');
-updates.addEventListener('message', refresh);
-updates.addEventListener('error', () => { byId('status').textContent = 'The workspace is not running'; });
+// `#still` in the address draws the page once: for pictures, whose taker waits until nothing is loading.
+if (!place.has('still')) {
+  const updates = new EventSource('/stand-in/updates');
+  updates.addEventListener('message', refresh);
+  updates.addEventListener('error', () => { byId('status').textContent = 'The workspace is not running'; });
+}
 refresh();

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::Shared;
-use super::super::config::Channel;
+use super::super::config::{Channel, Mode};
 use super::super::state::State;
 
 #[derive(Deserialize)]
@@ -65,6 +65,6 @@ fn look(state: &State, seen: &Seen) -> Value {
         "views": state.views.iter().filter(|view| view.user == user).collect::<Vec<_>>(),
         "home": state.homes.get(&user),
         "commands": state.config.commands,
-        "connected": state.connections.len(),
+        "connected": matches!(state.mode(), Mode::Http { .. }) || !state.connections.is_empty(),
     })
 }
