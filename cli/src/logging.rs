@@ -6,7 +6,7 @@ use tracing_subscriber::EnvFilter;
 
 /// What is told unless `RUST_LOG` says otherwise. slack-morphism writes the socket's address, a
 /// secret, where a connection fails.
-const LEVELS: &str = "info,slack_morphism=off,sqlx=warn,hyper=warn";
+const LEVELS: &str = "info,slack_morphism=off,sqlx=warn,hyper=warn,tokio_postgres=warn";
 
 /// Starts logging.
 pub fn start(json: bool) {
