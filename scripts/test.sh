@@ -3,6 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# Where this machine's own Node is too old for Slack's clients, setup.sh has put another one here.
+export PATH="$HOME/.cargo/bin:$PWD/demo/slack-fidelity/.node/bin:$PATH"
+
 step() {
   printf '\n==> %s (%d min %02d s so far)\n' "$1" $((SECONDS / 60)) $((SECONDS % 60))
 }
