@@ -167,7 +167,10 @@ impl Refusal {
             Self::Syntax { message, .. } => (message.clone(), None, None),
             Self::UnknownRelation { name } => (
                 format!("relation {name:?} does not exist"),
-                Some("The gateway did not find it in the database's catalog, so it did not pass the statement on.".into()),
+                Some(
+                    "The gateway did not find it in the database's catalog, so it did not pass the statement on."
+                        .into(),
+                ),
                 None,
             ),
             Self::DeniedBy { request, by, reason } => (

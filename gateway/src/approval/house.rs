@@ -296,5 +296,6 @@ fn config(provider: &Provider, folder: &std::path::Path) -> Config {
         roles: Vec::new(),
         slack: None,
         scim: None,
+        warnings: Vec::new(),
     }
 }

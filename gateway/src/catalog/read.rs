@@ -98,7 +98,8 @@ pub async fn fingerprint(query: &mut dyn CatalogQuery) -> Result<String, String>
 pub async fn snapshot(query: &mut dyn CatalogQuery) -> Result<Snapshot, String> {
     let before = query.rows("SELECT pg_catalog.current_setting('search_path')").await?;
     let before = before.into_iter().flatten().flatten().next().unwrap_or_default();
-    let set = |path: &str| format!("SELECT pg_catalog.set_config('search_path', '{}', false)", path.replace('\'', "''"));
+    let set =
+        |path: &str| format!("SELECT pg_catalog.set_config('search_path', '{}', false)", path.replace('\'', "''"));
     query.rows(&set("pg_catalog")).await?;
     let read = read(query).await;
     query.rows(&set(&before)).await?;

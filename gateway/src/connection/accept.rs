@@ -44,9 +44,10 @@ pub struct Listener {
 /// # Errors
 /// In a sentence, with the file.
 pub fn tls(config: &TlsConfig) -> Result<TlsAcceptor, String> {
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&config.cert)
-        .and_then(Iterator::collect)
-        .map_err(|e| format!("{}: not a certificate chain in PEM: {e}", config.cert.display()))?;
+    let chain: Vec<CertificateDer<'static>> =
+        CertificateDer::pem_file_iter(&config.cert)
+            .and_then(Iterator::collect)
+            .map_err(|e| format!("{}: not a certificate chain in PEM: {e}", config.cert.display()))?;
     let key = PrivateKeyDer::from_pem_file(&config.key)
         .map_err(|e| format!("{}: not a private key in PEM: {e}", config.key.display()))?;
     let server = ServerConfig::builder()
@@ -139,7 +140,9 @@ async fn serve(
     keys: CancelKeys,
     placed: bool,
 ) {
-    let _ = socket.set_nodelay(true);
+    if let Err(error) = socket.set_nodelay(true) {
+        tracing::debug!(%error, "a client went at once");
+    }
     let mut end = End::new(Box::new(socket));
     let address = from.ip().to_string();
     let login = async {
@@ -162,7 +165,8 @@ async fn serve(
     };
     if let Some(farewell) = farewell {
         end.send(&farewell.frame());
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(5), end.flush()).await;
+        // Whoever does not read their last word is not waited for.
+        let _written = tokio::time::timeout(std::time::Duration::from_secs(5), end.flush()).await;
     }
 }
 

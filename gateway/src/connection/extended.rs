@@ -16,7 +16,6 @@ use crate::{
     statement::{
         assemble::Request,
         classify::{Analysis, TransactionMove},
-        decide::Decision,
         effect::{Action, Effect},
     },
     wire::{
@@ -62,12 +61,16 @@ impl Session {
         if self.discarding {
             return Ok(());
         }
-        let passes = self.passes(&analysis).await;
+        let passes = self.passes(&sql, &analysis);
         self.prepared.insert(
             name.clone(),
             Prepared { sql: Some(sql.clone()), frame: frame.clone(), sent: passes, confirmed: false },
         );
-        self.names.prepared.insert(name.clone(), sql);
+        if !name.is_empty() {
+            // SQL's EXECUTE reaches it from now on.
+            self.names.prepared.insert(name.clone(), sql.clone());
+            self.memory.forget();
+        }
         if passes {
             self.send(&frame, Sent::Parse { name });
         } else {
@@ -92,7 +95,7 @@ impl Session {
                 if self.discarding {
                     return Ok(());
                 }
-                self.passes(&analysis).await
+                self.passes(sql, &analysis)
             }
             _ => false,
         };
@@ -208,9 +211,8 @@ impl Session {
             limit,
             analysis: std::sync::Arc::clone(&analysis),
         };
-        let asked = self.asked(&analysis);
         let simply_passes = portal.ran
-            || portal.sent && matches!(self.decision(&asked).await, Ok(Decision::Allow))
+            || portal.sent && self.allowed(&request.sql, &analysis)
             || analysis.statements.iter().all(|s| s.transaction == TransactionMove::Rollback);
         if !simply_passes {
             // It waits until everything before it is answered without error.
@@ -261,6 +263,7 @@ impl Session {
         let sent = match target {
             Target::Statement => {
                 self.names.prepared.remove(name);
+                self.memory.forget();
                 self.prepared.remove(name).is_none_or(|prepared| prepared.sent)
             }
             Target::Portal => self.portals.remove(name).is_none_or(|portal| portal.sent),
@@ -335,17 +338,16 @@ impl Session {
     }
 
     /// Whether a statement may go upstream as it is, now.
-    async fn passes(&self, analysis: &Analysis) -> bool {
+    fn passes(&mut self, sql: &str, analysis: &std::sync::Arc<Analysis>) -> bool {
         if analysis.own_setting.is_some() {
             return false;
         }
         let rollback = !analysis.statements.is_empty()
             && analysis.statements.iter().all(|s| s.transaction == TransactionMove::Rollback);
-        let asked = self.asked(analysis);
         rollback
             || analysis.statements.is_empty()
             || self.connection.mode == crate::config::Mode::Observe
-            || matches!(self.decision(&asked).await, Ok(Decision::Allow))
+            || self.allowed(sql, analysis)
     }
 
     /// Whether a statement's description may be asked for: where it is not denied outright.

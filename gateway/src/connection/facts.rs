@@ -66,7 +66,9 @@ pub fn startup_parameters(startup: &Startup, principal: &str) -> Result<Paramete
             lower if lower.starts_with("_pq_.") => {}
             _ => {
                 return Err(Refusal::NotSupported {
-                    message: format!("the startup parameter {name:?} is not passed on; set it with SET after the login"),
+                    message: format!(
+                        "the startup parameter {name:?} is not passed on; set it with SET after the login"
+                    ),
                 });
             }
         }
@@ -147,6 +149,7 @@ impl Session {
             self.settings = settings.iter().zip(1..).map(|(name, index)| ((*name).to_owned(), text(index))).collect();
             self.take_prepared().await?;
             self.dirty = false;
+            self.memory.forget();
         }
         self.refresh_catalog().await
     }
@@ -166,8 +169,7 @@ impl Session {
             let known = self.prepared.get(name).is_some_and(|prepared| prepared.sql.as_ref() == Some(sql));
             if !known {
                 let frame = bytes::Bytes::new();
-                let prepared =
-                    super::extended::Prepared { sql: Some(sql.clone()), frame, sent: true, confirmed: true };
+                let prepared = super::extended::Prepared { sql: Some(sql.clone()), frame, sent: true, confirmed: true };
                 self.prepared.insert(name.clone(), prepared);
             }
         }

@@ -10,6 +10,7 @@
 //! | [`wait`] | a held statement |
 //! | [`relay`] | the server's frames, through the reply queue |
 //! | [`facts`] | what the session means by a name, asked of the server |
+//! | [`memory`] | what a session need not work out twice |
 //! | [`cancel`] | who may be cancelled by which key |
 
 pub mod accept;
@@ -17,6 +18,7 @@ pub mod authenticate;
 pub mod cancel;
 pub mod extended;
 pub mod facts;
+pub mod memory;
 pub mod pipe;
 pub mod relay;
 pub mod session;

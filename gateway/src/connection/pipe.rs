@@ -2,7 +2,7 @@
 
 use std::{io, pin::Pin, task::Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
@@ -42,7 +42,7 @@ impl End {
             match Pin::new(&mut self.socket).poll_write(cx, &self.output) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(n)) => {
-                    let _ = self.output.split_to(n);
+                    self.output.advance(n);
                     progress = true;
                 }
                 Poll::Ready(Err(error)) => return Err(error),

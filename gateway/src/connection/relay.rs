@@ -100,10 +100,11 @@ impl Session {
                 self.status = Fields::of(body).u8()?;
                 if before != b'I' && self.status == b'I' {
                     // The transaction is over: what it changed is settled, or undone.
-                    self.dirty = true;
-                    self.own_catalog = false;
+                    self.dirty |= self.changed || self.own_catalog;
+                    self.changed = false;
                 }
                 if self.status == b'I' {
+                    self.own_catalog = false;
                     self.portals.clear();
                 }
                 if let Some(run) = run {

@@ -19,6 +19,7 @@ use super::{
     authenticate::Admitted,
     cancel::{CancelKeys, Registered, Target, Withdraw},
     extended::{Portal, Prepared},
+    memory::{Circumstances, Memory},
     pipe::{End, Pipe},
     upstream,
 };
@@ -99,11 +100,15 @@ pub struct Session {
     pub(super) settings: Vec<(String, String)>,
     /// Names may resolve differently than we know.
     pub(super) dirty: bool,
+    /// Names or settings were changed in this transaction; its end may undo that.
+    pub(super) changed: bool,
     /// The catalog may have changed in this transaction, which only this session sees.
     pub(super) own_catalog: bool,
     pub(super) catalog: Arc<Snapshot>,
     /// `countersign.*`.
     pub(super) own: BTreeMap<String, String>,
+    /// What texts are, and whether policy simply allows them.
+    pub(super) memory: Memory,
     pub(super) withdraw: Arc<Withdraw>,
     killed: watch::Receiver<Option<Kill>>,
     expires_at: Instant,
@@ -199,7 +204,7 @@ impl Session {
         }
         opened.parameters.iter().for_each(|frame| client.send(frame));
         if let Some(CancelKey { pid, secret }) = &opened.cancel {
-            client.send(&[b'K']);
+            client.send(b"K");
             client.send(&u32::try_from(8 + secret.len()).unwrap_or(12).to_be_bytes());
             client.send(&pid.to_be_bytes());
             client.send(secret);
@@ -226,9 +231,11 @@ impl Session {
             names: Names { login: connection.upstream.user.clone(), ..Names::default() },
             settings: Vec::new(),
             dirty: true,
+            changed: false,
             own_catalog: false,
             catalog: Arc::default(),
             own,
+            memory: Memory::default(),
             withdraw,
             killed,
             expires_at: Instant::now() + left,
@@ -359,14 +366,38 @@ impl Session {
     /// What a text is, as the session's names stand now.
     pub(super) async fn analyse(&mut self, sql: &str) -> Result<Arc<crate::statement::classify::Analysis>, Ended> {
         self.refresh().await?;
+        if self.dirty {
+            return Ok(Arc::new(self.uncertain(classify(sql, &self.catalog, &self.names))));
+        }
+        if let Some(analysis) = self.memory.analysis(sql, &self.catalog) {
+            return Ok(analysis);
+        }
         if sql.len() < 8 << 10 {
-            return Ok(Arc::new(classify(sql, &self.catalog, &self.names)));
+            let analysis = Arc::new(classify(sql, &self.catalog, &self.names));
+            self.memory.remember(sql, &self.catalog, &analysis);
+            return Ok(analysis);
         }
         // A big text takes its time: off the threads that carry other sessions.
         let (sql, catalog, names) = (sql.to_owned(), Arc::clone(&self.catalog), self.names.clone());
         tokio::task::spawn_blocking(move || Arc::new(classify(&sql, &catalog, &names)))
             .await
             .map_err(|error| unavailable(&error))
+    }
+
+    /// Names could not be asked since they may have changed: what rests on names is opaque. In a
+    /// failed transaction the server itself refuses everything but its end.
+    fn uncertain(&self, mut analysis: crate::statement::classify::Analysis) -> crate::statement::classify::Analysis {
+        use crate::statement::effect::{Action, Effect};
+        if self.status == b'E' && analysis.statements.len() == 1 {
+            return analysis;
+        }
+        for statement in &mut analysis.statements {
+            if !statement.effects.iter().all(|e| matches!(e.action, Action::Transaction | Action::Set)) {
+                statement.effects.push(Effect::on_connection(Action::Opaque));
+                statement.notes.push("names may mean something else after a statement before it".to_owned());
+            }
+        }
+        analysis
     }
 
     /// The question that policy is asked of an analysed text.
@@ -391,6 +422,24 @@ impl Session {
             reason: self.own.get("reason").cloned(),
             break_glass: false,
         }
+    }
+
+    /// Whether policy simply allows an analysed text, without approvals.
+    pub(super) fn allowed(&mut self, sql: &str, analysis: &Arc<crate::statement::classify::Analysis>) -> bool {
+        let policies = self.gateway.policies();
+        let circumstances = Circumstances {
+            in_transaction: self.status != b'I',
+            reason: self.own.get("reason").cloned(),
+            policies: policies.version(),
+        };
+        if self.memory.allowed(sql, analysis, &circumstances) {
+            return true;
+        }
+        let allowed = decide(&policies, &self.asked(analysis), &[], &[], Utc::now()) == Decision::Allow;
+        if allowed && !policies.rests_on_time() {
+            self.memory.allow(sql, analysis, circumstances);
+        }
+        allowed
     }
 
     /// Asks policy. The store is asked who could approve only where the answer is not simply yes.

@@ -11,6 +11,7 @@ use crate::{
     statement::{
         assemble::Request,
         classify::TransactionMove,
+        decide::Decision,
         effect::Action,
         forward::forward,
         hold::{Judged, Permit, judge, rollback},
@@ -43,8 +44,7 @@ impl Session {
                 Err(refusal) => self.refuse_query(&sql, refusal).await,
             };
         }
-        let request =
-            Request { sql: sql.as_str().into(), parameters: vec![], formats: vec![], limit: 0, analysis };
+        let request = Request { sql: sql.as_str().into(), parameters: vec![], formats: vec![], limit: 0, analysis };
         match self.permit(&request).await? {
             Ok(permit) => self.run(permit, &request, &[frame], true).await,
             Err(refusal) => self.refuse_query(&sql, refusal).await,
@@ -57,6 +57,12 @@ impl Session {
             matches!(request.analysis.statements.as_slice(), [one] if one.transaction == TransactionMove::Rollback);
         if only_rollback {
             return Ok(Ok(rollback()));
+        }
+        if self.allowed(&request.sql, &request.analysis)
+            && let Judged::Pass(permit) =
+                judge(self.connection.mode, Decision::Allow, &request.analysis, &self.connection.name)
+        {
+            return Ok(Ok(permit));
         }
         let asked = self.asked(&request.analysis);
         let decision = match self.decision(&asked).await {
@@ -81,10 +87,10 @@ impl Session {
         frames: &[Bytes],
         simple: bool,
     ) -> Result<(), Ended> {
-        let effects = self.asked(&request.analysis).effects;
+        let effects: Vec<_> = request.analysis.statements.iter().flat_map(|s| s.effects.iter().cloned()).collect();
         let held = permit.request().cloned();
         let recorded =
-            record::open(&self.gateway.log, &self.header, request, &effects, held.as_ref(), permit.outcome())
+            record::open(&self.gateway.log, &self.header, request, &effects, &permit, self.connection.durability)
                 .await
                 .map_err(|down| unavailable(&down))?;
         if held.is_none() {
@@ -96,13 +102,25 @@ impl Session {
             use Action::{CopyIn, CopyOut, Delete, Insert, Listen, Lock, Merge, Notify, Select, Update};
             matches!(
                 action,
-                Select | Insert | Update | Delete | Merge | CopyIn | CopyOut | Lock | Listen | Notify | Action::Transaction
+                Select
+                    | Insert
+                    | Update
+                    | Delete
+                    | Merge
+                    | CopyIn
+                    | CopyOut
+                    | Lock
+                    | Listen
+                    | Notify
+                    | Action::Transaction
             )
         };
         let statements = &request.analysis.statements;
-        if statements.iter().any(|s| s.changes_session || s.prepares.is_some()) || !effects.iter().all(|e| plain(e.action))
+        if statements.iter().any(|s| s.changes_session || s.prepares.is_some())
+            || !effects.iter().all(|e| plain(e.action))
         {
             self.dirty = true;
+            self.changed = true;
         }
         let ddl = |action: Action| matches!(action.group(), Some("ddl" | "admin")) || action == Action::Temp;
         if effects.iter().any(|e| ddl(e.action)) {

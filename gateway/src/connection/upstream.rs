@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use bytes::BytesMut;
+use bytes::{Buf as _, BytesMut};
 use postgres_protocol::{
     authentication::{
         md5_hash,
@@ -130,7 +130,7 @@ async fn read(end: &mut End) -> Result<(u8, BytesMut), UpstreamError> {
             && end.input.len() >= head.size
         {
             let mut whole = end.input.split_to(head.size);
-            let _ = whole.split_to(frame::HEAD);
+            whole.advance(frame::HEAD);
             return Ok((head.tag, whole));
         }
         end.read().await?;

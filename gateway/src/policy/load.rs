@@ -64,7 +64,8 @@ pub(super) fn load(sources: &[Source]) -> Result<Policies, Vec<Problem>> {
         return Err(problems);
     }
     let version = version_of(sources);
-    Ok(Policies { schema, set, types, named, warnings, version, authorizer: Authorizer::new() })
+    let rests_on_time = set.policies().any(|policy| policy.to_string().contains("time"));
+    Ok(Policies { schema, set, types, named, warnings, version, rests_on_time, authorizer: Authorizer::new() })
 }
 
 fn ours(message: String) -> Problem {

@@ -38,6 +38,7 @@ pub struct Policies {
     named: Named,
     warnings: Vec<Problem>,
     version: Digest,
+    rests_on_time: bool,
     authorizer: Authorizer,
 }
 
@@ -75,6 +76,12 @@ pub struct Refused {
 }
 
 impl Policies {
+    /// Whether a decision may change with the time alone. Any mention counts.
+    #[must_use]
+    pub const fn rests_on_time(&self) -> bool {
+        self.rests_on_time
+    }
+
     /// Loads and validates every `.cedar` file of `folder`.
     ///
     /// # Errors

@@ -263,16 +263,15 @@ impl Held {
     /// Ends the hold without release. If somebody else ended it first, that is what counts.
     pub async fn quit(&self, gateway: &Gateway, header: &Header, quit: Quit) -> Refusal {
         let (state, reason, refusal) = match quit {
-            Quit::Withdrawn(how) => {
-                (State::Withdrawn, how.to_owned(), Refusal::Withdrawn { request: self.id.clone() })
-            }
+            Quit::Withdrawn(how) => (State::Withdrawn, how.to_owned(), Refusal::Withdrawn { request: self.id.clone() }),
             Quit::Expired => {
                 (State::Expired, "nobody decided in time".to_owned(), Refusal::Expired { request: self.id.clone() })
             }
             Quit::Void(why) => (State::Void, why.clone(), self.void(&why)),
         };
         let outcome = Outcome { reason: Some(reason), ..Outcome::default() };
-        let moved = gateway.store.move_request(&self.id, &[State::Pending, State::Approved], state, Some(&outcome)).await;
+        let moved =
+            gateway.store.move_request(&self.id, &[State::Pending, State::Approved], state, Some(&outcome)).await;
         if let Err(error) = moved {
             tracing::error!(request = %self.id, %error, "a hold that ended could not be written down");
         }

@@ -6,8 +6,9 @@ use std::time::Instant;
 use countersign_shared::{digest::Digest, ids::RequestId};
 use serde_json::json;
 
-use super::{assemble::Request, effect::Effect};
+use super::{assemble::Request, effect::Effect, hold::Permit};
 use crate::{
+    config::Durability,
     log::{Entry, Kind, Log, LogDown},
     wire::backend::Report,
 };
@@ -88,17 +89,18 @@ pub async fn open(
     header: &Header,
     request: &Request,
     all: &[Effect],
-    held: Option<&RequestId>,
-    outcome: &str,
+    permit: &Permit,
+    durability: Durability,
 ) -> Result<Recorded, LogDown> {
+    let held = permit.request();
     let mut entry = header.entry(Kind::Statement);
     let connection = entry.connection.clone().unwrap_or_default();
     entry.sql = Some(request.sql.to_string());
     entry.request = held.cloned();
-    entry.outcome = Some(outcome.to_owned());
+    entry.outcome = Some(permit.outcome().to_owned());
     entry.detail = detail(request, all, &connection, None);
     let only_reads = held.is_none() && all.iter().all(|effect| effect.action.group() == Some("read"));
-    if only_reads {
+    if only_reads && durability == Durability::Relaxed {
         log.append(&entry)?;
     } else {
         log.append_durably(&entry).await?;

@@ -7,7 +7,9 @@ use pgwire::{
     messages::{
         data::{DataRow, FieldDescription, NoData, RowDescription},
         extendedquery::{BindComplete, CloseComplete, ParseComplete},
-        response::{CommandComplete, EmptyQueryResponse, ErrorResponse, NoticeResponse, ReadyForQuery, TransactionStatus},
+        response::{
+            CommandComplete, EmptyQueryResponse, ErrorResponse, NoticeResponse, ReadyForQuery, TransactionStatus,
+        },
     },
 };
 

@@ -181,9 +181,9 @@ impl Replies {
             }
             (_, b'E') => return Ok((pass, self.failed(&sent))),
             (Sent::Parse { name }, b'1') => (pass, Meaning::Prepared { name: name.clone() }, true),
-            (Sent::Bind, b'2') | (Sent::Close, b'3') | (Sent::DescribePortal | Sent::DescribeStatement, b'T' | b'n') => {
-                (pass, Meaning::Nothing, true)
-            }
+            (Sent::Bind, b'2')
+            | (Sent::Close, b'3')
+            | (Sent::DescribePortal | Sent::DescribeStatement, b'T' | b'n') => (pass, Meaning::Nothing, true),
             (Sent::DescribeStatement, b't') => (pass, Meaning::Nothing, false),
             (Sent::DescribePortalByStatement { .. }, b't') => (Pass::Swallow, Meaning::Nothing, false),
             (Sent::DescribePortalByStatement { .. }, b'n') => (pass, Meaning::Nothing, true),

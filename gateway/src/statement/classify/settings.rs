@@ -71,7 +71,11 @@ pub fn set(fields: &Value, names: &Names, statement: &mut Statement) -> Option<O
     let action = match name.as_str() {
         // SET TRANSACTION …, SET SESSION CHARACTERISTICS …
         _ if number(fields, "kind") == 4 => {
-            if name.contains("snapshot") { Action::Opaque } else { Action::Transaction }
+            if name.contains("snapshot") {
+                Action::Opaque
+            } else {
+                Action::Transaction
+            }
         }
         "transaction_isolation" | "transaction_read_only" | "transaction_deferrable" => Action::Transaction,
         // RESET ALL also ends the role and the settings that we pin; those are checked as they change.
