@@ -116,7 +116,7 @@ const FACTS: &str = "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(
      pg_catalog.current_setting('transaction_read_only'), pg_catalog.current_setting('session_replication_role'), \
      COALESCE((SELECT pg_catalog.json_agg(c.relname)::pg_catalog.text FROM pg_catalog.pg_class c \
      WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), '[]')";
-const PREPARED: &str = "SELECT s.name, s.statement FROM pg_catalog.pg_prepared_statements s";
+const PREPARED: &str = "SELECT s.name, s.statement, s.from_sql FROM pg_catalog.pg_prepared_statements s";
 
 /// How long a snapshot of the catalog is trusted without asking whether it changed.
 const FRESH: Duration = Duration::from_millis(500);
@@ -157,24 +157,29 @@ impl Session {
     /// What is prepared is what the server says, but for what is parked here.
     async fn take_prepared(&mut self) -> Result<(), Ended> {
         let rows = self.own_query(PREPARED).await?;
-        let there: BTreeMap<String, String> = rows
+        let there: BTreeMap<String, (String, bool)> = rows
             .into_iter()
             .filter_map(|row| match row.as_slice() {
-                [Some(name), Some(sql)] => Some((name.clone(), sql.clone())),
+                [Some(name), Some(sql), from_sql] => {
+                    Some((name.clone(), (sql.clone(), from_sql.as_deref() == Some("t"))))
+                }
                 _ => None,
             })
             .collect();
         self.prepared.retain(|name, prepared| name.is_empty() || !prepared.sent || there.contains_key(name));
-        for (name, sql) in &there {
+        for (name, (sql, from_sql)) in &there {
             let known = self.prepared.get(name).is_some_and(|prepared| prepared.sql.as_ref() == Some(sql));
-            if !known {
+            if !known || *from_sql {
+                // What SQL's PREPARE made has the whole PREPARE as its text, which does nothing; a
+                // Bind of it would do what is within. EXECUTE is analysed, a Bind is opaque.
                 let frame = bytes::Bytes::new();
-                let prepared = super::extended::Prepared { sql: Some(sql.clone()), frame, sent: true, confirmed: true };
+                let prepared = super::extended::Prepared { sql: None, frame, sent: true, confirmed: true };
                 self.prepared.insert(name.clone(), prepared);
             }
         }
         self.names.prepared =
             self.prepared.iter().filter_map(|(name, p)| Some((name.clone(), p.sql.clone()?))).collect();
+        self.names.prepared.extend(there.into_iter().map(|(name, (sql, _))| (name, sql)));
         Ok(())
     }
 
@@ -224,6 +229,7 @@ impl Session {
                     b'N' | b'S' | b'A' => self.pipe.client.send(&whole),
                     b'Z' => {
                         self.status = body.first().copied().unwrap_or(b'I');
+                        self.unsynced = false;
                         return Ok(rows);
                     }
                     _ => {}

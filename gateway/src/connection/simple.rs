@@ -143,10 +143,16 @@ impl Session {
         Ok(())
     }
 
+    /// A statement that does nothing but fail, in a transaction and outside.
+    pub(super) fn failing(&self) -> String {
+        format!("ROLLBACK TO SAVEPOINT \"refused by countersign in {}\"", self.id)
+    }
+
     /// Puts an open transaction into the failed state, as PostgreSQL's own error would.
     pub(super) async fn fail_transaction(&mut self) -> Result<(), Ended> {
         if self.status == b'T' {
-            self.own_query("ROLLBACK TO SAVEPOINT \"refused by countersign\"").await?;
+            let fails = self.failing();
+            self.own_query(&fails).await?;
         }
         Ok(())
     }
