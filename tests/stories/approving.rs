@@ -1,0 +1,77 @@
+//! A statement waits, a second person countersigns, and the same connection goes on.
+
+use tokio_postgres::types::Type;
+
+use crate::harness::Story;
+
+const DELETE: &str = "delete from orders where status = 'cancelled'";
+const CANCELLED: &str = "select count(*) from orders where status = 'cancelled'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delete_waits_until_another_person_approves_it_and_then_finishes_on_the_same_connection() {
+    let story = Story::begin().await;
+    let ana = story.logs_in("ana").await;
+    let read = ana.runs("select count(*) from customers").ends().await.expect("a select passes");
+    assert_eq!(read.rows, [[Some("800".to_owned())]]);
+    let (mine, priya) = (story.linked("ana").await, story.linked("priya").await);
+    let cancelled = story.number(CANCELLED).await;
+    assert!(cancelled > 0, "there is something to delete");
+
+    let delete = ana.runs(DELETE);
+    let id = ana.is_held().await;
+    let card = story.card(&id).await;
+    for shown in ["ana@acme.dev", "shop", DELETE] {
+        assert!(card.shown().contains(shown), "{shown} is not on the card: {}", card.shown());
+    }
+    mine.presses("approve", &id).await;
+    mine.is_told("cannot approve your own request").await;
+    assert!(delete.waits(), "her own approval counts for nothing");
+    assert_eq!(story.number(CANCELLED).await, cancelled, "nothing is deleted while it waits");
+    assert!(!story.database_ran("delete from orders"), "the database has not even seen it");
+
+    priya.presses("approve", &id).await;
+    let done = delete.ends().await.expect("it runs");
+    assert_eq!(done.affected, [u64::try_from(cancelled).unwrap()]);
+    assert_eq!(story.number(CANCELLED).await, 0);
+    let card = story.card_says(&id, &format!("DELETE {cancelled}")).await;
+    assert!(card.shown().contains("Approved by priya@acme.dev"), "{}", card.shown());
+    assert!(card.buttons().is_empty(), "nothing is left to press: {:?}", card.buttons());
+    ana.runs("select 1").ends().await.expect("the session lives on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_are_bound_as_they_were_sent() {
+    let story = Story::begin().await;
+    let (ana, priya) = (story.logs_in("ana").await, story.linked("priya").await);
+    let cancelled = story.number(CANCELLED).await;
+    let sql = "delete from orders where status = $1 and id < $2";
+    let below = story.number("select count(*) from orders where status = 'cancelled' and id < 700").await;
+    let delete = ana.executes(sql, vec![Box::new("cancelled"), Box::new(700_i64)]);
+    let id = ana.is_held().await;
+    assert!(story.card(&id).await.shown().contains(sql), "what she approves is on the card");
+    assert_eq!(story.number(CANCELLED).await, cancelled);
+    assert!(!story.database_ran("delete from orders"), "the database has not run it");
+    priya.presses("approve", &id).await;
+    assert_eq!(delete.ends().await.expect("it runs"), u64::try_from(below).unwrap());
+    assert_eq!(story.number(CANCELLED).await, cancelled - below);
+    story.card_says(&id, &format!("DELETE {below}")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prepared_statement_is_asked_for_each_time_that_it_is_run() {
+    let story = Story::begin().await;
+    let (ana, priya) = (story.logs_in("ana").await, story.linked("priya").await);
+    let sql = "update products set stock = stock + $1 where id = $2";
+    let add = ana.pg.prepare_typed(sql, &[Type::INT4, Type::INT8]).await.expect("preparing runs nothing");
+    let stock = story.number("select stock::bigint from products where id = 7").await;
+    for round in 1..=2 {
+        let pg = ana.pg.clone();
+        let statement = add.clone();
+        let update = tokio::spawn(async move { pg.execute(&statement, &[&5_i32, &7_i64]).await });
+        let id = ana.is_held().await;
+        priya.presses("approve", &id).await;
+        assert_eq!(update.await.unwrap().expect("it runs"), 1);
+        story.card_says(&id, "UPDATE 1").await;
+        assert_eq!(story.number("select stock::bigint from products where id = 7").await, stock + 5 * round);
+    }
+}

@@ -1,0 +1,45 @@
+//! The control API, as somebody calls it with a token of theirs.
+
+use countersign_shared::{
+    api::{DecisionBody, DecisionTaken, Problem, RequestView},
+    request::Choice,
+};
+
+use super::Story;
+
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().expect("an HTTP client")
+}
+
+impl Story {
+    /// A request as `who` sees it.
+    pub async fn request(&self, who: &str, id: &str) -> RequestView {
+        let url = self.world.facts.control.join(&format!("v1/requests/{id}")).expect("an address");
+        let token = self.world.idp.token_for(who).expect("a token");
+        let answer = client().get(url).bearer_auth(token).send().await.expect("an answer");
+        let text = answer.text().await.expect("a body");
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    /// Decides by the control API, on what `who` sees there.
+    pub async fn decides(&self, who: &str, id: &str, choice: Choice) -> Result<DecisionTaken, Problem> {
+        let view = self.request(who, id).await;
+        self.decides_on(who, &view, choice).await
+    }
+
+    /// Decides by the control API on `view`, which somebody may have seen.
+    pub async fn decides_on(&self, who: &str, view: &RequestView, choice: Choice) -> Result<DecisionTaken, Problem> {
+        let url = self.world.facts.control.join(&format!("v1/requests/{}/decisions", view.id)).expect("an address");
+        let token = self.world.idp.token_for(who).expect("a token");
+        let body = DecisionBody { choice, digest: view.digest, reason: None };
+        let answer = client().post(url).bearer_auth(token).json(&body).send().await.expect("an answer");
+        let good = answer.status().is_success();
+        let text = answer.text().await.expect("a body");
+        let unreadable = |error| -> ! { panic!("{error}: {text}") };
+        if good {
+            Ok(serde_json::from_str(&text).unwrap_or_else(|error| unreadable(error)))
+        } else {
+            Err(serde_json::from_str(&text).unwrap_or_else(|error| unreadable(error)))
+        }
+    }
+}

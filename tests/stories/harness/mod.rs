@@ -1,0 +1,215 @@
+//! One story: a shop of its own, a workspace, an identity provider, and the binary.
+//!
+//! ```text
+//! client   a program that speaks PostgreSQL       process  the binary, started, stopped and killed
+//! people   colleagues in Slack                    control  the control API, as a person calls it
+//! psql     the real one                           state    the state's file, as a burglar opens it
+//! ```
+
+pub mod client;
+pub mod control;
+pub mod people;
+pub mod process;
+pub mod psql;
+pub mod state;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use countersign_demo::{
+    database::{Login, Server},
+    people::People,
+    shop::Shops,
+    slack::{self, Workspace, WorkspaceConfig},
+    world::{SlackAccess, World, WorldConfig},
+};
+use countersign_shared::secret::Secret;
+use tokio::sync::{Mutex, OnceCell};
+use url::Url;
+
+use self::{
+    client::Client,
+    people::Colleague,
+    process::{NotStarted, Process},
+};
+
+/// Where cards are posted.
+pub const CHANNEL: &str = "C0APPROVALS";
+/// How long anything may take on a machine that builds something else beside it.
+pub const PATIENCE: Duration = Duration::from_secs(45);
+
+/// One server for all stories, each with a database of its own. It ends with the process.
+static SERVER: OnceCell<(Server, Shops, Mutex<()>)> = OnceCell::const_new();
+static STORIES: AtomicUsize = AtomicUsize::new(0);
+
+async fn shop() -> Login {
+    let start = || async {
+        let server = Server::start(None).await.expect("a PostgreSQL server");
+        let shops = Shops::prepare(&server).await.expect("a shop to copy");
+        (server, shops, Mutex::new(()))
+    };
+    let (server, shops, copying) = SERVER.get_or_init(start).await;
+    let number = STORIES.fetch_add(1, Ordering::Relaxed);
+    let _one_at_a_time = copying.lock().await;
+    shops.open(server, &format!("story_{number}")).await.expect("a copy of the shop")
+}
+
+/// The server that all stories share.
+pub fn server() -> &'static Server {
+    &SERVER.get().expect("the server was started").0
+}
+
+/// A story's surroundings. All of it ends when it is dropped.
+pub struct Story {
+    pub world: World,
+    pub workspace: Workspace,
+    /// What was started last under each verb.
+    pub gateway: Option<Process>,
+    pub bot: Option<Process>,
+    database: String,
+    log_began: u64,
+    runs: usize,
+}
+
+impl Story {
+    /// Gateway and bot in one process, both at work.
+    pub async fn begin() -> Self {
+        for _ in 0..3 {
+            let mut story = Self::prepare().await;
+            match story.try_start("serve").await {
+                Ok(process) => story.gateway = Some(process),
+                // Somebody took the port between the world's look and the gateway's.
+                Err(NotStarted(said)) if said.contains("in use") => continue,
+                Err(NotStarted(said)) => panic!("the gateway did not start:\n{said}"),
+            }
+            story.bot_is_there().await;
+            return story;
+        }
+        panic!("no port stays free");
+    }
+
+    /// Everything but the gateway and the bot.
+    pub async fn prepare() -> Self {
+        let people = People::acme();
+        let upstream = shop().await;
+        let workspace = Workspace::start(workspace(&people)).await.expect("a workspace");
+        let address = |text: String| Url::parse(&text).expect("an address");
+        let slack = SlackAccess {
+            api_url: address(workspace.api_url()),
+            app_token: Secret::new(workspace.app_token()),
+            bot_token: Secret::new(workspace.bot_token()),
+            channel: CHANNEL.to_owned(),
+            page: address(workspace.url()),
+        };
+        let mut url = address(upstream.url());
+        url.set_password(Some(upstream.password.reveal())).expect("a password in the address");
+        let config = WorldConfig { dir: None, database_url: Some(url), slack: Some(slack), people };
+        let world = World::start(config).await.expect("a world");
+        let log_began = server().log_position();
+        Self { world, workspace, gateway: None, bot: None, database: upstream.database, log_began, runs: 0 }
+    }
+
+    pub async fn try_start(&mut self, verb: &str) -> Result<Process, NotStarted> {
+        self.runs += 1;
+        let said = self.folder().join(format!("{verb}-{}.stderr", self.runs));
+        Process::start(&self.world.facts, verb, said).await
+    }
+
+    /// Starts the binary with `verb`: `gateway` or `serve` takes clients then, `bot` reaches Slack.
+    pub async fn starts(&mut self, verb: &str) {
+        let process = self.try_start(verb).await.unwrap_or_else(|NotStarted(said)| panic!("{verb}:\n{said}"));
+        if verb == "bot" {
+            self.bot = Some(process);
+        } else {
+            self.gateway = Some(process);
+        }
+        if verb != "gateway" {
+            self.bot_is_there().await;
+        }
+    }
+
+    pub async fn bot_is_there(&self) {
+        self.workspace.wait_for_connection(PATIENCE).await.expect("the bot reaches Slack");
+    }
+
+    /// Kills gateway and bot as a power cut would; waits until they are gone.
+    pub async fn kills_the_gateway(&mut self) {
+        self.gateway.take().expect("a gateway").kill().await;
+    }
+
+    /// The folder of config, state and records.
+    pub fn folder(&self) -> PathBuf {
+        self.world.facts.config.parent().expect("a folder").to_owned()
+    }
+
+    /// Logs somebody in through the gateway.
+    pub async fn logs_in(&self, who: &str) -> Client {
+        let token = self.world.idp.token_for(who).expect("a token");
+        Client::log_in(self.world.facts.listen, "shop", &token).await.unwrap_or_else(|no| panic!("{who}: {no:?}"))
+    }
+
+    /// Somebody in Slack.
+    pub fn colleague(&self, who: &str) -> Colleague<'_> {
+        Colleague { story: self, person: self.world.idp.person(who).expect("somebody who works here") }
+    }
+
+    /// Somebody in Slack who has linked their account.
+    pub async fn linked(&self, who: &str) -> Colleague<'_> {
+        let colleague = self.colleague(who);
+        colleague.links().await;
+        colleague
+    }
+
+    /// The number that a query gives, asked of the database itself.
+    pub async fn number(&self, sql: &str) -> i64 {
+        let direct = self.world.upstream.connect().await.expect("a way into the database");
+        direct.query_one(sql, &[]).await.expect("a number").get(0)
+    }
+
+    /// What the database was told to run in this story's shop so far, by its own log.
+    pub fn database_ran(&self, what: &str) -> bool {
+        let log = server().log_since(self.log_began).expect("the server's log");
+        let (database, what) = (format!("db={} ", self.database), what.to_lowercase());
+        log.lines().any(|line| line.contains(&database) && line.to_lowercase().contains(&what))
+    }
+
+    /// Everything that was written below the story's folder: the records, and what was said on stderr.
+    pub fn everything_written(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut found = Vec::new();
+        collect(&self.folder(), &mut found);
+        found
+    }
+}
+
+fn collect(folder: &Path, found: &mut Vec<(PathBuf, Vec<u8>)>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            collect(&path, found);
+        } else {
+            let bytes = fs::read(&path).expect("a file");
+            found.push((path, bytes));
+        }
+    }
+}
+
+fn workspace(people: &People) -> WorkspaceConfig {
+    let account = |person: &countersign_demo::people::Person| {
+        let mut account = slack::Person::new(&person.slack_id, person.handle(), &person.name, &person.email);
+        account.is_restricted = person.guest;
+        account
+    };
+    WorkspaceConfig {
+        people: people.people.iter().map(account).collect(),
+        channels: vec![slack::Channel::public(CHANNEL, "db-approvals")],
+        commands: vec!["/access".to_owned()],
+        // The machine builds something else beside it.
+        ack_within: PATIENCE,
+        trigger_lives: PATIENCE,
+        ..WorkspaceConfig::default()
+    }
+}

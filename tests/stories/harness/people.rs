@@ -1,0 +1,87 @@
+//! Colleagues in Slack.
+
+use countersign_demo::{
+    browser::Browser,
+    people::Person,
+    slack::{Message, Submission},
+};
+
+use super::{CHANNEL, PATIENCE, Story};
+
+/// Somebody in Slack.
+pub struct Colleague<'a> {
+    pub story: &'a Story,
+    pub person: Person,
+}
+
+impl Story {
+    /// The card of a request.
+    pub async fn card(&self, id: &str) -> Message {
+        let card = self.workspace.wait_for_message(CHANNEL, PATIENCE, |message| message.shown().contains(id)).await;
+        card.expect("a card")
+    }
+
+    /// Waits until the card of a request says `text`.
+    pub async fn card_says(&self, id: &str, text: &str) -> Message {
+        let says = |message: &Message| message.shown().contains(id) && message.shown().contains(text);
+        let card = self.workspace.wait_for_message(CHANNEL, PATIENCE, says).await;
+        card.unwrap_or_else(|in_vain| panic!("no card of {id} says {text:?}: {in_vain}"))
+    }
+
+    /// How many cards there are of a request.
+    pub fn cards(&self, id: &str) -> usize {
+        self.workspace.messages(CHANNEL).iter().filter(|message| message.shown().contains(id)).count()
+    }
+}
+
+impl Colleague<'_> {
+    fn user(&self) -> &str {
+        &self.person.slack_id
+    }
+
+    /// Presses a button of a request's card.
+    pub async fn presses(&self, action: &str, id: &str) {
+        let card = self.story.card(id).await;
+        let pressed = self.story.workspace.press(self.user(), CHANNEL, &card.ts, action).await;
+        pressed.unwrap_or_else(|error| panic!("{} presses {action}: {error}", self.person.name));
+    }
+
+    /// Presses Deny and fills in the reason.
+    pub async fn denies(&self, id: &str, reason: &str) {
+        self.presses("deny", id).await;
+        let view = self.story.workspace.wait_for(PATIENCE, |workspace| workspace.open_views(self.user()).pop()).await;
+        let view = view.expect("a form for the reason");
+        let submitted = self.story.workspace.submit_view(self.user(), &view.id, &[("reason", reason)]).await;
+        assert!(matches!(submitted, Ok(Submission::Closed | Submission::Cleared)), "{submitted:?}");
+    }
+
+    /// Waits until the bot tells them alone something that holds `text`; all of what it said.
+    pub async fn is_told(&self, text: &str) -> String {
+        let told = |workspace: &countersign_demo::slack::Workspace| {
+            let shown = workspace.ephemerals(self.user()).into_iter().map(|message| message.shown());
+            shown.filter(|shown| shown.contains(text)).next_back()
+        };
+        let told = self.story.workspace.wait_for(PATIENCE, told).await;
+        told.unwrap_or_else(|in_vain| panic!("{} is not told {text:?}: {in_vain}", self.person.name))
+    }
+
+    /// Types `/access link`, signs in, and confirms.
+    pub async fn links(&self) {
+        let command = self.story.workspace.command(self.user(), CHANNEL, "/access", "link").await;
+        command.expect("the command is taken");
+        let told = self.is_told("/link/").await;
+        self.follows(&told).await;
+    }
+
+    /// Follows the link in what they were told, signs in, and confirms.
+    pub async fn follows(&self, told: &str) {
+        let (_, url) = told.split_once('<').expect("a link");
+        let (url, _) = url.split_once('|').expect("a link");
+        let mut browser = Browser::new().expect("a browser");
+        browser.open(url).await.expect("the sign-in page");
+        browser.press(&self.person.email, &[]).await.expect("signing in");
+        assert!(browser.shows(&self.person.email) && browser.shows(self.user()), "both accounts: {}", browser.text());
+        browser.press("Link these accounts", &[]).await.expect("confirming");
+        assert!(browser.shows("You can close this page"), "{}", browser.text());
+    }
+}

@@ -1,0 +1,5 @@
+//! What people do, in words: against a real PostgreSQL, the stand-in for Slack, an identity
+//! provider, and the real binary in a process of its own.
+
+mod approving;
+mod harness;
