@@ -120,15 +120,27 @@ pub struct Names {
     pub login: String,
 }
 
+/// Texts up to so many bytes cannot nest deeper than an ordinary thread's stack bears.
+const SHORT: usize = 300;
+/// The stack for all others. The parser itself gives up at some 800 levels; this bears far more.
+const DEEP: usize = 64 << 20;
+
 /// Analyses `sql`. Never panics, whatever the text.
 #[must_use]
 pub fn classify(sql: &str, catalog: &Snapshot, names: &Names) -> Analysis {
     if let Err(what) = limits::check(sql) {
         return doubtful(sql, Doubt::TooLarge { what });
     }
-    // A deep tree recurses: in the parser's reader, in the walk, and when it is dropped.
-    let stack = if sql.len() < 2_000 { 4 << 20 } else { 256 << 20 };
-    stacker::grow(stack, || analyse(sql, catalog, names))
+    if sql.len() <= SHORT {
+        return analyse(sql, catalog, names);
+    }
+    // A deep tree recurses: in the parser, in its reader, in the walk, and when it is dropped. The
+    // parser knows its own thread's stack only, so a big one is a thread of its own.
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(DEEP).spawn_scoped(scope, || analyse(sql, catalog, names));
+        thread.ok().and_then(|thread| thread.join().ok())
+    })
+    .unwrap_or_else(|| doubtful(sql, Doubt::TooLarge { what: "there is no memory to analyse it".to_owned() }))
 }
 
 fn analyse(sql: &str, catalog: &Snapshot, names: &Names) -> Analysis {

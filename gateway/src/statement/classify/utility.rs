@@ -169,6 +169,8 @@ fn execute(walk: &mut Walk<'_>, fields: &Value, names: &Names, wraps: usize) {
     let Some(sql) = names.prepared.get(name) else {
         return walk.opaque(format!("the prepared statement {name} is not known"));
     };
+    // What is approved is what it does, not its name.
+    walk.statement.notes.push(format!("{name} is: {sql}"));
     match statements(sql).as_deref() {
         // The server keeps the whole PREPARE as the text of a statement that SQL prepared.
         Ok([one]) if one.kind == "PrepareStmt" => inner(walk, one.fields.get("query"), names, wraps),

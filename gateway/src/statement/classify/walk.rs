@@ -307,10 +307,9 @@ impl<'a> Walk<'a> {
                 self.written(&actions, object);
             }
         }
-        if has(fields, "returning_clause") || kind != "InsertStmt" {
-            if let Some(relation) = fields.get("relation") {
-                self.relation_unscoped(relation);
-            }
+        let reads = has(fields, "returning_clause") || kind != "InsertStmt";
+        if let Some(relation) = fields.get("relation").filter(|_| reads) {
+            self.relation_unscoped(relation);
         }
         for (name, value) in fields.as_object().into_iter().flatten() {
             if name != "with_clause" && name != "relation" {
