@@ -2,4 +2,12 @@
 //! provider, and the real binary in a process of its own.
 
 mod approving;
+mod deciding;
 mod harness;
+mod login;
+mod outages;
+mod psql;
+mod refusing;
+mod separation;
+mod several;
+mod transactions;

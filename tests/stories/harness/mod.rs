@@ -78,8 +78,20 @@ pub struct Story {
 impl Story {
     /// Gateway and bot in one process, both at work.
     pub async fn begin() -> Self {
+        Self::begin_with(&[]).await
+    }
+
+    /// The same, with words of the config changed.
+    pub async fn begin_with(changes: &[(&str, &str)]) -> Self {
         for _ in 0..3 {
             let mut story = Self::prepare().await;
+            let file = &story.world.facts.config;
+            let mut config = fs::read_to_string(file).expect("the config");
+            for (from, to) in changes {
+                assert!(config.contains(from), "the config says {from}");
+                config = config.replace(from, to);
+            }
+            fs::write(file, config).expect("a changed config");
             match story.try_start("serve").await {
                 Ok(process) => story.gateway = Some(process),
                 // Somebody took the port between the world's look and the gateway's.

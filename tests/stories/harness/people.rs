@@ -1,10 +1,14 @@
 //! Colleagues in Slack.
 
+use std::time::Duration;
+
 use countersign_demo::{
     browser::Browser,
     people::Person,
     slack::{Message, Submission},
 };
+
+use tokio::time::{interval, timeout};
 
 use super::{CHANNEL, PATIENCE, Story};
 
@@ -26,6 +30,17 @@ impl Story {
         let says = |message: &Message| message.shown().contains(id) && message.shown().contains(text);
         let card = self.workspace.wait_for_message(CHANNEL, PATIENCE, says).await;
         card.unwrap_or_else(|in_vain| panic!("no card of {id} says {text:?}: {in_vain}"))
+    }
+
+    /// Waits until the gateway has heard where the card of a request is.
+    pub async fn card_is_known(&self, id: &str) {
+        let mut looks = interval(Duration::from_millis(50));
+        let known = async {
+            while self.request("priya", id).await.card.is_none() {
+                looks.tick().await;
+            }
+        };
+        timeout(PATIENCE, known).await.expect("the bot tells where it posted");
     }
 
     /// How many cards there are of a request.
