@@ -159,11 +159,9 @@ impl Refusal {
     fn info(&self, severity: &str) -> ErrorInfo {
         let code = self.code();
         let (message, detail, hint) = match self {
-            Self::Denied { message, detail } => (
-                message.clone(),
-                Some(detail.clone()),
-                Some("Nothing was run. Ask for access with /access in Slack, or ask whoever keeps the policy.".into()),
-            ),
+            Self::Denied { message, detail } => {
+                (message.clone(), Some(detail.clone()), Some("Nothing was run. Ask whoever keeps the policy.".into()))
+            }
             Self::Syntax { message, .. } => (message.clone(), None, None),
             Self::UnknownRelation { name } => (
                 format!("relation {name:?} does not exist"),
@@ -234,7 +232,7 @@ impl Farewell {
             Self::NotAllowed { connection, principal } => (
                 "28000",
                 format!("{principal} may not connect to {connection:?}, or there is no such connection"),
-                Some("Check the dbname, or ask for access with /access in Slack."),
+                Some("Check the dbname, or ask whoever keeps the policy."),
             ),
             Self::OtherUser => (
                 "28000",

@@ -27,6 +27,6 @@ pub(super) async fn healthz(State(app): State<App>) -> Response {
 
 /// Prometheus' text form.
 pub(super) async fn metrics(State(app): State<App>) -> Response {
-    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    let kind = [(header::CONTENT_TYPE, crate::metrics::Metrics::CONTENT_TYPE)];
     (kind, app.gateway.metrics.render()).into_response()
 }
