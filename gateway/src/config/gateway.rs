@@ -50,6 +50,13 @@ pub(super) fn read(table: &Table<'_>) -> Option<GatewayConfig> {
     if let Some(control) = control.as_ref().filter(|_| same(&listen, &control)) {
         doc.problem(control.at, "`listen` and `control` are the same address", "give each its own port");
     }
+    if let Some(open) = control.as_ref().filter(|control| !control.value.ip().is_loopback()) {
+        doc.warning(
+            open.at,
+            format!("{} is served as plain HTTP, although it can be reached from outside this machine", open.value),
+            "bind `control` to loopback, or keep it behind a proxy that speaks TLS",
+        );
+    }
     let listen = listen.map_or(local(6432), |found| found.value);
     let control = control.map_or(local(6480), |found| found.value);
     let url = url(table, control);
