@@ -73,6 +73,6 @@ async fn the_reason_that_the_requester_gives_is_on_the_card() {
     let id = ana.is_held().await;
     story.card_says(&id, "TICKET-17: the carrier lost them").await;
     ana.presses_ctrl_c().await;
-    delete.is_refused().await;
+    delete.gets_refused().await;
     assert!(!story.database_ran("TICKET-17"), "it stays with the gateway");
 }

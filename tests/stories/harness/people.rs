@@ -73,8 +73,8 @@ impl Colleague<'_> {
     /// Waits until the bot tells them alone something that holds `text`; all of what it said.
     pub async fn is_told(&self, text: &str) -> String {
         let told = |workspace: &countersign_demo::slack::Workspace| {
-            let shown = workspace.ephemerals(self.user()).into_iter().map(|message| message.shown());
-            shown.filter(|shown| shown.contains(text)).next_back()
+            let mut shown = workspace.ephemerals(self.user()).into_iter().map(|message| message.shown());
+            shown.rfind(|shown| shown.contains(text))
         };
         let told = self.story.workspace.wait_for(PATIENCE, told).await;
         told.unwrap_or_else(|in_vain| panic!("{} is not told {text:?}: {in_vain}", self.person.name))
