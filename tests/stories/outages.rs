@@ -89,6 +89,7 @@ async fn an_orderly_stop_ends_what_is_held_with_a_reason() {
     assert!(format!("{} {}", refused.message, refused.detail).contains("stopping"), "{refused:?}");
     assert!(gateway.ends().await.success(), "{}", gateway.said());
     assert!(!story.database_ran("delete from orders"));
+    story.card_says(&id, "Void").await;
     story.starts("serve").await;
     story.card_says(&id, "Void").await;
     assert_eq!(story.cards(&id), 1);
