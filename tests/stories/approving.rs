@@ -40,7 +40,7 @@ async fn a_delete_waits_until_another_person_approves_it_and_then_finishes_on_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn parameters_are_bound_as_they_were_sent() {
+async fn parameters_are_shown_to_the_approver_and_bound_as_they_were_sent() {
     let story = Story::begin().await;
     let (ana, priya) = (story.logs_in("ana").await, story.linked("priya").await);
     let cancelled = story.number(CANCELLED).await;
@@ -48,7 +48,10 @@ async fn parameters_are_bound_as_they_were_sent() {
     let below = story.number("select count(*) from orders where status = 'cancelled' and id < 700").await;
     let delete = ana.executes(sql, vec![Box::new("cancelled"), Box::new(700_i64)]);
     let id = ana.is_held().await;
-    assert!(story.card(&id).await.shown().contains(sql), "what she approves is on the card");
+    let card = story.card(&id).await;
+    for shown in [sql, "cancelled", "700"] {
+        assert!(card.shown().contains(shown), "{shown} is not on the card: {}", card.shown());
+    }
     assert_eq!(story.number(CANCELLED).await, cancelled);
     assert!(!story.database_ran("delete from orders"), "the database has not run it");
     priya.presses("approve", &id).await;

@@ -58,7 +58,7 @@ async fn what_is_over_takes_no_approval() {
     let card = story.card(&id).await;
     let late = story.workspace.press_payload(&priya.person.slack_id, CHANNEL, &card.ts, "approve").expect("a press");
     priya.denies(&id, "not today").await;
-    denied.ends_refused().await;
+    denied.gets_refused().await;
     let problem = story.decides_on("dario", &seen, Choice::Approve).await.expect_err("it is over");
     assert_eq!(problem.code, "over", "{problem:?}");
     // The click that was on its way when it ended.
@@ -69,7 +69,7 @@ async fn what_is_over_takes_no_approval() {
     let id = ana.is_held().await;
     let seen = story.request("priya", &id).await;
     ana.presses_ctrl_c().await;
-    withdrawn.ends_refused().await;
+    withdrawn.gets_refused().await;
     let problem = story.decides_on("dario", &seen, Choice::Approve).await.expect_err("it is over");
     assert_eq!(problem.code, "over", "{problem:?}");
     assert_eq!(story.number(STOCK).await, before);
@@ -91,7 +91,7 @@ async fn neither_a_guest_nor_somebody_of_another_group_approves() {
     assert!(update.waits());
     assert!(story.request("ana", &id).await.approvals.is_empty());
     ana.presses_ctrl_c().await;
-    update.ends_refused().await;
+    update.gets_refused().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,7 +102,7 @@ async fn an_approver_decides_by_the_control_api_too_but_only_on_what_they_saw() 
     let id = ana.is_held().await;
     let other = story.request("priya", &id).await;
     ana.presses_ctrl_c().await;
-    first.ends_refused().await;
+    first.gets_refused().await;
     let second = ana.runs(UPDATE);
     let id = ana.is_held().await;
     let mut confused = story.request("priya", &id).await;
@@ -117,13 +117,13 @@ async fn an_approver_decides_by_the_control_api_too_but_only_on_what_they_saw() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_nobody_decides_on_in_time_ends_refused_and_takes_no_approval_after_that() {
+async fn what_nobody_decides_on_in_time_is_refused_and_takes_no_approval_after_that() {
     let story = Story::begin_with(&[("hold_timeout = \"15m\"", "hold_timeout = \"3s\"")]).await;
     let ana = story.logs_in("ana").await;
     let update = ana.runs(UPDATE);
     let id = ana.is_held().await;
     let seen = story.request("priya", &id).await;
-    let refused = update.ends_refused().await;
+    let refused = update.gets_refused().await;
     assert_eq!(refused.code, "57014");
     assert!(refused.message.contains("in time"), "{refused:?}");
     let problem = story.decides_on("priya", &seen, Choice::Approve).await.expect_err("it has expired");

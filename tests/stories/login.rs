@@ -16,7 +16,7 @@ async fn refused(story: &Story, connection: &str, token: &str) -> Refused {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_token_ends_refused_and_nothing_of_it_is_written_anywhere() {
+async fn a_bad_token_is_refused_and_nothing_of_it_is_written_anywhere() {
     let story = Story::begin().await;
     let idp = &story.world.idp;
     let token = |who: &str| idp.token(who).expect("a token in the making");
@@ -63,7 +63,7 @@ async fn an_unknown_connection_reads_like_a_forbidden_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_name_that_is_not_the_tokens_ends_refused() {
+async fn a_user_name_that_is_not_the_tokens_is_refused() {
     let story = Story::begin().await;
     let mut config = Config::new();
     config.host("127.0.0.1").port(story.world.facts.listen.port()).dbname("shop").connect_timeout(PATIENCE);

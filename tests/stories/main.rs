@@ -3,6 +3,7 @@
 
 mod approving;
 mod deciding;
+mod disguised;
 mod harness;
 mod login;
 mod outages;

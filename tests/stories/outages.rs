@@ -16,7 +16,7 @@ async fn a_gateway_that_is_killed_runs_nothing_that_it_held_and_says_so_when_it_
     let card = story.card(&id).await;
     story.card_is_known(&id).await;
     story.kills_the_gateway().await;
-    assert_eq!(delete.ends_refused().await.code, "closed", "the client notices");
+    assert_eq!(delete.gets_refused().await.code, "closed", "the client notices");
     story.starts("serve").await;
     let void = story.card_says(&id, "Void").await;
     assert_eq!((void.ts.as_str(), story.cards(&id)), (card.ts.as_str(), 1), "the same card, and no other");
@@ -84,11 +84,12 @@ async fn an_orderly_stop_ends_what_is_held_with_a_reason() {
     story.card_is_known(&id).await;
     let mut gateway = story.gateway.take().expect("a gateway");
     gateway.is_told_to_stop().await;
-    let refused = delete.ends_refused().await;
+    let refused = delete.gets_refused().await;
     assert!(matches!(refused.code.as_str(), "57P01" | "57014"), "{refused:?}");
     assert!(format!("{} {}", refused.message, refused.detail).contains("stopping"), "{refused:?}");
     assert!(gateway.ends().await.success(), "{}", gateway.said());
     assert!(!story.database_ran("delete from orders"));
+    story.card_says(&id, "Void").await;
     story.starts("serve").await;
     story.card_says(&id, "Void").await;
     assert_eq!(story.cards(&id), 1);

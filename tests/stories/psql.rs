@@ -11,6 +11,7 @@ async fn what_psql_asks_of_the_catalog_passes() {
     for (command, shown) in [
         (r"\d", "order_totals"),
         (r"\dt", "customers"),
+        (r"\d orders", "orders_status_created_at"),
         (r"\d+ order_totals", "View definition"),
         (r"\l", "postgres"),
         (r"\df", "List of functions"),

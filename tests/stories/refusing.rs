@@ -13,7 +13,7 @@ async fn a_denial_reaches_the_client_with_its_reason() {
     let delete = ana.runs(DELETE);
     let id = ana.is_held().await;
     priya.denies(&id, "finance still counts them").await;
-    let refused = delete.ends_refused().await;
+    let refused = delete.gets_refused().await;
     assert_eq!(refused.code, "42501");
     assert!(refused.message.contains("priya@acme.dev"), "{refused:?}");
     assert!(refused.detail.contains("finance still counts them"), "{refused:?}");
@@ -31,13 +31,13 @@ async fn ctrl_c_withdraws_and_the_session_lives_on() {
     let delete = ana.runs(DELETE);
     let id = ana.is_held().await;
     ana.presses_ctrl_c().await;
-    assert_eq!(delete.ends_refused().await.code, "57014");
+    assert_eq!(delete.gets_refused().await.code, "57014");
     story.card_says(&id, "Withdrawn").await;
     let delete = ana.executes("delete from orders where id = $1", vec![Box::new(1_i64)]);
     let second = ana.is_held().await;
     assert_ne!(second, id, "another request");
     ana.presses_ctrl_c().await;
-    assert_eq!(delete.ends_refused().await.code, "57014", "by the extended protocol, too");
+    assert_eq!(delete.gets_refused().await.code, "57014", "by the extended protocol, too");
     story.card_says(&second, "Withdrawn").await;
     ana.runs("select 1").ends().await.expect("the session lives on");
     assert!(!story.database_ran("delete from orders"));
@@ -56,14 +56,14 @@ async fn a_client_that_goes_away_withdraws() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dropping_a_table_ends_refused_at_once_in_the_policys_words() {
+async fn dropping_a_table_is_refused_at_once_in_the_policys_words() {
     let story = Story::begin().await;
     let ana = story.logs_in("ana").await;
-    let refused = ana.runs("drop table refunds").ends_refused().await;
+    let refused = ana.runs("drop table refunds").gets_refused().await;
     assert_eq!(refused.code, "42501");
     let said = format!("{} {}", refused.message, refused.detail);
     assert!(said.contains("Tables are dropped by the release pipeline only"), "{refused:?}");
-    let refused = ana.executes("drop table refunds", vec![]).ends_refused().await;
+    let refused = ana.executes("drop table refunds", vec![]).gets_refused().await;
     assert_eq!(refused.code, "42501", "by the extended protocol, too: {refused:?}");
     assert!(story.number("select count(*) from refunds").await > 0);
     assert!(!story.database_ran("drop table"));
@@ -80,9 +80,9 @@ async fn mistakes_are_told_as_postgresql_tells_them() {
         ("select 1/0", "22012", "the database's own error"),
         ("select * from customers where emial = 'x'", "42703", "no such column"),
     ] {
-        let refused = ana.runs(sql).ends_refused().await;
+        let refused = ana.runs(sql).gets_refused().await;
         assert_eq!(refused.code, code, "{why}: {sql}: {refused:?}");
-        let refused = ana.executes(sql, vec![]).ends_refused().await;
+        let refused = ana.executes(sql, vec![]).gets_refused().await;
         assert_eq!(refused.code, code, "{why}, extended: {sql}: {refused:?}");
     }
     ana.runs("select 1").ends().await.expect("the session lives on");

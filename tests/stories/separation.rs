@@ -53,7 +53,7 @@ async fn a_row_in_the_state_is_no_approval() {
     let policy = story.world.facts.policy.join("10-read.cedar");
     let text = std::fs::read_to_string(&policy).expect("a policy");
     std::fs::write(&policy, format!("{text}\n// Looked at again.\n")).expect("a changed policy");
-    let refused = delete.ends_refused().await;
+    let refused = delete.gets_refused().await;
     assert_eq!(refused.code, "57014", "{refused:?}");
     assert!(!story.database_ran("delete from orders"));
     let row = sqlx::query("SELECT state FROM requests WHERE id = ?").bind(&id).fetch_one(&mut state).await.expect("it");

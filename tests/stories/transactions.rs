@@ -13,9 +13,9 @@ async fn a_refused_statement_leaves_its_transaction_failed() {
     let story = Story::begin().await;
     let ana = story.logs_in("ana").await;
     ana.runs("begin").ends().await.expect("begin");
-    assert_eq!(ana.runs("drop table refunds").ends_refused().await.code, "42501");
-    assert_eq!(ana.runs("select 1").ends_refused().await.code, "25P02");
-    assert_eq!(ana.executes("select 1", vec![]).ends_refused().await.code, "25P02");
+    assert_eq!(ana.runs("drop table refunds").gets_refused().await.code, "42501");
+    assert_eq!(ana.runs("select 1").gets_refused().await.code, "25P02");
+    assert_eq!(ana.executes("select 1", vec![]).gets_refused().await.code, "25P02");
     ana.runs("rollback").ends().await.expect("rollback");
     ana.runs("select 1").ends().await.expect("the session lives on");
     assert!(!story.database_ran("drop table"));
@@ -31,7 +31,7 @@ async fn a_refused_statement_commits_nothing_of_what_came_before() {
     let id = ana.is_held().await;
     priya.presses("approve", &id).await;
     delete.ends().await.expect("it runs");
-    assert_eq!(ana.runs("drop table refunds").ends_refused().await.code, "42501");
+    assert_eq!(ana.runs("drop table refunds").gets_refused().await.code, "42501");
     // PostgreSQL answers COMMIT with ROLLBACK in a failed transaction.
     ana.runs("commit").ends().await.expect("an end");
     assert_eq!(story.number(CANCELLED).await, cancelled);
@@ -63,7 +63,7 @@ async fn of_several_statements_with_a_forbidden_one_none_runs() {
         "select 'first one'; delete from refunds; drop table refunds; select 2",
         "begin; select 'first one'; drop table refunds; commit",
     ] {
-        assert_eq!(ana.runs(sql).ends_refused().await.code, "42501", "{sql}");
+        assert_eq!(ana.runs(sql).gets_refused().await.code, "42501", "{sql}");
     }
     assert!(!story.database_ran("first one") && !story.database_ran("drop table"));
     ana.runs("select 1").ends().await.expect("the session lives on");

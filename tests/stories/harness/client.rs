@@ -63,7 +63,7 @@ impl<T> Running<T> {
     }
 
     /// The error that it ends with.
-    pub async fn ends_refused(self) -> Refused {
+    pub async fn gets_refused(self) -> Refused {
         match self.ends().await {
             Ok(_) => panic!("it ran"),
             Err(refused) => refused,
