@@ -35,6 +35,8 @@ pub struct Gateway {
     pub seal: SealKey,
     /// What the connections' databases hold.
     pub catalogs: Arc<crate::connection::facts::Catalogs>,
+    /// How often DDL has passed; a catalog read before that is old.
+    pub changes: std::sync::atomic::AtomicU64,
     /// Live sessions.
     pub sessions: Sessions,
     /// Sessions that wait for a request.

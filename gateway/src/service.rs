@@ -83,6 +83,7 @@ impl Service {
             bot,
             seal,
             catalogs: Arc::default(),
+            changes: std::sync::atomic::AtomicU64::default(),
             sessions: Sessions::default(),
             holds: Holds::default(),
             metrics,

@@ -87,6 +87,7 @@ impl House {
             bot: verifier,
             seal: SealKey::load_or_create(&at("log.key")).unwrap(),
             catalogs: Arc::default(),
+            changes: std::sync::atomic::AtomicU64::default(),
             sessions: Sessions::default(),
             holds: Holds::default(),
             metrics: Metrics::default(),

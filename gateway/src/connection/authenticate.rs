@@ -76,6 +76,7 @@ async fn check(
     startup: &Startup,
     address: &str,
 ) -> Result<Admitted, Farewell> {
+    negotiate(client, startup);
     client.send(&[b'R', 0, 0, 0, 8, 0, 0, 0, 3]);
     let token = password(client).await?;
     let identity = gateway.issuers.verify(&token).await.map_err(Farewell::Token)?;
@@ -102,6 +103,25 @@ async fn check(
     } else {
         Err(not_allowed())
     }
+}
+
+/// NegotiateProtocolVersion, where the client asks for more than 3.0: the version that is spoken, and
+/// the protocol options that are not known.
+fn negotiate(client: &mut End, startup: &Startup) {
+    let unknown: Vec<_> = startup.parameters.iter().map(|(name, _)| name).filter(|n| n.starts_with("_pq_.")).collect();
+    if startup.minor == 0 && unknown.is_empty() {
+        return;
+    }
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_be_bytes();
+    let mut body = (3_u32 << 16).to_be_bytes().to_vec();
+    body.extend(number(unknown.len()));
+    for name in unknown {
+        body.extend(name.as_bytes());
+        body.push(0);
+    }
+    client.send(b"v");
+    client.send(&number(body.len() + 4));
+    client.send(&body);
 }
 
 /// Whether policy permits `connect`, now.

@@ -1,7 +1,11 @@
 //! What the session means by a name, asked of the server itself: search path, temporary relations,
 //! prepared statements, and the settings that an approval binds.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 
@@ -193,7 +197,7 @@ impl Session {
         let catalogs = Arc::clone(&self.gateway.catalogs);
         let upstream = self.connection.upstream.clone();
         self.catalog = catalogs
-            .get(&self.connection.name, FRESH, || async move {
+            .get(&self.connection.name, FRESH, self.gateway.changes.load(Ordering::Acquire), || async move {
                 upstream::open(&upstream, &[("application_name".into(), "countersign".into())]).await.map(|o| o.end)
             })
             .await
@@ -206,7 +210,7 @@ impl Session {
 
     /// DDL passed: what we know of the catalog is old.
     pub(super) fn forget_catalog(&self) {
-        self.gateway.catalogs.forget(&self.connection.name);
+        self.gateway.changes.fetch_add(1, Ordering::AcqRel);
     }
 
     /// A query of the gateway's own on the session's connection, while the server is quiet and no
@@ -240,9 +244,20 @@ impl Session {
     }
 }
 
-/// The last snapshot of each connection's catalog, over a connection of its own.
+/// The last snapshot of each connection's catalog, over a connection of its own. Each has a lock of
+/// its own, so that a database that hangs keeps only its own sessions waiting.
 #[derive(Default)]
-pub struct Catalogs(tokio::sync::Mutex<BTreeMap<String, Cached>>, std::sync::Mutex<std::collections::BTreeSet<String>>);
+pub struct Catalogs(std::sync::Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<Slot>>>>);
+
+/// How long a database may take to tell its catalog.
+const WITHIN: Duration = Duration::from_secs(30);
+
+#[derive(Default)]
+struct Slot {
+    cached: Option<Cached>,
+    /// How often DDL has passed, when this was read.
+    seen: u64,
+}
 
 struct Cached {
     end: End,
@@ -252,46 +267,51 @@ struct Cached {
 }
 
 impl Catalogs {
-    /// The snapshot, asked whether it changed where the last look is older than `fresh`.
+    fn slot(&self, connection: &str) -> Arc<tokio::sync::Mutex<Slot>> {
+        let mut all = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Arc::clone(all.entry(connection.to_owned()).or_default())
+    }
+
+    /// The snapshot, asked whether it changed where the last look is older than `fresh`, or `changes`
+    /// (how often this process has let DDL pass) has moved.
     ///
     /// # Errors
-    /// Where the database can't be asked.
+    /// Where the database can't be asked, or takes too long.
     pub async fn get<F: Future<Output = Result<End, UpstreamError>>>(
         &self,
         connection: &str,
         fresh: Duration,
+        changes: u64,
         open: impl FnOnce() -> F,
     ) -> Result<Arc<crate::catalog::Snapshot>, String> {
-        let mut all = self.0.lock().await;
-        let forgotten = self.forgotten().remove(connection);
-        if let Some(cached) = all.get_mut(connection) {
-            if !forgotten && cached.checked.elapsed() < fresh {
-                return Ok(Arc::clone(&cached.snapshot));
-            }
-            match crate::catalog::read::fingerprint(&mut Own(&mut cached.end)).await {
-                Ok(fingerprint) if fingerprint == cached.fingerprint => {
+        let slot = self.slot(connection);
+        let work = async {
+            let mut slot = slot.lock().await;
+            let unchanged = slot.seen >= changes;
+            if let Some(mut cached) = slot.cached.take() {
+                if unchanged && cached.checked.elapsed() < fresh {
+                    let snapshot = Arc::clone(&cached.snapshot);
+                    slot.cached = Some(cached);
+                    return Ok(snapshot);
+                }
+                // A connection that fails in between is not put back.
+                let fingerprint = crate::catalog::read::fingerprint(&mut Own(&mut cached.end)).await;
+                if fingerprint.is_ok_and(|fingerprint| fingerprint == cached.fingerprint) {
                     cached.checked = std::time::Instant::now();
-                    return Ok(Arc::clone(&cached.snapshot));
-                }
-                _ => {
-                    all.remove(connection);
+                    let snapshot = Arc::clone(&cached.snapshot);
+                    slot.cached = Some(cached);
+                    slot.seen = changes;
+                    return Ok(snapshot);
                 }
             }
-        }
-        let mut end = open().await.map_err(|error| error.to_string())?;
-        let fingerprint = crate::catalog::read::fingerprint(&mut Own(&mut end)).await?;
-        let snapshot = Arc::new(crate::catalog::read::snapshot(&mut Own(&mut end)).await?);
-        let checked = std::time::Instant::now();
-        all.insert(connection.to_owned(), Cached { end, fingerprint, checked, snapshot: Arc::clone(&snapshot) });
-        Ok(snapshot)
-    }
-
-    /// The next look asks, however fresh the last one was.
-    pub fn forget(&self, connection: &str) {
-        self.forgotten().insert(connection.to_owned());
-    }
-
-    fn forgotten(&self) -> std::sync::MutexGuard<'_, std::collections::BTreeSet<String>> {
-        self.1.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+            let mut end = open().await.map_err(|error| error.to_string())?;
+            let fingerprint = crate::catalog::read::fingerprint(&mut Own(&mut end)).await?;
+            let snapshot = Arc::new(crate::catalog::read::snapshot(&mut Own(&mut end)).await?);
+            let checked = std::time::Instant::now();
+            slot.cached = Some(Cached { end, fingerprint, checked, snapshot: Arc::clone(&snapshot) });
+            slot.seen = changes;
+            Ok(snapshot)
+        };
+        tokio::time::timeout(WITHIN, work).await.unwrap_or_else(|_| Err("the catalog took too long".to_owned()))
     }
 }

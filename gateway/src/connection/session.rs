@@ -198,10 +198,6 @@ impl Session {
         });
         // AuthenticationOk; then what the server said of itself; then its key.
         client.send(&[b'R', 0, 0, 0, 8, 0, 0, 0, 0]);
-        if startup.minor > 0 {
-            // NegotiateProtocolVersion: 3.0, and no options that we do not know.
-            client.send(&[b'v', 0, 0, 0, 12, 0, 3, 0, 0, 0, 0, 0, 0]);
-        }
         opened.parameters.iter().for_each(|frame| client.send(frame));
         if let Some(CancelKey { pid, secret }) = &opened.cancel {
             client.send(b"K");
