@@ -14,6 +14,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+/// How long the bot still hears of what the gateway's stop has ended.
+const LAST_EVENTS: Duration = Duration::from_millis(700);
+
 /// What runs in this process.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Parts {
@@ -82,11 +85,13 @@ pub async fn serve(
     tracing::info!(%clients, %control, "the gateway is ready");
     ready(clients, control);
     let mut routes = Router::new();
+    // The bot goes last: it tells on the cards how the gateway's stop ended what was held.
+    let bot_stop = CancellationToken::new();
     let mut bot_task = None;
     if let Some(slack) = slack.filter(|_| parts == Parts::Both) {
         let bot = bot(slack, reachable(control), page_url, &service.bot_key)?;
         routes = countersign_bot::slack_routes(&bot).unwrap_or_default();
-        let stop = stop.clone();
+        let stop = bot_stop.clone();
         bot_task = Some(tokio::spawn(async move {
             // Without Slack, holds wait to their deadline; the gateway goes on.
             if let Err(error) = run_bot(&bot, stop).await {
@@ -94,11 +99,14 @@ pub async fn serve(
             }
         }));
     }
-    service.run(routes, stop).await.map_err(|e| e.to_string())?;
-    if let Some(task) = bot_task {
-        let _ended = tokio::time::timeout(Duration::from_secs(12), task).await;
-    }
-    Ok(())
+    let last = async {
+        if let Some(task) = bot_task {
+            tokio::time::sleep(LAST_EVENTS).await;
+            bot_stop.cancel();
+            let _ended = tokio::time::timeout(Duration::from_secs(12), task).await;
+        }
+    };
+    service.run(routes, stop, last).await.map_err(|e| e.to_string())
 }
 
 /// The bot, tried again while Slack can't be reached.

@@ -101,11 +101,12 @@ impl Service {
     }
 
     /// Takes clients until `stop`; then refuses new ones, ends holds with a reason, gives running
-    /// statements [`GRACE`], and ends. `more` is served beside the control API.
+    /// statements [`GRACE`], and ends. `more` is served beside the control API, which answers until
+    /// `last` is done: whoever follows it learns how the holds ended.
     ///
     /// # Errors
     /// Where the control API fails.
-    pub async fn run(self, more: Router, stop: CancellationToken) -> io::Result<()> {
+    pub async fn run(self, more: Router, stop: CancellationToken, last: impl Future<Output = ()>) -> io::Result<()> {
         let Self { gateway, clients, control, .. } = self;
         let sessions = TaskTracker::new();
         let accepting = tokio::spawn(clients.run(stop.clone(), sessions.clone()));
@@ -131,6 +132,7 @@ impl Service {
         if let Err(down) = gateway.log.append_durably(&Entry::new(Kind::Stop)).await {
             tracing::error!(%down, "the stop is not in the log");
         }
+        last.await;
         ended.cancel();
         // Event streams stay open as long as their listeners do; they are not waited for.
         let served = tokio::time::timeout(Duration::from_secs(1), serving).await;

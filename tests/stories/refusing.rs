@@ -30,12 +30,15 @@ async fn ctrl_c_withdraws_and_the_session_lives_on() {
     let ana = story.logs_in("ana").await;
     let delete = ana.runs(DELETE);
     let id = ana.is_held().await;
+    // What is over before its card is posted gets none.
+    story.card(&id).await;
     ana.presses_ctrl_c().await;
     assert_eq!(delete.gets_refused().await.code, "57014");
     story.card_says(&id, "Withdrawn").await;
     let delete = ana.executes("delete from orders where id = $1", vec![Box::new(1_i64)]);
     let second = ana.is_held().await;
     assert_ne!(second, id, "another request");
+    story.card(&second).await;
     ana.presses_ctrl_c().await;
     assert_eq!(delete.gets_refused().await.code, "57014", "by the extended protocol, too");
     story.card_says(&second, "Withdrawn").await;

@@ -1,173 +1,307 @@
-//! Reads a snapshot. Qualified names and operators only, on a connection whose search path is
-//! `pg_catalog`, so that nothing in the database can stand in for what is meant.
+//! Asks a server for its catalog. Every name is qualified, and the search path holds `pg_catalog`
+//! alone, so that nothing in the database can stand in for what is asked, and so that the texts of
+//! views and expressions come back with all other names qualified. For PostgreSQL 14 to 18.
 
-use async_trait::async_trait;
+use super::{read_rows::Reader, snapshot::Snapshot};
 
-use super::{Relation, Snapshot};
-use crate::statement::effect::Action;
-
-/// Something that answers a query with rows of text.
-#[async_trait]
+/// Runs a query in the simple protocol and gives its rows as text.
+#[async_trait::async_trait]
 pub trait CatalogQuery: Send {
-    /// Runs one query.
-    ///
-    /// # Errors
-    /// In words.
+    /// The rows of the last statement of `sql` that has any.
     async fn rows(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, String>;
 }
 
-const RELATIONS: &str = "SELECT n.nspname, c.relname, c.relkind, c.oid < 16384, \
-    CASE WHEN c.relkind IN ('v','m') AND c.oid >= 16384 THEN pg_catalog.pg_get_viewdef(c.oid) END, \
-    c.oid::pg_catalog.text || ':' || c.xmin::pg_catalog.text || ':' || c.relrowsecurity::pg_catalog.text || ':' || COALESCE((SELECT pg_catalog.string_agg(a.attname || ' ' || a.atttypid::pg_catalog.text || ' ' || a.xmin::pg_catalog.text, ',' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0), '') \
-    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-    WHERE c.relkind IN ('r','p','v','m','f','S') AND n.nspname !~ '^pg_(toast|temp_)'";
+/// Before anything else is asked.
+pub(super) const PIN: &str = "SET search_path TO pg_catalog";
 
-/// What a write or a read of a relation runs, beyond the statement.
-const HAZARDS: &str = "\
-    SELECT n.nspname, c.relname, 'w', 'trigger ' || t.tgname || ' calls ' || p.proname || '()' \
-    FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid \
-    WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' \
-    UNION ALL SELECT n.nspname, c.relname, 'w', 'rule ' || r.rulename \
-    FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_class c ON c.oid = r.ev_class JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-    WHERE r.ev_type <> '1' AND c.oid >= 16384 \
-    UNION ALL SELECT n.nspname, c.relname, 'w', 'a default, check or index calls ' || p.proname || '()' \
-    FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_proc p ON d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND p.oid = d.refobjid \
-    LEFT JOIN pg_catalog.pg_constraint k ON d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND k.oid = d.objid \
-    LEFT JOIN pg_catalog.pg_attrdef f ON d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND f.oid = d.objid \
-    LEFT JOIN pg_catalog.pg_index i ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND i.indexrelid = d.objid \
-    JOIN pg_catalog.pg_class c ON c.oid = COALESCE(NULLIF(k.conrelid, 0), f.adrelid, i.indrelid) JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-    WHERE p.oid >= 16384 \
-    UNION ALL SELECT n.nspname, c.relname, 'r', 'row security policy ' || l.polname \
-    FROM pg_catalog.pg_policy l JOIN pg_catalog.pg_class c ON c.oid = l.polrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-    WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass AND d.objid = l.oid AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass) \
-    UNION ALL SELECT n.nspname, c.relname, 'r', 'it is a foreign table' \
-    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'f' \
-    UNION ALL SELECT n.nspname, c.relname, 'w', 'column ' || a.attname || ' has a type whose checks or casts call functions' \
-    FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-    WHERE a.attnum > 0 AND a.atttypid IN (SELECT k.contypid FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND d.objid = k.oid AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass WHERE k.contypid <> 0 UNION SELECT s.castsource FROM pg_catalog.pg_cast s WHERE s.castfunc >= 16384 UNION SELECT s.casttarget FROM pg_catalog.pg_cast s WHERE s.castfunc >= 16384) AND a.atttypid >= 16384";
+/// One row, one column; differs whenever anything in the catalog that a snapshot holds does.
+/// Temporary objects and statistics don't count. `xmin` of every row is summed, so that an update,
+/// an insert and a delete each show.
+const FINGERPRINT: &str = "
+SELECT pg_catalog.concat_ws('/',
+  (SELECT pg_catalog.concat(count(*), ':', sum(c.xmin::text::bigint)) FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid >= 16384 AND n.nspname !~ '^pg_(toast|temp)'),
+  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_attribute WHERE attrelid >= 16384 AND attnum > 0),
+  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_(toast|temp)'),
+  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_proc WHERE oid >= 16384),
+  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_trigger WHERE oid >= 16384),
+  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_rewrite WHERE oid >= 16384),
+  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_operator WHERE oid >= 16384),
+  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_cast WHERE oid >= 16384),
+  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_constraint WHERE oid >= 16384),
+  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_attrdef WHERE oid >= 16384),
+  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_policy WHERE oid >= 16384),
+  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_inherits),
+  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_index WHERE indexrelid >= 16384),
+  (SELECT pg_catalog.concat(count(*), ':', sum(t.xmin::text::bigint)) FROM pg_catalog.pg_type t
+    JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace WHERE t.oid >= 16384 AND n.nspname !~ '^pg_(toast|temp)'),
+  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_amproc WHERE oid >= 16384),
+  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_amop WHERE oid >= 16384),
+  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_event_trigger WHERE oid >= 16384),
+  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_extension WHERE oid >= 16384))";
 
-const CASCADES: &str = "SELECT pn.nspname, p.relname, k.confdeltype, k.confupdtype, cn.nspname, c.relname \
-    FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class p ON p.oid = k.confrelid JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace \
-    JOIN pg_catalog.pg_class c ON c.oid = k.conrelid JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace \
-    WHERE k.contype = 'f' AND (k.confdeltype IN ('c','n','d') OR k.confupdtype IN ('c','n','d'))";
-
-/// A partition's or child's hazards are its parent's too.
-const CHILDREN: &str = "WITH RECURSIVE tree AS (SELECT i.inhparent, i.inhrelid FROM pg_catalog.pg_inherits i \
-    UNION SELECT t.inhparent, i.inhrelid FROM tree t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.inhrelid) \
-    SELECT pn.nspname, p.relname, cn.nspname, c.relname FROM tree t \
-    JOIN pg_catalog.pg_class p ON p.oid = t.inhparent AND p.relkind IN ('r','p') JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace \
-    JOIN pg_catalog.pg_class c ON c.oid = t.inhrelid AND c.relkind IN ('r','p','f') JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace";
-
-const FUNCTIONS: &str = "SELECT n.nspname, p.proname, \
-    (p.pronargs = 1 AND (t.typtype IN ('c','p') OR t.typtype = 'd')) FROM pg_catalog.pg_proc p \
-    JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace LEFT JOIN pg_catalog.pg_type t ON t.oid = p.proargtypes[0] \
-    WHERE p.oid >= 16384 OR n.nspname <> 'pg_catalog'";
-
-const OPERATORS: &str = "SELECT DISTINCT o.oprname FROM pg_catalog.pg_operator o WHERE o.oid >= 16384 AND NOT EXISTS \
-    (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass AND d.objid = o.oid AND d.deptype = 'e')";
-
-const TYPES: &str = "SELECT t.typname FROM pg_catalog.pg_type t WHERE t.oid >= 16384 AND (t.oid IN \
-    (SELECT s.castsource FROM pg_catalog.pg_cast s WHERE s.castfunc >= 16384 UNION SELECT s.casttarget FROM pg_catalog.pg_cast s WHERE s.castfunc >= 16384) \
-    OR t.oid IN (SELECT k.contypid FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND d.objid = k.oid AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass WHERE k.contypid <> 0))";
-
-const FINGERPRINT: &str = "SELECT \
-    (SELECT pg_catalog.count(*)::pg_catalog.text || '/' || COALESCE(pg_catalog.sum(pg_catalog.hashtext(c.oid::pg_catalog.text || c.xmin::pg_catalog.text)), 0)::pg_catalog.text FROM pg_catalog.pg_class c WHERE c.oid >= 16384) || ';' || \
-    (SELECT pg_catalog.count(*)::pg_catalog.text || '/' || COALESCE(pg_catalog.sum(pg_catalog.hashtext(p.oid::pg_catalog.text || p.xmin::pg_catalog.text)), 0)::pg_catalog.text FROM pg_catalog.pg_proc p WHERE p.oid >= 16384) || ';' || \
-    (SELECT pg_catalog.count(*)::pg_catalog.text || '/' || COALESCE(pg_catalog.sum(pg_catalog.hashtext(t.oid::pg_catalog.text || t.xmin::pg_catalog.text)), 0)::pg_catalog.text FROM pg_catalog.pg_trigger t) || ';' || \
-    (SELECT pg_catalog.count(*)::pg_catalog.text || '/' || COALESCE(pg_catalog.sum(pg_catalog.hashtext(r.oid::pg_catalog.text || r.xmin::pg_catalog.text)), 0)::pg_catalog.text FROM pg_catalog.pg_rewrite r) || ';' || \
-    (SELECT pg_catalog.count(*)::pg_catalog.text || '/' || COALESCE(pg_catalog.sum(pg_catalog.hashtext(k.oid::pg_catalog.text || k.xmin::pg_catalog.text)), 0)::pg_catalog.text FROM pg_catalog.pg_constraint k) || ';' || \
-    (SELECT pg_catalog.count(*)::pg_catalog.text || '/' || COALESCE(pg_catalog.max(o.oid::pg_catalog.int8), 0)::pg_catalog.text FROM pg_catalog.pg_operator o) || ';' || \
-    (SELECT pg_catalog.count(*)::pg_catalog.text || '/' || COALESCE(pg_catalog.max(s.oid::pg_catalog.int8), 0)::pg_catalog.text FROM pg_catalog.pg_cast s) || ';' || \
-    (SELECT pg_catalog.count(*)::pg_catalog.text || '/' || COALESCE(pg_catalog.sum(pg_catalog.hashtext(f.oid::pg_catalog.text || f.xmin::pg_catalog.text)), 0)::pg_catalog.text FROM pg_catalog.pg_attrdef f) || ';' || \
-    (SELECT pg_catalog.count(*)::pg_catalog.text || '/' || COALESCE(pg_catalog.sum(pg_catalog.hashtext(l.oid::pg_catalog.text || l.xmin::pg_catalog.text)), 0)::pg_catalog.text FROM pg_catalog.pg_policy l) || ';' || \
-    (SELECT pg_catalog.count(*)::pg_catalog.text || '/' || COALESCE(pg_catalog.sum(pg_catalog.hashtext(n.oid::pg_catalog.text || n.xmin::pg_catalog.text)), 0)::pg_catalog.text FROM pg_catalog.pg_namespace n)";
-
-/// A cheap text that changes when the catalog does.
-///
-/// # Errors
-/// Where the database can't be asked.
-pub async fn fingerprint(query: &mut dyn CatalogQuery) -> Result<String, String> {
-    let rows = query.rows(FINGERPRINT).await?;
-    rows.into_iter().flatten().flatten().next().ok_or_else(|| "the catalog's fingerprint is empty".to_owned())
+/// A function as the other queries name it: oid, schema, name. `p` and `pn` are its tables.
+macro_rules! function_columns {
+    () => {
+        "p.oid, pn.nspname, p.proname, p.xmin::text || md5(p.prosrc)"
+    };
 }
 
-/// Reads the whole snapshot.
+const SCHEMAS: &str = "SELECT nspname FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_(toast|temp)'";
+
+const BUILTINS: &str = "SELECT DISTINCT proname FROM pg_catalog.pg_proc
+  WHERE pronamespace = 'pg_catalog'::regnamespace AND oid < 16384";
+
+const FUNCTIONS: &str = concat!(
+    "SELECT ",
+    function_columns!(),
+    ", l.lanname, e.extname, (p.pronargs - p.pronargdefaults <= 1 AND p.pronargs >= 1)::text
+  FROM pg_catalog.pg_proc p
+  JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
+  JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+  LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+    AND d.refclassid = 'pg_extension'::regclass
+  LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+  WHERE p.oid >= 16384"
+);
+
+const RELATIONS: &str = "
+SELECT c.oid, n.nspname, c.relname, c.relkind, i.indrelid,
+       CASE WHEN c.relkind = 'v' AND c.oid >= 16384 THEN pg_catalog.pg_get_viewdef(c.oid) END
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
+  WHERE n.nspname !~ '^pg_(toast|temp)' AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'i', 'I')";
+
+const COLUMNS: &str = "
+SELECT a.attrelid, a.attname, a.atttypid
+  FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+  WHERE a.attrelid >= 16384 AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+  ORDER BY a.attrelid, a.attnum";
+
+const INHERITS: &str = "SELECT inhparent, inhrelid FROM pg_catalog.pg_inherits";
+
+const FOREIGN_KEYS: &str =
+    "SELECT confrelid, conrelid, confdeltype, confupdtype FROM pg_catalog.pg_constraint WHERE contype = 'f'";
+
+/// Relation, events as `tgtype`, the trigger's name, whether it has a WHEN, its function.
+const TRIGGERS: &str = concat!(
+    "SELECT t.tgrelid, t.tgtype, t.tgname, (t.tgqual IS NOT NULL)::text, ",
+    function_columns!(),
+    " FROM pg_catalog.pg_trigger t
+  JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
+  WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'"
+);
+
+const RULES: &str = "
+SELECT ev_class, ev_type, rulename, md5(pg_catalog.pg_get_ruledef(oid))
+  FROM pg_catalog.pg_rewrite WHERE rulename <> '_RETURN' AND ev_enabled <> 'D' AND ev_class >= 16384";
+
+/// Relation, what for, its name, its text.
+const EXPRESSIONS: &str = "
+SELECT d.adrelid, 'store', 'the default of ' || a.attname, pg_catalog.pg_get_expr(d.adbin, d.adrelid)
+  FROM pg_catalog.pg_attrdef d JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+UNION ALL
+SELECT conrelid, 'store', 'the check ' || conname, pg_catalog.pg_get_expr(conbin, conrelid)
+  FROM pg_catalog.pg_constraint WHERE contype = 'c' AND conrelid >= 16384
+UNION ALL
+SELECT indrelid, 'store', 'an index expression', pg_catalog.pg_get_expr(indexprs, indrelid)
+  FROM pg_catalog.pg_index WHERE indexprs IS NOT NULL
+UNION ALL
+SELECT indrelid, 'store', 'an index predicate', pg_catalog.pg_get_expr(indpred, indrelid)
+  FROM pg_catalog.pg_index WHERE indpred IS NOT NULL
+UNION ALL
+SELECT partrelid, 'store', 'the partition key', pg_catalog.pg_get_expr(partexprs, partrelid)
+  FROM pg_catalog.pg_partitioned_table WHERE partexprs IS NOT NULL
+UNION ALL
+SELECT p.polrelid, 'any', 'the policy ' || p.polname, pg_catalog.pg_get_expr(x.tree, p.polrelid)
+  FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_class c ON c.oid = p.polrelid AND c.relrowsecurity,
+       LATERAL (VALUES (p.polqual), (p.polwithcheck)) x (tree) WHERE x.tree IS NOT NULL";
+
+/// Relation, what it is, and the function that an index of it may run.
+const INDEX_CODE: &str = concat!(
+    "SELECT i.indrelid, 'an operator class of an index', ",
+    function_columns!(),
+    " FROM pg_catalog.pg_index i
+  CROSS JOIN LATERAL unnest(i.indclass::oid[]) AS k (opclass)
+  JOIN pg_catalog.pg_opclass o ON o.oid = k.opclass
+  JOIN pg_catalog.pg_amproc ap ON ap.amprocfamily = o.opcfamily
+  JOIN pg_catalog.pg_proc p ON p.oid = ap.amproc JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
+  WHERE p.oid >= 16384
+UNION
+SELECT i.indrelid, 'an operator of an index', ",
+    function_columns!(),
+    " FROM pg_catalog.pg_index i
+  CROSS JOIN LATERAL unnest(i.indclass::oid[]) AS k (opclass)
+  JOIN pg_catalog.pg_opclass o ON o.oid = k.opclass
+  JOIN pg_catalog.pg_amop ao ON ao.amopfamily = o.opcfamily
+  JOIN pg_catalog.pg_operator op ON op.oid = ao.amopopr
+  JOIN pg_catalog.pg_proc p ON p.oid = op.oprcode JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
+  WHERE p.oid >= 16384 OR op.oid >= 16384
+UNION
+SELECT c.conrelid, 'the exclusion constraint ' || c.conname, ",
+    function_columns!(),
+    " FROM pg_catalog.pg_constraint c
+  CROSS JOIN LATERAL unnest(c.conexclop) AS k (operator)
+  JOIN pg_catalog.pg_operator op ON op.oid = k.operator
+  JOIN pg_catalog.pg_proc p ON p.oid = op.oprcode JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
+  WHERE c.contype = 'x' AND op.oid >= 16384"
+);
+
+const OPERATORS: &str = concat!(
+    "SELECT o.oprname, n.nspname, ",
+    function_columns!(),
+    " FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
+  JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
+  WHERE o.oid >= 16384"
+);
+
+const TYPES: &str = "
+SELECT t.oid, n.nspname, t.typname, t.typelem, t.typbasetype, r.rngsubtype, m.rngtypid
+  FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+  LEFT JOIN pg_catalog.pg_range r ON r.rngtypid = t.oid
+  LEFT JOIN pg_catalog.pg_range m ON m.rngmultitypid = t.oid
+  WHERE t.oid >= 16384 AND n.nspname !~ '^pg_(toast|temp)'";
+
+const TYPE_ATTRIBUTES: &str = "
+SELECT t.oid, a.atttypid
+  FROM pg_catalog.pg_type t JOIN pg_catalog.pg_attribute a ON a.attrelid = t.typrelid
+  WHERE t.oid >= 16384 AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= 16384";
+
+const TYPE_CHECKS: &str = "
+SELECT contypid, pg_catalog.pg_get_expr(conbin, 0)
+  FROM pg_catalog.pg_constraint WHERE contypid <> 0 AND contype = 'c'
+UNION ALL
+SELECT oid, pg_catalog.pg_get_expr(typdefaultbin, 0)
+  FROM pg_catalog.pg_type WHERE typdefaultbin IS NOT NULL AND typtype = 'd'";
+
+/// Type, in what role, and the function that its values may run.
+const TYPE_CODE: &str = concat!(
+    "SELECT t.oid, 'input and output', ",
+    function_columns!(),
+    " FROM pg_catalog.pg_type t
+  JOIN pg_catalog.pg_proc p ON p.oid IN (t.typinput, t.typoutput, t.typreceive, t.typsend, t.typmodin, t.typmodout)
+  JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
+  WHERE t.oid >= 16384 AND p.oid >= 16384
+UNION
+SELECT r.rngtypid, 'range', ",
+    function_columns!(),
+    " FROM pg_catalog.pg_range r
+  JOIN pg_catalog.pg_proc p ON p.oid IN (r.rngcanonical, r.rngsubdiff)
+  JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
+  WHERE p.oid >= 16384
+UNION
+SELECT r.rngtypid, 'range comparison', ",
+    function_columns!(),
+    " FROM pg_catalog.pg_range r JOIN pg_catalog.pg_opclass o ON o.oid = r.rngsubopc
+  JOIN pg_catalog.pg_amproc ap ON ap.amprocfamily = o.opcfamily
+  JOIN pg_catalog.pg_proc p ON p.oid = ap.amproc JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
+  WHERE o.oid >= 16384 AND p.oid >= 16384
+UNION
+SELECT ap.amproclefttype, 'comparison', ",
+    function_columns!(),
+    " FROM pg_catalog.pg_amproc ap
+  JOIN pg_catalog.pg_proc p ON p.oid = ap.amproc JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
+  WHERE ap.amproclefttype >= 16384 AND p.oid >= 16384
+UNION
+SELECT ao.amoplefttype, 'comparison', ",
+    function_columns!(),
+    " FROM pg_catalog.pg_amop ao JOIN pg_catalog.pg_operator op ON op.oid = ao.amopopr
+  JOIN pg_catalog.pg_proc p ON p.oid = op.oprcode JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
+  WHERE ao.amoplefttype >= 16384 AND p.oid >= 16384"
+);
+
+const CASTS: &str = concat!(
+    "SELECT c.castsource, c.casttarget, c.castsource::regtype::text || ' to ' || c.casttarget::regtype::text, ",
+    function_columns!(),
+    " FROM pg_catalog.pg_cast c
+  JOIN pg_catalog.pg_proc p ON p.oid = c.castfunc JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
+  WHERE c.oid >= 16384"
+);
+
+const EVENT_TRIGGERS: &str = concat!(
+    "SELECT e.evtname, ",
+    function_columns!(),
+    " FROM pg_catalog.pg_event_trigger e
+  JOIN pg_catalog.pg_proc p ON p.oid = e.evtfoid JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
+  WHERE e.evtenabled <> 'D'"
+);
+
+/// The cheap version check, some milliseconds. While it gives what [`Snapshot::fingerprint`] says,
+/// the snapshot is fresh.
 ///
 /// # Errors
-/// Where the database can't be asked, or answers in another shape.
-pub async fn snapshot(query: &mut dyn CatalogQuery) -> Result<Snapshot, String> {
-    let before = query.rows("SELECT pg_catalog.current_setting('search_path')").await?;
-    let before = before.into_iter().flatten().flatten().next().unwrap_or_default();
-    let set =
-        |path: &str| format!("SELECT pg_catalog.set_config('search_path', '{}', false)", path.replace('\'', "''"));
-    query.rows(&set("pg_catalog")).await?;
-    let read = read(query).await;
-    query.rows(&set(&before)).await?;
-    read
+/// What the server said.
+pub async fn fingerprint(server: &mut dyn CatalogQuery) -> Result<String, String> {
+    server.rows(PIN).await?;
+    let rows = server.rows(FINGERPRINT).await?;
+    rows.into_iter()
+        .flatten()
+        .flatten()
+        .next()
+        .ok_or_else(|| "the server gave no fingerprint of its catalog".to_owned())
 }
 
-async fn read(query: &mut dyn CatalogQuery) -> Result<Snapshot, String> {
-    let mut snapshot = Snapshot::default();
-    for row in query.rows(RELATIONS).await? {
-        let [Some(schema), Some(name), Some(kind), Some(system), definition, Some(stamp)] = row.as_slice() else {
-            return Err("a relation reads in another shape".into());
-        };
-        let relation = Relation {
-            kind: kind.chars().next().unwrap_or('?'),
-            system: system == "t",
-            query: definition.clone(),
-            stamp: stamp.clone(),
-            ..Relation::default()
-        };
-        snapshot.relations.insert((schema.clone(), name.clone()), relation);
-    }
-    for row in query.rows(HAZARDS).await? {
-        let [Some(schema), Some(name), Some(when), Some(what)] = row.as_slice() else {
-            return Err("a hazard reads in another shape".into());
-        };
-        if let Some(relation) = snapshot.relations.get_mut(&(schema.clone(), name.clone())) {
-            if when == "r" {
-                relation.on_read.push(what.clone());
-            }
-            relation.on_write.push(what.clone());
-        }
-    }
-    for row in query.rows(CHILDREN).await? {
-        let [Some(schema), Some(name), Some(child_schema), Some(child)] = row.as_slice() else {
-            return Err("a child table reads in another shape".into());
-        };
-        let child = snapshot.relation(child_schema, child).cloned().unwrap_or_default();
-        if let Some(parent) = snapshot.relations.get_mut(&(schema.clone(), name.clone())) {
-            parent.on_write.extend(child.on_write);
-            parent.on_read.extend(child.on_read);
-        }
-    }
-    for row in query.rows(CASCADES).await? {
-        let [Some(schema), Some(name), Some(on_delete), Some(on_update), Some(child_schema), Some(child)] =
-            row.as_slice()
-        else {
-            return Err("a foreign key reads in another shape".into());
-        };
-        if let Some(parent) = snapshot.relations.get_mut(&(schema.clone(), name.clone())) {
-            let action = if on_delete == "c" { Action::Delete } else { Action::Update };
-            if matches!(on_delete.as_str(), "c" | "n" | "d") {
-                parent.cascades.push((action, child_schema.clone(), child.clone()));
-            }
-            if matches!(on_update.as_str(), "c" | "n" | "d") {
-                parent.cascades.push((Action::Update, child_schema.clone(), child.clone()));
-            }
-        }
-    }
-    for row in query.rows(FUNCTIONS).await? {
-        let [Some(schema), Some(name), attribute] = row.as_slice() else {
-            return Err("a function reads in another shape".into());
-        };
-        if attribute.as_deref() == Some("t") {
-            snapshot.attribute_functions.insert(name.clone());
-        }
-        snapshot.functions.entry(name.clone()).or_default().insert(schema.clone());
-    }
-    snapshot.operators = query.rows(OPERATORS).await?.into_iter().flatten().flatten().collect();
-    snapshot.risky_types = query.rows(TYPES).await?.into_iter().flatten().flatten().collect();
+/// Reads everything. The fingerprint is taken first, so that a change in between shows at the next
+/// check; all else is read in one REPEATABLE READ transaction.
+///
+/// # Errors
+/// What the server said. There is no partial snapshot.
+pub async fn read(server: &mut dyn CatalogQuery) -> Result<Snapshot, String> {
+    let fingerprint = fingerprint(server).await?;
+    server.rows("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    let outcome = read_all(server, &fingerprint).await;
+    let ended = server.rows("ROLLBACK").await;
+    let snapshot = outcome?;
+    ended?;
     Ok(snapshot)
+}
+
+/// Reads everything as a session's open transaction sees it, its own uncommitted DDL included, and
+/// leaves transaction and search path as they were.
+///
+/// # Errors
+/// What the server said; the transaction has failed then.
+pub async fn read_within(server: &mut dyn CatalogQuery) -> Result<Snapshot, String> {
+    let path = server.rows("SELECT pg_catalog.current_setting('search_path')").await?;
+    let path = path.into_iter().flatten().flatten().next().unwrap_or_default();
+    let set = |path: &str| format!("SELECT pg_catalog.set_config('search_path', '{}', true)", path.replace('\'', "''"));
+    server.rows(&set("pg_catalog")).await?;
+    let snapshot = read_all(server, "").await?;
+    server.rows(&set(&path)).await?;
+    Ok(snapshot)
+}
+
+/// What takes one row of an answer.
+type Step = fn(&mut Reader, &[Option<String>]) -> Result<(), String>;
+
+async fn read_all(server: &mut dyn CatalogQuery, fingerprint: &str) -> Result<Snapshot, String> {
+    let mut reader = Reader::new();
+    // In the order in which facts build upon each other: functions before what calls them,
+    // relations and types before what hangs on them.
+    let steps: [(&str, Step); 18] = [
+        (SCHEMAS, Reader::schema),
+        (BUILTINS, Reader::builtin),
+        (FUNCTIONS, Reader::function),
+        (RELATIONS, Reader::relation),
+        (COLUMNS, Reader::column),
+        (INHERITS, Reader::inherits),
+        (FOREIGN_KEYS, Reader::foreign_key),
+        (TRIGGERS, Reader::trigger),
+        (RULES, Reader::rule),
+        (EXPRESSIONS, Reader::expression),
+        (INDEX_CODE, Reader::index_code),
+        (OPERATORS, Reader::operator),
+        (TYPES, Reader::type_facts),
+        (TYPE_ATTRIBUTES, Reader::type_attribute),
+        (TYPE_CHECKS, Reader::type_check),
+        (TYPE_CODE, Reader::type_code),
+        (CASTS, Reader::cast),
+        (EVENT_TRIGGERS, Reader::event_trigger),
+    ];
+    for (sql, take) in steps {
+        for row in server.rows(sql).await? {
+            take(&mut reader, &row).map_err(|why| format!("the catalog could not be understood: {why}"))?;
+        }
+    }
+    Ok(reader.finish(fingerprint))
 }

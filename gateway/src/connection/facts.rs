@@ -190,7 +190,7 @@ impl Session {
     async fn refresh_catalog(&mut self) -> Result<(), Ended> {
         if self.own_catalog && self.status == b'T' && self.replies.is_quiet() && !self.unsynced {
             // This transaction changed the catalog; nobody else sees that yet.
-            let read = crate::catalog::read::snapshot(&mut Own(&mut self.pipe.upstream)).await;
+            let read = crate::catalog::read::read_within(&mut Own(&mut self.pipe.upstream)).await;
             self.catalog = Arc::new(read.map_err(|error| unavailable(&error))?);
             return Ok(());
         }
@@ -306,7 +306,7 @@ impl Catalogs {
             }
             let mut end = open().await.map_err(|error| error.to_string())?;
             let fingerprint = crate::catalog::read::fingerprint(&mut Own(&mut end)).await?;
-            let snapshot = Arc::new(crate::catalog::read::snapshot(&mut Own(&mut end)).await?);
+            let snapshot = Arc::new(crate::catalog::read::read(&mut Own(&mut end)).await?);
             let checked = std::time::Instant::now();
             slot.cached = Some(Cached { end, fingerprint, checked, snapshot: Arc::clone(&snapshot) });
             slot.seen = changes;

@@ -116,9 +116,11 @@ impl Session {
             )
         };
         let statements = &request.analysis.statements;
-        if statements.iter().any(|s| s.changes_session || s.prepares.is_some())
-            || !effects.iter().all(|e| plain(e.action))
-        {
+        // What a transaction's end undoes is asked again when it has ended.
+        let changes = statements.iter().any(|s| {
+            s.prepares.is_some() || s.changes_session && (s.transaction == TransactionMove::None || self.changed)
+        });
+        if changes || !effects.iter().all(|e| plain(e.action)) {
             self.dirty = true;
             self.changed = true;
         }

@@ -74,10 +74,29 @@ impl Request {
             Some(bytes) if self.formats.get(index).copied().unwrap_or(0) == 0 => {
                 String::from_utf8_lossy(bytes).into_owned()
             }
-            Some(bytes) => bytes.iter().fold("\\x".to_owned(), |text, byte| text + &format!("{byte:02x}")),
+            Some(bytes) => binary(bytes),
         };
         self.parameters.iter().enumerate().map(show).collect()
     }
+}
+
+/// A binary value: its bytes, which are what counts, and what they would say as text and as a number.
+fn binary(bytes: &[u8]) -> String {
+    let mut shown = bytes.iter().fold("\\x".to_owned(), |text, byte| text + &format!("{byte:02x}"));
+    let text = std::str::from_utf8(bytes).ok().filter(|text| !text.is_empty() && !text.contains(char::is_control));
+    let number = match *bytes {
+        [a, b] => Some(i64::from(i16::from_be_bytes([a, b]))),
+        [a, b, c, d] => Some(i64::from(i32::from_be_bytes([a, b, c, d]))),
+        [a, b, c, d, e, f, g, h] => Some(i64::from_be_bytes([a, b, c, d, e, f, g, h])),
+        _ => None,
+    };
+    if let Some(text) = text {
+        shown += &format!(" (as text: {text})");
+    }
+    if let Some(number) = number {
+        shown += &format!(" (as a number: {number})");
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -139,6 +158,6 @@ mod tests {
     fn parameters_are_shown_whole() {
         let mut request = request("", &[Some("a'b"), None, Some("\u{1}\u{2}")]);
         request.formats[2] = 1;
-        assert_eq!(request.parameters_as_text(), ["a'b", "NULL", "\\x0102"]);
+        assert_eq!(request.parameters_as_text(), ["a'b", "NULL", "\\x0102 (as a number: 258)"]);
     }
 }

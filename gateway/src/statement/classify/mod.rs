@@ -2,19 +2,34 @@
 //!
 //! What can't be parsed or resolved is `opaque`, never "harmless".
 
+mod ddl;
+mod dml;
+mod drops;
+mod functions;
+mod limits;
+mod parse;
+mod query;
+mod relations;
+mod settings;
+mod stored;
+mod utility;
+mod visit;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_attacks;
+#[cfg(test)]
+mod tests_tools;
+
+use pg_query::protobuf::{ParseResult, RawStmt};
 use serde::{Deserialize, Serialize};
 
 use super::effect::{Action, Effect};
 use crate::catalog::Snapshot;
 
-mod builtins;
-mod limits;
-mod parse;
-mod settings;
-#[cfg(test)]
-mod tests;
-mod utility;
-mod walk;
+pub use settings::{NOTE_OWN_SETTING, NOTE_READ_WRITE};
 
 /// How a statement moves the transaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +80,8 @@ pub struct Statement {
     pub tables: Vec<String>,
     /// Functions called, `pg_catalog.lower`, sorted.
     pub functions: Vec<String>,
-    /// Whether names may resolve differently after it: SET/RESET, DDL, temporary tables, DISCARD.
+    /// Whether names, settings or prepared statements may be others after it: SET/RESET, DDL,
+    /// temporary tables, DISCARD, the end of a transaction, and whatever is opaque.
     pub changes_session: bool,
     /// SQL-level `PREPARE name`: the statement's own text is remembered under this name.
     pub prepares: Option<String>,
@@ -120,81 +136,83 @@ pub struct Names {
     pub login: String,
 }
 
-/// Texts up to so many bytes cannot nest deeper than an ordinary thread's stack bears.
-const SHORT: usize = 300;
-/// The stack for all others. The parser itself gives up at some 800 levels; this bears far more.
-const DEEP: usize = 64 << 20;
-
-/// Analyses `sql`. Never panics, whatever the text.
+/// Analyses `sql`. Never panics, whatever the text. Bounds keep the time linear in the text, but
+/// a megabyte costs a tenth of a second: big texts belong off the async threads.
 #[must_use]
 pub fn classify(sql: &str, catalog: &Snapshot, names: &Names) -> Analysis {
-    if let Err(what) = limits::check(sql) {
-        return doubtful(sql, Doubt::TooLarge { what });
-    }
-    if sql.len() <= SHORT {
-        return analyse(sql, catalog, names);
-    }
-    // A deep tree recurses: in the parser, in its reader, in the walk, and when it is dropped. The
-    // parser knows its own thread's stack only, so a big one is a thread of its own.
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(DEEP).spawn_scoped(scope, || analyse(sql, catalog, names));
-        thread.ok().and_then(|thread| thread.join().ok())
+    parse::with_tree(sql, |tree| match tree {
+        Ok(tree) => analyse(sql, &tree, catalog, names),
+        Err(doubt) => refused(sql, doubt),
     })
-    .unwrap_or_else(|| doubtful(sql, Doubt::TooLarge { what: "there is no memory to analyse it".to_owned() }))
 }
 
-fn analyse(sql: &str, catalog: &Snapshot, names: &Names) -> Analysis {
-    let statements = match parse::statements(sql) {
-        Ok(statements) => statements,
-        Err(doubt) => return doubtful(sql, doubt),
-    };
-    let mut analysis = Analysis::default();
-    let (mut doubt, mut changed) = (None, false);
-    let lone = statements.len() == 1;
-    for parsed in statements {
-        let (mut statement, own, unknown) = utility::statement(&parsed, catalog, names);
-        if let Some(own) = own {
-            if lone {
-                analysis.own_setting = Some(own);
-            } else {
-                statement.effects.push(Effect::on_connection(Action::Opaque));
-                statement.notes.push("countersign.* settings stand in a text of their own".to_owned());
-            }
-        }
-        let moves_only = statement.effects.iter().all(|e| matches!(e.action, Action::Transaction | Action::Set));
-        if changed && !moves_only {
-            // An earlier statement of this text may change what this one's names mean.
-            statement.effects.push(Effect::on_connection(Action::Opaque));
-            statement.notes.push("names may mean something else after the statements before it".to_owned());
-        }
-        changed |= statement.changes_session;
-        doubt = doubt.or(unknown);
-        statement.effects.sort();
-        statement.effects.dedup();
-        statement.tables.sort();
-        statement.tables.dedup();
-        statement.functions.sort();
-        statement.functions.dedup();
-        statement.notes.dedup();
-        analysis.statements.push(statement);
-    }
-    analysis.doubt = doubt;
-    analysis
-}
-
-fn doubtful(sql: &str, doubt: Doubt) -> Analysis {
+/// A text without a tree: one statement of which nothing is known.
+fn refused(sql: &str, doubt: Doubt) -> Analysis {
     let note = match &doubt {
-        Doubt::Syntax { message, .. } => format!("the text could not be parsed: {message}"),
-        Doubt::UnknownRelation { name } => format!("{name} is not in the catalog"),
-        Doubt::TooLarge { what } => format!("the text was not analysed: {what}"),
+        Doubt::Syntax { message, .. } => format!("PostgreSQL's grammar refuses it: {message}"),
+        Doubt::UnknownRelation { name } => format!("there is no relation {name}"),
+        Doubt::TooLarge { what } => format!("it is too large to analyse: {what}"),
     };
     let statement = Statement {
         range: 0..sql.len(),
         effects: vec![Effect::on_connection(Action::Opaque)],
         has_where: true,
+        // Whatever it is may have changed anything.
         changes_session: true,
         notes: vec![note],
         ..Statement::default()
     };
     Analysis { statements: vec![statement], own_setting: None, doubt: Some(doubt) }
+}
+
+fn analyse(sql: &str, tree: &ParseResult, catalog: &Snapshot, names: &Names) -> Analysis {
+    let own_setting = match tree.stmts.as_slice() {
+        [only] => settings::own_setting(only),
+        _ => None,
+    };
+    let mut analysis = Analysis { own_setting, ..Analysis::default() };
+    // Whether an earlier statement of this text may make every name mean something else, or has
+    // put other things under some. What it prepares is known to those after it.
+    let (mut moved, mut made) = (false, false);
+    let mut names = std::borrow::Cow::Borrowed(names);
+    for raw in &tree.stmts {
+        let range = range(sql, raw);
+        let mut walk = walk::Walk::new(catalog, &names);
+        match raw.stmt.as_deref() {
+            Some(node) => walk.visit(node),
+            None => walk.opaque("a statement without a tree"),
+        }
+        let mut found = walk.finish(analysis.own_setting.is_some());
+        if moved && (found.uses_names || found.uses_path) || made && found.uses_names {
+            found.opaque("an earlier statement of the same text may change what its names mean; send it alone");
+        }
+        moved |= found.changes_names;
+        made |= found.changes_objects;
+        if found.changes_names && !names.prepared.is_empty() {
+            // What can't be seen may have prepared anything under the names known.
+            names.to_mut().prepared.clear();
+        }
+        if let Some(name) = &found.statement.prepares {
+            names.to_mut().prepared.insert(name.clone(), sql.get(range.clone()).unwrap_or_default().to_owned());
+        }
+        if analysis.doubt.is_none() {
+            analysis.doubt = found.doubt.take();
+        }
+        let mut statement = found.into_statement();
+        statement.range = range;
+        analysis.statements.push(statement);
+    }
+    analysis
+}
+
+/// The statement's bytes, without the blanks around it.
+fn range(sql: &str, raw: &RawStmt) -> std::ops::Range<usize> {
+    let start = usize::try_from(raw.stmt_location).unwrap_or(0).min(sql.len());
+    let end = match usize::try_from(raw.stmt_len) {
+        Ok(length) if length > 0 => start.saturating_add(length).min(sql.len()),
+        _ => sql.len(),
+    };
+    let text = sql.get(start..end).unwrap_or_default();
+    let blanks = text.len() - text.trim_start().len();
+    start + blanks..start + blanks + text.trim().len()
 }

@@ -1,98 +1,63 @@
-//! A text into trees, as values that can be walked whole: no field of any node is out of sight.
+//! Runs the parser, and whatever reads its tree, on a stack that is large enough.
+//!
+//! The parser's C side measures the stack that is left on its thread and stops in time, at some
+//! thousand levels. The decoder, the visitor and the drop of the tree are Rust, recurse as deep,
+//! and must be given room for it: a text that is small enough runs where it is, any other on a
+//! thread of its own with a stack for the deepest tree that the C side lets through.
 
-use serde_json::Value;
+use pg_query::protobuf::ParseResult;
 
-use super::Doubt;
+use super::{Doubt, limits};
 
-/// One statement of a text.
-pub struct Parsed {
-    /// Its bytes within the text.
-    pub range: std::ops::Range<usize>,
-    /// The node's type, `SelectStmt`.
-    pub kind: String,
-    /// The node's fields.
-    pub fields: Value,
-}
+/// What one level of the tree may cost the decoder and the visitor together; measured at 25 KiB
+/// without optimisation.
+const STACK_PER_LEVEL: usize = 40 << 10;
+/// What must be left beside it, for the parser's own bounds (512 KiB and 100 KiB).
+const STACK_RESERVED: usize = 800 << 10;
+/// Stack for a text of any depth: 2 MiB of C frames are at most some 1,500 levels.
+const STACK_FOR_ANY: usize = 192 << 20;
+/// Levels that every tree has above and below what its text nests.
+const LEVELS_ALWAYS: usize = 6;
 
-/// Parses a text into its statements.
-///
-/// # Errors
-/// Why it is not SQL, or not one that the tree can hold.
-pub fn statements(sql: &str) -> Result<Vec<Parsed>, Doubt> {
-    let syntax = |message: String| Doubt::Syntax { message, position: None };
-    let tree = pg_query::parse(sql, pg_query::ParserOptions::DEFAULT).map_err(|error| {
-        let message = error.to_string();
-        syntax(message.strip_prefix("Invalid statement: ").unwrap_or(&message).to_owned())
-    })?;
-    let mut statements = Vec::new();
-    for raw in &tree.protobuf.stmts {
-        let start = usize::try_from(raw.stmt_location).unwrap_or(0);
-        let end = match usize::try_from(raw.stmt_len) {
-            Ok(0) | Err(_) => sql.len(),
-            Ok(length) => start + length,
-        };
-        let node = raw.stmt.as_ref().ok_or_else(|| syntax("a statement is empty".to_owned()))?;
-        let value = serde_json::to_value(node).map_err(|error| syntax(error.to_string()))?;
-        let (kind, fields) = tagged(&value).ok_or_else(|| syntax("a statement has no type".to_owned()))?;
-        statements.push(Parsed { range: start..end, kind: kind.to_owned(), fields: fields.clone() });
+/// Parses `sql` and gives the tree to `read`; the tree is gone when this returns.
+pub fn with_tree<R: Send>(sql: &str, read: impl FnOnce(Result<ParseResult, Doubt>) -> R + Send) -> R {
+    let tokens = match limits::measure(sql) {
+        Ok(tokens) => tokens,
+        Err(what) => return read(Err(Doubt::TooLarge { what })),
+    };
+    let needed = (tokens + LEVELS_ALWAYS).saturating_mul(STACK_PER_LEVEL).saturating_add(STACK_RESERVED);
+    if stacker::remaining_stack().is_some_and(|left| left > needed) {
+        return read(parse(sql));
     }
-    Ok(statements)
+    // Kept out here, because a closure is lost with a thread that can't be started.
+    let mut read = Some(read);
+    let outcome = std::thread::scope(|scope| {
+        let read = &mut read;
+        std::thread::Builder::new()
+            .name("classify".to_owned())
+            .stack_size(STACK_FOR_ANY)
+            .spawn_scoped(scope, move || read.take().map(|read| read(parse(sql))))
+            .map(std::thread::ScopedJoinHandle::join)
+    });
+    match (outcome, read) {
+        (Ok(Ok(Some(outcome))), _) => outcome,
+        (Ok(Err(panic)), _) => std::panic::resume_unwind(panic),
+        (_, Some(read)) => read(Err(Doubt::TooLarge { what: "no thread could be started to parse it".to_owned() })),
+        (_, None) => unreachable!("a thread that started has read, and one that has not left `read` here"),
+    }
 }
 
-/// A node's type and fields.
-pub fn tagged(value: &Value) -> Option<(&str, &Value)> {
-    let node = value.as_object()?.get("node")?.as_object()?;
-    let (kind, fields) = node.iter().next()?;
-    Some((kind, fields))
-}
-
-/// A text field; empty where there is none.
-pub fn text<'a>(fields: &'a Value, name: &str) -> &'a str {
-    fields.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// A number field (enumerations are numbers); -1 where there is none.
-pub fn number(fields: &Value, name: &str) -> i64 {
-    fields.get(name).and_then(Value::as_i64).unwrap_or(-1)
-}
-
-/// Whether a flag is set.
-pub fn flag(fields: &Value, name: &str) -> bool {
-    fields.get(name).and_then(Value::as_bool).unwrap_or(false)
-}
-
-/// Whether a field is there and not empty.
-pub fn has(fields: &Value, name: &str) -> bool {
-    fields.get(name).is_some_and(|value| !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty()))
-}
-
-/// The strings of a list of String nodes.
-pub fn strings(list: Option<&Value>) -> Vec<String> {
-    let items = list.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let string = |item| tagged(item).filter(|(kind, _)| *kind == "String").map(|(_, s)| text(s, "sval").to_owned());
-    items.iter().filter_map(string).collect()
-}
-
-/// The constants of a list of nodes, as text; `None` where one is something else.
-pub fn constants(list: Option<&Value>) -> Option<Vec<String>> {
-    list.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default().iter().map(constant).collect()
-}
-
-fn constant(item: &Value) -> Option<String> {
-    let (kind, fields) = tagged(item)?;
-    match kind {
-        "AConst" => {
-            let (kind, value) = fields.get("val")?.as_object()?.iter().next()?;
-            Some(match kind.as_str() {
-                "Sval" => text(value, "sval").to_owned(),
-                "Ival" => number(value, "ival").to_string(),
-                "Fval" => text(value, "fval").to_owned(),
-                "Boolval" => flag(value, "boolval").to_string(),
-                _ => return None,
-            })
+fn parse(sql: &str) -> Result<ParseResult, Doubt> {
+    match pg_query::parse(sql, 0) {
+        Ok(result) => Ok(result.protobuf),
+        Err(pg_query::Error::Parse(message)) => {
+            let too_deep = ["stack depth", "nested too deeply", "memory exhausted", "out of memory"];
+            if too_deep.iter().any(|sign| message.contains(sign)) {
+                Err(Doubt::TooLarge { what: format!("the text nests too deeply ({message})") })
+            } else {
+                Err(Doubt::Syntax { message, position: None })
+            }
         }
-        "String" => Some(text(fields, "sval").to_owned()),
-        "TypeCast" => constant(fields.get("arg")?),
-        _ => None,
+        Err(other) => Err(Doubt::Syntax { message: other.to_string(), position: None }),
     }
 }

@@ -1,102 +1,262 @@
-//! SET, RESET, SHOW.
+//! SET, RESET, SHOW, `set_config`: which settings are harmless, which values are pinned, and which
+//! are the gateway's own.
 
-use serde_json::Value;
-
-use super::{
-    Names, OwnSetting, Statement,
-    parse::{constants, number, text},
+use pg_query::{
+    NodeEnum,
+    protobuf::{Node, RawStmt, VariableSetKind, VariableSetStmt, VariableShowStmt},
 };
-use crate::statement::effect::{Action, Effect};
 
-/// Settings that change how values look, how long things may take, how plans are made, or what an
-/// approval binds; none of them gives rights or runs code.
-const HARMLESS: [&str; 34] = [
+use super::{OwnSetting, functions::constant, walk::Walk};
+use crate::statement::effect::Action;
+
+/// Beside a statement that makes a transaction, or the session's, READ WRITE.
+pub const NOTE_READ_WRITE: &str = "it asks for READ WRITE transactions";
+/// Beside a statement that uses a setting of the gateway's own in company.
+pub const NOTE_OWN_SETTING: &str = "countersign.* settings never reach the server: SET, RESET or SHOW one alone";
+
+/// The prefix of the gateway's own settings.
+const OWN: &str = "countersign.";
+
+/// Settings that may have any value: they steer how long, how costly or in what format, or the
+/// digest of an approval binds them.
+const HARMLESS: &[&str] = &[
     "application_name",
+    "backend_flush_after",
     "bytea_output",
     "check_function_bodies",
+    "client_connection_check_interval",
     "client_min_messages",
     "constraint_exclusion",
+    "cpu_index_tuple_cost",
+    "cpu_operator_cost",
+    "cpu_tuple_cost",
     "cursor_tuple_fraction",
     "datestyle",
-    "deadlock_timeout",
+    "default_statistics_target",
+    "default_text_search_config",
     "default_transaction_deferrable",
     "default_transaction_isolation",
-    "default_transaction_read_only",
+    "effective_cache_size",
+    "effective_io_concurrency",
+    "escape_string_warning",
+    "exit_on_error",
     "extra_float_digits",
     "from_collapse_limit",
-    "geqo",
+    "hash_mem_multiplier",
     "idle_in_transaction_session_timeout",
     "idle_session_timeout",
     "intervalstyle",
     "jit",
     "join_collapse_limit",
-    "lc_messages",
     "lc_monetary",
     "lc_numeric",
     "lc_time",
     "lock_timeout",
-    "maintenance_work_mem",
     "max_parallel_workers_per_gather",
+    "min_parallel_index_scan_size",
+    "min_parallel_table_scan_size",
+    "parallel_leader_participation",
+    "parallel_setup_cost",
+    "parallel_tuple_cost",
     "plan_cache_mode",
+    "quote_all_identifiers",
     "random_page_cost",
+    "recursive_worktable_factor",
+    "restrict_nonsystem_relation_kind",
     "search_path",
+    "seq_page_cost",
     "statement_timeout",
-    "synchronous_commit",
+    "synchronize_seqscans",
+    "tcp_keepalives_count",
+    "tcp_keepalives_idle",
+    "tcp_keepalives_interval",
+    "tcp_user_timeout",
     "timezone",
+    "transaction_deferrable",
+    "transaction_isolation",
     "transaction_timeout",
     "work_mem",
+    "xmlbinary",
+    "xmloption",
 ];
+const HARMLESS_BEGINNINGS: &[&str] = &["enable_", "geqo", "jit_", "debug_print_", "debug_pretty_print"];
 
-/// The part behind `countersign.`, where a name is one of ours.
-pub fn own(name: &str) -> Option<String> {
-    name.to_ascii_lowercase().strip_prefix("countersign.").map(str::to_owned)
+/// What a statement does to a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change<'a> {
+    /// To these values.
+    To(&'a [String]),
+    /// To a value that the text doesn't say.
+    Unseen,
+    /// To what the session began with.
+    Reset,
 }
 
-/// VariableSetStmt.
-pub fn set(fields: &Value, names: &Names, statement: &mut Statement) -> Option<OwnSetting> {
-    let name = text(fields, "name").to_ascii_lowercase();
-    let values = constants(fields.get("args"));
-    statement.changes_session = true;
-    let resets = matches!(number(fields, "kind"), 2 | 5 | 6);
-    if let Some(name) = own(&name) {
-        statement.effects.push(Effect::on_connection(Action::Set));
-        return Some(match (&values, resets) {
-            (_, true) => OwnSetting::Set { name, value: None },
-            (Some(values), _) => OwnSetting::Set { name, value: Some(values.join(", ")) },
-            (None, _) => OwnSetting::Set { name, value: Some(String::new()) },
-        });
-    }
-    let one = values.as_ref().and_then(|values| values.first()).map(|value| value.to_ascii_lowercase());
-    let one = one.as_deref().unwrap_or_default();
-    let action = match name.as_str() {
-        // SET TRANSACTION …, SET SESSION CHARACTERISTICS …
-        _ if number(fields, "kind") == 4 => {
-            if name.contains("snapshot") {
-                Action::Opaque
-            } else {
-                Action::Transaction
+/// The lone setting of the gateway's own that a text is, if it is one.
+pub(super) fn own_setting(raw: &RawStmt) -> Option<OwnSetting> {
+    match raw.stmt.as_ref()?.node.as_ref()? {
+        NodeEnum::VariableSetStmt(n) => {
+            let name = own_name(&n.name)?;
+            match VariableSetKind::try_from(n.kind).ok()? {
+                VariableSetKind::VarSetValue => {
+                    Some(OwnSetting::Set { name, value: Some(values(&n.args)?.join(", ")) })
+                }
+                VariableSetKind::VarSetDefault | VariableSetKind::VarReset => {
+                    Some(OwnSetting::Set { name, value: None })
+                }
+                _ => None,
             }
         }
-        "transaction_isolation" | "transaction_read_only" | "transaction_deferrable" => Action::Transaction,
-        // RESET ALL also ends the role and the settings that we pin; those are checked as they change.
-        _ if number(fields, "kind") == 6 => Action::Set,
-        "role" | "session_authorization" if resets || one == "none" || one == names.login.to_ascii_lowercase() => {
-            Action::Set
-        }
-        "client_encoding" if resets || matches!(one, "utf8" | "utf-8" | "unicode") => Action::Set,
-        "standard_conforming_strings" if resets || matches!(one, "on" | "true" | "1" | "yes") => Action::Set,
-        name if HARMLESS.contains(&name) || name.starts_with("enable_") => Action::Set,
-        _ => {
-            statement.notes.push(format!("the setting {name} is not on the list of harmless ones"));
-            Action::Privilege
-        }
-    };
-    statement.effects.push(Effect::on_connection(action));
-    None
+        NodeEnum::VariableShowStmt(n) => Some(OwnSetting::Show { name: own_name(&n.name)? }),
+        _ => None,
+    }
 }
 
-/// VariableShowStmt.
-pub fn show(fields: &Value, statement: &mut Statement) -> Option<OwnSetting> {
-    statement.effects.push(Effect::on_connection(Action::Select));
-    own(text(fields, "name")).map(|name| OwnSetting::Show { name })
+fn own_name(name: &str) -> Option<String> {
+    let name = name.to_ascii_lowercase();
+    name.strip_prefix(OWN).map(str::to_owned)
+}
+
+fn values(args: &[Node]) -> Option<Vec<String>> {
+    args.iter().map(constant).collect()
+}
+
+impl Walk<'_> {
+    pub fn set(&mut self, n: &VariableSetStmt) {
+        self.found.statement.changes_session = true;
+        let name = n.name.to_ascii_lowercase();
+        match VariableSetKind::try_from(n.kind) {
+            Ok(VariableSetKind::VarSetValue) => match values(&n.args) {
+                Some(values) => self.setting(&name, Change::To(&values)),
+                None => self.setting(&name, Change::Unseen),
+            },
+            Ok(VariableSetKind::VarSetDefault | VariableSetKind::VarReset) => self.setting(&name, Change::Reset),
+            Ok(VariableSetKind::VarSetCurrent) => self.setting(&name, Change::Unseen),
+            Ok(VariableSetKind::VarSetMulti) => self.transaction_settings(&name, &n.args),
+            Ok(VariableSetKind::VarResetAll) => {
+                self.changes_names();
+                self.on_connection(Action::Set);
+            }
+            Ok(VariableSetKind::Undefined) | Err(_) => self.opaque("a SET of a new kind"),
+        }
+    }
+
+    fn transaction_settings(&mut self, name: &str, args: &[Node]) {
+        match name {
+            "transaction" | "transaction snapshot" => self.on_connection(Action::Transaction),
+            "session characteristics" => self.on_connection(Action::Set),
+            _ => self.privilege(),
+        }
+        self.transaction_modes(args);
+    }
+
+    /// `READ WRITE` among the modes of BEGIN and SET TRANSACTION.
+    pub fn transaction_modes(&mut self, modes: &[Node]) {
+        for mode in modes {
+            if let Some(NodeEnum::DefElem(n)) = &mode.node
+                && n.defname == "transaction_read_only"
+                && n.arg.as_deref().and_then(constant).as_deref() != Some("1")
+            {
+                self.note(NOTE_READ_WRITE);
+            }
+        }
+    }
+
+    fn setting(&mut self, name: &str, change: Change<'_>) {
+        self.found.statement.changes_session = true;
+        if name.starts_with(OWN) {
+            self.opaque(NOTE_OWN_SETTING);
+            return;
+        }
+        let one = match change {
+            Change::To([value]) => Some(value.as_str()),
+            _ => None,
+        };
+        let allowed = match name {
+            "client_encoding" => {
+                let plain =
+                    |v: &str| v.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+                change == Change::Reset || one.is_some_and(|value| matches!(plain(value).as_str(), "utf8" | "unicode"))
+            }
+            "standard_conforming_strings" => change == Change::Reset || one.is_some_and(is_on),
+            "transaction_read_only" | "default_transaction_read_only" => {
+                if !one.is_some_and(is_on) {
+                    self.note(NOTE_READ_WRITE);
+                }
+                true
+            }
+            "role" | "session_authorization" => {
+                self.changes_names();
+                let own = |value: &str| value == "none" && name == "role" || value == self.names.login;
+                change == Change::Reset || one.is_some_and(|value| !value.is_empty() && own(value))
+            }
+            "search_path" => {
+                self.changes_names();
+                change != Change::Unseen
+            }
+            _ => {
+                let harmless = HARMLESS.contains(&name) || HARMLESS_BEGINNINGS.iter().any(|b| name.starts_with(b));
+                harmless && change != Change::Unseen
+            }
+        };
+        if allowed {
+            self.on_connection(Action::Set);
+        } else {
+            self.changes_names();
+            self.privilege();
+            self.note(match name {
+                "client_encoding" => "the session's encoding is pinned to UTF8".to_owned(),
+                "standard_conforming_strings" => "standard_conforming_strings is pinned to on".to_owned(),
+                _ => format!("the setting {name}, or this value of it, is not on the list of harmless ones"),
+            });
+        }
+    }
+
+    pub fn show(&mut self, n: &VariableShowStmt) {
+        if own_name(&n.name).is_some() {
+            self.opaque(NOTE_OWN_SETTING);
+        } else {
+            self.on_connection(Action::Select);
+        }
+    }
+
+    pub fn discard(&mut self) {
+        self.changes_names();
+        self.on_connection(Action::Set);
+    }
+
+    /// `set_config(name, value, is_local)`.
+    pub fn set_config(&mut self, args: Option<&[Node]>) {
+        let (name, value) = match args {
+            Some([name, value, ..]) => (constant(name), constant(value)),
+            _ => (None, None),
+        };
+        match (name, value) {
+            (Some(name), Some(value)) => {
+                // One string, as SET takes it: the names of a search path are in it with commas.
+                self.setting(&name.to_ascii_lowercase(), Change::To(&[value]));
+            }
+            (Some(name), None) => self.setting(&name.to_ascii_lowercase(), Change::Unseen),
+            (None, _) => {
+                self.changes_names();
+                self.privilege();
+                self.note("which setting is set is not in the text");
+            }
+        }
+    }
+
+    /// `current_setting(name)`.
+    pub fn reads_setting(&mut self, args: Option<&[Node]>) {
+        let name = args.and_then(<[Node]>::first).and_then(constant);
+        if name.is_some_and(|name| own_name(&name).is_some()) {
+            self.opaque(NOTE_OWN_SETTING);
+        }
+    }
+}
+
+/// The ways to say yes, as PostgreSQL's `parse_bool` has them.
+fn is_on(value: &str) -> bool {
+    let value = value.to_ascii_lowercase();
+    let begins = |word: &str| !value.is_empty() && word.starts_with(&value);
+    begins("true") || begins("yes") || value == "on" || value == "1"
 }

@@ -1,0 +1,286 @@
+//! What the server answered, row by row, into a snapshot. Which function is harmless is decided
+//! here, once; everything that may run another is kept as a hazard with a sentence for the card.
+
+use std::collections::HashMap;
+
+use super::{
+    builder::Builder,
+    builtins,
+    snapshot::{Column, Events, Expression, Function, Hazard, Key, Kind, Referrer, Snapshot, TypeFacts},
+};
+
+type Row<'a> = &'a [Option<String>];
+type Taken = Result<(), String>;
+
+/// A snapshot in the making, by oids.
+pub(super) struct Reader {
+    builder: Builder,
+    keys: HashMap<u32, Key>,
+    trusted: HashMap<u32, bool>,
+}
+
+/// The function that something calls: oid, schema, name, stamp, from column `at` on.
+struct Called {
+    oid: u32,
+    label: String,
+    name: String,
+    stamp: String,
+}
+
+fn text(row: Row<'_>, at: usize) -> Result<&str, String> {
+    row.get(at).and_then(Option::as_deref).ok_or_else(|| format!("column {} is missing", at + 1))
+}
+
+fn oid(row: Row<'_>, at: usize) -> Result<u32, String> {
+    text(row, at)?.parse().map_err(|_| format!("column {} is not an oid", at + 1))
+}
+
+fn optional_oid(row: Row<'_>, at: usize) -> Result<Option<u32>, String> {
+    match row.get(at) {
+        Some(Some(_)) => oid(row, at).map(|oid| (oid != 0).then_some(oid)),
+        _ => Ok(None),
+    }
+}
+
+fn letter(row: Row<'_>, at: usize) -> Result<char, String> {
+    text(row, at)?.chars().next().ok_or_else(|| format!("column {} is empty", at + 1))
+}
+
+fn called(row: Row<'_>, at: usize) -> Result<Called, String> {
+    let (schema, name) = (text(row, at + 1)?, text(row, at + 2)?);
+    Ok(Called {
+        oid: oid(row, at)?,
+        label: format!("{schema}.{name}()"),
+        name: name.to_owned(),
+        stamp: text(row, at + 3)?.to_owned(),
+    })
+}
+
+impl Reader {
+    pub(super) fn new() -> Self {
+        Self { builder: Builder::new(), keys: HashMap::new(), trusted: HashMap::new() }
+    }
+
+    pub(super) fn finish(mut self, fingerprint: &str) -> Snapshot {
+        for (schema, name) in self.keys.values() {
+            let of = self.builder.get(schema, name).and_then(|r| r.of.as_ref()).and_then(|(_, oid)| oid.parse().ok());
+            if let Some(of) = of {
+                let table = self.keys.get::<u32>(&of).cloned();
+                if let Some(index) = self.builder.get(schema, name) {
+                    index.of = table;
+                }
+            }
+        }
+        self.builder.fingerprint(fingerprint).build()
+    }
+
+    /// Whether a function is harmless when something other than the statement calls it.
+    fn is_harmless(&self, called: &Called) -> bool {
+        match self.trusted.get(&called.oid) {
+            Some(trusted) => *trusted,
+            None => called.oid < builtins::FIRST_USER_OID && builtins::is_harmless(&called.name),
+        }
+    }
+
+    fn hazard(&mut self, relation: u32, on: Events, note: String, stamp: String) {
+        let Some((schema, name)) = self.keys.get(&relation) else { return };
+        if let Some(relation) = self.builder.get(schema, name) {
+            relation.hazards.push(Hazard { on, note, stamp });
+        }
+    }
+
+    pub(super) fn schema(&mut self, row: Row<'_>) -> Taken {
+        self.builder.schema(text(row, 0)?);
+        Ok(())
+    }
+
+    pub(super) fn builtin(&mut self, row: Row<'_>) -> Taken {
+        self.builder.builtin(text(row, 0)?);
+        Ok(())
+    }
+
+    pub(super) fn function(&mut self, row: Row<'_>) -> Taken {
+        let function = Function {
+            oid: oid(row, 0)?,
+            schema: text(row, 1)?.to_owned(),
+            name: text(row, 2)?.to_owned(),
+            stamp: text(row, 3)?.to_owned(),
+            language: text(row, 4)?.to_owned(),
+            extension: row.get(5).cloned().flatten(),
+            takes_one: text(row, 6)? == "true",
+        };
+        self.trusted.insert(function.oid, function.is_trusted());
+        self.builder.add_function(function);
+        Ok(())
+    }
+
+    pub(super) fn relation(&mut self, row: Row<'_>) -> Taken {
+        let (oid, schema, name) = (oid(row, 0)?, text(row, 1)?, text(row, 2)?);
+        let relation = self.builder.relation(oid, schema, name, Kind::of(text(row, 3)?));
+        relation.definition = row.get(5).cloned().flatten();
+        self.keys.insert(oid, relation.key());
+        // An index may come before its table: kept as the table's oid until both are known.
+        if let Some(table) = optional_oid(row, 4)? {
+            relation.of = Some((String::new(), table.to_string()));
+        }
+        Ok(())
+    }
+
+    pub(super) fn column(&mut self, row: Row<'_>) -> Taken {
+        let Some((schema, name)) = self.keys.get(&oid(row, 0)?) else { return Ok(()) };
+        if let Some(relation) = self.builder.get(schema, name) {
+            relation.columns.push(Column { name: text(row, 1)?.to_owned(), type_oid: oid(row, 2)? });
+        }
+        Ok(())
+    }
+
+    pub(super) fn inherits(&mut self, row: Row<'_>) -> Taken {
+        let (parent, child) = (oid(row, 0)?, oid(row, 1)?);
+        let (Some((schema, name)), Some(child)) = (self.keys.get(&parent), self.keys.get(&child)) else {
+            return Ok(());
+        };
+        if let Some(relation) = self.builder.get(schema, name) {
+            relation.children.push(child.clone());
+        }
+        Ok(())
+    }
+
+    pub(super) fn foreign_key(&mut self, row: Row<'_>) -> Taken {
+        let (parent, child) = (oid(row, 0)?, oid(row, 1)?);
+        let (Some((schema, name)), Some(child)) = (self.keys.get(&parent), self.keys.get(&child)) else {
+            return Ok(());
+        };
+        let referrer = Referrer { child: child.clone(), on_delete: letter(row, 2)?, on_update: letter(row, 3)? };
+        if let Some(relation) = self.builder.get(schema, name) {
+            relation.referrers.push(referrer);
+        }
+        Ok(())
+    }
+
+    pub(super) fn trigger(&mut self, row: Row<'_>) -> Taken {
+        // The server's own trigger functions: the row's text search vector, and skipping an update.
+        const HARMLESS: [&str; 3] =
+            ["tsvector_update_trigger", "tsvector_update_trigger_column", "suppress_redundant_updates_trigger"];
+        let called = called(row, 4)?;
+        let builtin = called.oid < builtins::FIRST_USER_OID && HARMLESS.contains(&called.name.as_str());
+        if builtin && text(row, 3)? == "false" {
+            return Ok(());
+        }
+        let kind: u16 = text(row, 1)?.parse().map_err(|_| "tgtype is not a number".to_owned())?;
+        let events = Events((kind & 0x3c) as u8);
+        let note = format!("trigger {} calls {}", text(row, 2)?, called.label);
+        self.hazard(oid(row, 0)?, events, note, called.stamp);
+        Ok(())
+    }
+
+    pub(super) fn rule(&mut self, row: Row<'_>) -> Taken {
+        let on = match letter(row, 1)? {
+            '1' => Events::READ,
+            '2' => Events::UPDATE,
+            '3' => Events::INSERT,
+            '4' => Events::DELETE,
+            _ => Events::ANY,
+        };
+        self.hazard(oid(row, 0)?, on, format!("rule {} rewrites it", text(row, 2)?), text(row, 3)?.to_owned());
+        Ok(())
+    }
+
+    pub(super) fn expression(&mut self, row: Row<'_>) -> Taken {
+        let Some((schema, name)) = self.keys.get(&oid(row, 0)?) else { return Ok(()) };
+        let on = if text(row, 1)? == "store" { Events::STORE } else { Events::ANY };
+        if let Some(relation) = self.builder.get(schema, name) {
+            relation.expressions.push(Expression {
+                on,
+                what: text(row, 2)?.to_owned(),
+                text: text(row, 3)?.to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    pub(super) fn index_code(&mut self, row: Row<'_>) -> Taken {
+        let called = called(row, 2)?;
+        if !self.is_harmless(&called) {
+            let note = format!("{} calls {}", text(row, 1)?, called.label);
+            self.hazard(oid(row, 0)?, Events::ANY, note, called.stamp);
+        }
+        Ok(())
+    }
+
+    pub(super) fn operator(&mut self, row: Row<'_>) -> Taken {
+        let called = called(row, 2)?;
+        if !self.is_harmless(&called) {
+            let (name, schema) = (text(row, 0)?, text(row, 1)?);
+            self.builder.operator(schema, name, &format!("the operator {schema}.{name} calls {}", called.label));
+        }
+        Ok(())
+    }
+
+    pub(super) fn type_facts(&mut self, row: Row<'_>) -> Taken {
+        let mut parts = Vec::new();
+        for at in 3..=6 {
+            parts.extend(optional_oid(row, at)?.filter(|part| *part >= builtins::FIRST_USER_OID));
+        }
+        let facts = TypeFacts {
+            schema: text(row, 1)?.to_owned(),
+            name: text(row, 2)?.to_owned(),
+            parts,
+            ..TypeFacts::default()
+        };
+        self.builder.add_type(oid(row, 0)?, facts);
+        Ok(())
+    }
+
+    pub(super) fn type_attribute(&mut self, row: Row<'_>) -> Taken {
+        let part = oid(row, 1)?;
+        if let Some(facts) = self.builder.type_mut(oid(row, 0)?) {
+            facts.parts.push(part);
+        }
+        Ok(())
+    }
+
+    pub(super) fn type_check(&mut self, row: Row<'_>) -> Taken {
+        let check = text(row, 1)?.to_owned();
+        if let Some(facts) = self.builder.type_mut(oid(row, 0)?) {
+            facts.checks.push(check);
+        }
+        Ok(())
+    }
+
+    pub(super) fn type_code(&mut self, row: Row<'_>) -> Taken {
+        let called = called(row, 2)?;
+        let harmless = self.is_harmless(&called);
+        let role = text(row, 1)?.to_owned();
+        if let Some(facts) = self.builder.type_mut(oid(row, 0)?)
+            && !harmless
+        {
+            facts.hazards.push(format!("{role} of type {}.{} calls {}", facts.schema, facts.name, called.label));
+        }
+        Ok(())
+    }
+
+    pub(super) fn cast(&mut self, row: Row<'_>) -> Taken {
+        let called = called(row, 3)?;
+        if self.is_harmless(&called) {
+            return Ok(());
+        }
+        let why = format!("the cast from {} calls {}", text(row, 2)?, called.label);
+        let mut of_own_type = false;
+        for oid in [oid(row, 0)?, oid(row, 1)?] {
+            if let Some(facts) = self.builder.type_mut(oid) {
+                facts.hazards.push(why.clone());
+                of_own_type = true;
+            }
+        }
+        if !of_own_type {
+            self.builder.cast(&why);
+        }
+        Ok(())
+    }
+
+    pub(super) fn event_trigger(&mut self, row: Row<'_>) -> Taken {
+        let called = called(row, 1)?;
+        self.builder.event_trigger(&format!("event trigger {} calls {}", text(row, 0)?, called.label));
+        Ok(())
+    }
+}

@@ -1,0 +1,229 @@
+//! What is not in the text: views, triggers, rules, stored expressions, foreign keys, partitions
+//! and types of a relation.
+
+use std::{collections::HashSet, sync::Arc};
+
+use pg_query::{NodeEnum, protobuf::RangeVar};
+
+use super::{
+    parse,
+    relations::table_object,
+    walk::{DEEPEST, Place, Walk},
+};
+use crate::{
+    catalog::{Events, Kind, Relation},
+    statement::effect::{Action, Effect, Object},
+};
+
+impl Walk<'_> {
+    /// Finds all that `event` on `relation` brings along, into this walk.
+    pub fn expand(&mut self, relation: &Arc<Relation>, event: Events) {
+        for hazard in relation.hazards.iter().filter(|hazard| hazard.on.meets(event)) {
+            self.opaque_on(relation, &hazard.note);
+        }
+        if relation.kind == Kind::Foreign {
+            self.opaque_on(relation, "it is a foreign table, so that another server carries it out");
+        }
+        for expression in relation.expressions.iter().filter(|expression| expression.on.meets(event)) {
+            self.stored_expression(relation, &expression.what, &expression.text);
+        }
+        if !event.meets(Events::TRUNCATE) {
+            for column in &relation.columns {
+                for hazard in self.type_hazards(column.type_oid) {
+                    self.opaque_on(relation, &format!("column {}: {hazard}", column.name));
+                }
+            }
+        }
+        if relation.kind == Kind::View {
+            self.expand_view(relation, event);
+        }
+        self.expand_children(relation, event);
+        self.expand_foreign_keys(relation, event);
+    }
+
+    fn opaque_on(&mut self, relation: &Relation, why: &str) {
+        self.effect(Action::Opaque, table_object(relation));
+        self.note(format!("{}.{}: {why}", relation.schema, relation.name));
+    }
+
+    fn expand_children(&mut self, relation: &Relation, event: Events) {
+        for (schema, name) in &relation.children {
+            let Some(child) = self.snapshot.relation(schema, name).cloned() else { continue };
+            self.follow(&child, event);
+            if event == Events::UPDATE {
+                // A row that moves to another partition is deleted in one and inserted in the other.
+                self.follow(&child, Events::DELETE);
+                self.follow(&child, Events::INSERT);
+            }
+        }
+    }
+
+    fn expand_foreign_keys(&mut self, relation: &Relation, event: Events) {
+        for referrer in &relation.referrers {
+            let rule = match event {
+                Events::DELETE => referrer.on_delete,
+                Events::UPDATE => referrer.on_update,
+                _ => continue,
+            };
+            let (action, event) = match rule {
+                'a' | 'r' => continue,
+                'c' if event == Events::DELETE => (Action::Delete, Events::DELETE),
+                _ => (Action::Update, Events::UPDATE),
+            };
+            let (schema, name) = &referrer.child;
+            match self.snapshot.relation(schema, name).cloned() {
+                Some(child) => {
+                    self.note(format!("a foreign key of {schema}.{name} carries it on"));
+                    self.write_relation(&child, action, event);
+                }
+                None => self.unknown_relation(schema, name),
+            }
+        }
+    }
+
+    fn expand_view(&mut self, view: &Relation, event: Events) {
+        let Some(definition) = &view.definition else {
+            self.opaque_on(view, "the view's query is not known");
+            return;
+        };
+        if self.depth >= DEEPEST {
+            self.opaque_on(view, "views are nested too deeply");
+            return;
+        }
+        self.depth += 1;
+        let place = std::mem::replace(&mut self.place, Place::Stored);
+        let with_names = std::mem::take(&mut self.with_names);
+        let target = parse::with_tree(definition, |tree| {
+            let tree = tree.ok()?;
+            let [only] = tree.stmts.as_slice() else { return None };
+            let Some(NodeEnum::SelectStmt(select)) = only.stmt.as_ref().and_then(|node| node.node.as_ref()) else {
+                return None;
+            };
+            self.select(select);
+            // A view that can be written through has one relation in FROM.
+            Some(match select.from_clause.as_slice() {
+                [node] => match &node.node {
+                    Some(NodeEnum::RangeVar(base)) => Some(base.clone()),
+                    _ => None,
+                },
+                _ => None,
+            })
+        });
+        self.with_names = with_names;
+        self.place = place;
+        self.depth -= 1;
+        match target {
+            None => self.opaque_on(view, "the view's query could not be analysed"),
+            Some(_) if event == Events::READ => {}
+            // What stands in for the write is opaque already.
+            Some(_) if view.hazards.iter().any(|hazard| hazard.on.meets(event)) => {}
+            Some(Some(base)) => self.write_through(view, &base, event),
+            Some(None) => self.opaque_on(view, "it is not known what a write to the view writes to"),
+        }
+    }
+
+    fn write_through(&mut self, view: &Relation, base: &RangeVar, event: Events) {
+        let action = match event {
+            Events::INSERT => Action::Insert,
+            Events::UPDATE => Action::Update,
+            Events::DELETE => Action::Delete,
+            _ => {
+                self.opaque_on(view, "it is not known what this does to a view");
+                return;
+            }
+        };
+        let place = std::mem::replace(&mut self.place, Place::Stored);
+        self.write(Some(base), action, event);
+        self.place = place;
+    }
+
+    /// A default, check, index expression or policy: harmless, or the relation is opaque. What it
+    /// reads (a policy's sub-select) is not shown to anybody and adds nothing.
+    fn stored_expression(&mut self, relation: &Relation, what: &str, text: &str) {
+        if let Some(why) = self.expression_hazard(text) {
+            self.opaque_on(relation, &format!("{what}: {why}"));
+        }
+    }
+
+    /// Why a stored expression is not harmless.
+    pub fn expression_hazard(&mut self, text: &str) -> Option<String> {
+        if self.depth >= DEEPEST {
+            return Some("it is nested too deeply".to_owned());
+        }
+        let mut inner = Walk::stored(self.snapshot, self.names, Place::Default, self.depth + 1);
+        // So that a policy which reads its own table ends. Not given back: what is followed in here
+        // is judged here, and may have to be followed again out there.
+        inner.followed.clone_from(&self.followed);
+        let parsed = parse::with_tree(&format!("SELECT {text}"), |tree| match tree {
+            Ok(tree) => match tree.stmts.as_slice() {
+                [only] => {
+                    if let Some(node) = &only.stmt {
+                        inner.visit(node);
+                    }
+                    true
+                }
+                _ => false,
+            },
+            Err(_) => false,
+        });
+        if !parsed {
+            return Some("it could not be analysed".to_owned());
+        }
+        let harmless = |effect: &Effect| effect.action == Action::Select;
+        match inner.found.effects.iter().all(harmless) {
+            true => None,
+            false if inner.found.notes.is_empty() => Some("it does more than read".to_owned()),
+            false => Some(inner.found.notes.join("; ")),
+        }
+    }
+
+    /// Why values of a type may run code that can't be seen: its own, that of its parts, and a
+    /// domain's checks.
+    pub fn type_hazards(&mut self, oid: u32) -> Vec<String> {
+        let mut hazards = Vec::new();
+        let mut seen = HashSet::new();
+        let mut rest = vec![oid];
+        while let Some(oid) = rest.pop() {
+            let Some(facts) = self.snapshot.type_facts(oid) else { continue };
+            if !seen.insert(oid) {
+                continue;
+            }
+            hazards.extend(facts.hazards.iter().cloned());
+            rest.extend(&facts.parts);
+            for check in &facts.checks {
+                if let Some(why) = self.expression_hazard(check) {
+                    hazards.push(format!("the check of type {}.{}: {why}", facts.schema, facts.name));
+                }
+            }
+        }
+        hazards
+    }
+
+    /// Code that a rewrite of the table runs: its stored expressions and types.
+    pub fn code_of(&mut self, relation: &Arc<Relation>) {
+        for expression in &relation.expressions {
+            self.stored_expression(relation, &expression.what, &expression.text);
+        }
+        for column in &relation.columns {
+            for hazard in self.type_hazards(column.type_oid) {
+                self.opaque_on(relation, &format!("column {}: {hazard}", column.name));
+            }
+        }
+    }
+
+    /// Effects that were only planned: what it would write it has merely named.
+    pub fn only_planned(&mut self, visit: impl FnOnce(&mut Self)) {
+        let before = std::mem::take(&mut self.found.effects);
+        let was = std::mem::replace(&mut self.planned, true);
+        visit(self);
+        self.planned = was;
+        let planned = std::mem::replace(&mut self.found.effects, before);
+        for Effect { action, object } in planned {
+            match (action.group(), action, object) {
+                (_, Action::Create | Action::Maintain, _) => {}
+                (Some("write" | "ddl"), _, object @ Object::Table { .. }) => self.effect(Action::Select, object),
+                (_, action, object) => self.effect(action, object),
+            }
+        }
+    }
+}

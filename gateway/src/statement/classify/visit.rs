@@ -1,0 +1,571 @@
+//! The one dispatch over PostgreSQL's grammar. Every node is named here and there is no `_` arm,
+//! so that a parser with a new node does not compile until somebody has said what the node does.
+
+use pg_query::{
+    NodeEnum,
+    protobuf::{AExpr, AExprKind, JsonOutput, JsonValueExpr, Node, SubLink, SubLinkType, WindowDef},
+};
+
+use super::walk::Walk;
+use crate::statement::effect::Action;
+
+type Boxed = Option<Box<Node>>;
+
+impl Walk<'_> {
+    pub fn list(&mut self, nodes: &[Node]) {
+        for node in nodes {
+            self.visit(node);
+        }
+    }
+
+    pub fn maybe(&mut self, node: &Boxed) {
+        if let Some(node) = node {
+            self.visit(node);
+        }
+    }
+
+    fn unexpected(&mut self, node: &str) {
+        self.opaque(format!("the parser gave a node that no text has: {node}"));
+    }
+
+    pub fn visit(&mut self, node: &Node) {
+        use NodeEnum as N;
+        let Some(node) = &node.node else {
+            // An empty place in a list: `ARRAY[1:]`, a default in VALUES, `SUM(DISTINCT x)`.
+            return;
+        };
+        match node {
+            // Leaves.
+            N::AConst(_) | N::AStar(_) | N::ParamRef(_) | N::SetToDefault(_) | N::CurrentOfExpr(_) => {}
+            N::Integer(_) | N::Float(_) | N::Boolean(_) | N::String(_) | N::BitString(_) => {}
+            N::Alias(_) | N::RoleSpec(_) | N::SqlvalueFunction(_) => {}
+            N::JsonFormat(_) | N::JsonReturning(_) | N::ReturningOption(_) | N::CtesearchClause(_) => {}
+            N::TriggerTransition(_) | N::AccessPriv(_) | N::ReplicaIdentityStmt(_) | N::AtalterConstraint(_) => {}
+            N::List(list) => self.list(&list.items),
+
+            // Expressions.
+            N::ColumnRef(n) => self.column(&n.fields),
+            N::AIndirection(n) => {
+                self.maybe(&n.arg);
+                self.indirection(&n.indirection);
+            }
+            N::AIndices(n) => {
+                self.maybe(&n.lidx);
+                self.maybe(&n.uidx);
+            }
+            N::AArrayExpr(n) => self.list(&n.elements),
+            N::AExpr(n) => self.expression(n),
+            N::BoolExpr(n) => self.list(&n.args),
+            N::NullTest(n) => self.maybe(&n.arg),
+            N::BooleanTest(n) => self.maybe(&n.arg),
+            N::CaseExpr(n) => {
+                if n.arg.is_some() {
+                    self.operator_named("=");
+                }
+                self.maybe(&n.arg);
+                self.list(&n.args);
+                self.maybe(&n.defresult);
+            }
+            N::CaseWhen(n) => {
+                self.maybe(&n.expr);
+                self.maybe(&n.result);
+            }
+            N::CoalesceExpr(n) => self.list(&n.args),
+            N::MinMaxExpr(n) => self.list(&n.args),
+            N::RowExpr(n) => self.list(&n.args),
+            N::GroupingFunc(n) => self.list(&n.args),
+            N::GroupingSet(n) => self.list(&n.content),
+            N::NamedArgExpr(n) => self.maybe(&n.arg),
+            N::CollateClause(n) => self.maybe(&n.arg),
+            N::MultiAssignRef(n) => self.maybe(&n.source),
+            N::SubLink(n) => self.sub_link(n),
+            N::TypeCast(n) => {
+                self.maybe(&n.arg);
+                self.type_name(n.type_name.as_ref());
+            }
+            N::TypeName(n) => self.type_name(Some(n)),
+            N::FuncCall(n) => self.function_call(n),
+            N::SortBy(n) => {
+                self.maybe(&n.node);
+                self.operator(&n.use_op);
+            }
+            N::WindowDef(n) => self.window(n),
+            N::ResTarget(n) => {
+                for step in &n.indirection {
+                    if let Some(N::AIndices(_)) = &step.node {
+                        self.visit(step);
+                    }
+                }
+                self.maybe(&n.val);
+            }
+            N::XmlExpr(n) => {
+                self.list(&n.named_args);
+                self.list(&n.args);
+            }
+            N::XmlSerialize(n) => {
+                self.maybe(&n.expr);
+                self.type_name(n.type_name.as_ref());
+            }
+            N::JsonValueExpr(n) => self.json_value(Some(n)),
+            N::JsonIsPredicate(n) => self.maybe(&n.expr),
+            N::JsonBehavior(n) => self.maybe(&n.expr),
+            N::JsonOutput(n) => self.json_output(Some(n)),
+            N::JsonArgument(n) => self.json_value(n.val.as_deref()),
+            N::JsonKeyValue(n) => {
+                self.maybe(&n.key);
+                self.json_value(n.value.as_deref());
+            }
+            N::MergeSupportFunc(_) => self.younger_word(&["merge_action"]),
+            N::JsonFuncExpr(n) => {
+                self.younger_word(&["json_exists", "json_query", "json_value"]);
+                self.json_value(n.context_item.as_deref());
+                self.maybe(&n.pathspec);
+                self.list(&n.passing);
+                self.json_output(n.output.as_ref());
+                for behavior in [&n.on_empty, &n.on_error].into_iter().flatten() {
+                    self.maybe(&behavior.expr);
+                }
+            }
+            N::JsonTablePathSpec(n) => self.maybe(&n.string),
+            N::JsonTable(n) => {
+                self.younger_word(&["json_table"]);
+                self.json_value(n.context_item.as_deref());
+                if let Some(path) = &n.pathspec {
+                    self.maybe(&path.string);
+                }
+                self.list(&n.passing);
+                self.list(&n.columns);
+                if let Some(behavior) = &n.on_error {
+                    self.maybe(&behavior.expr);
+                }
+            }
+            N::JsonTableColumn(n) => {
+                self.type_name(n.type_name.as_ref());
+                if let Some(path) = &n.pathspec {
+                    self.maybe(&path.string);
+                }
+                self.list(&n.columns);
+                for behavior in [&n.on_empty, &n.on_error].into_iter().flatten() {
+                    self.maybe(&behavior.expr);
+                }
+            }
+            N::JsonParseExpr(n) => {
+                self.younger_word(&["json"]);
+                self.json_value(n.expr.as_deref());
+                self.json_output(n.output.as_ref());
+            }
+            N::JsonScalarExpr(n) => {
+                self.younger_word(&["json_scalar"]);
+                self.maybe(&n.expr);
+                self.json_output(n.output.as_ref());
+            }
+            N::JsonSerializeExpr(n) => {
+                self.younger_word(&["json_serialize"]);
+                self.json_value(n.expr.as_deref());
+                self.json_output(n.output.as_ref());
+            }
+            N::JsonObjectConstructor(n) => {
+                self.younger_word(&["json_object"]);
+                self.list(&n.exprs);
+                self.json_output(n.output.as_ref());
+            }
+            N::JsonArrayConstructor(n) => {
+                self.younger_word(&["json_array"]);
+                self.list(&n.exprs);
+                self.json_output(n.output.as_ref());
+            }
+            N::JsonArrayQueryConstructor(n) => {
+                self.younger_word(&["json_array"]);
+                self.maybe(&n.query);
+                self.json_output(n.output.as_ref());
+            }
+            N::JsonAggConstructor(n) => self.json_aggregate(n),
+            N::JsonObjectAgg(n) => {
+                self.younger_word(&["json_objectagg"]);
+                if let Some(aggregate) = &n.constructor {
+                    self.json_aggregate(aggregate);
+                }
+                if let Some(pair) = &n.arg {
+                    self.maybe(&pair.key);
+                    self.json_value(pair.value.as_deref());
+                }
+            }
+            N::JsonArrayAgg(n) => {
+                self.younger_word(&["json_arrayagg"]);
+                if let Some(aggregate) = &n.constructor {
+                    self.json_aggregate(aggregate);
+                }
+                self.json_value(n.arg.as_deref());
+            }
+
+            // FROM and its kin.
+            N::RangeVar(n) => self.read(n),
+            N::RangeSubselect(n) => self.maybe(&n.subquery),
+            N::RangeFunction(n) => {
+                self.list(&n.functions);
+                self.list(&n.coldeflist);
+            }
+            N::RangeTableFunc(n) => {
+                self.maybe(&n.docexpr);
+                self.maybe(&n.rowexpr);
+                self.list(&n.namespaces);
+                self.list(&n.columns);
+            }
+            N::RangeTableFuncCol(n) => {
+                self.type_name(n.type_name.as_ref());
+                self.maybe(&n.colexpr);
+                self.maybe(&n.coldefexpr);
+            }
+            N::RangeTableSample(n) => self.table_sample(n),
+            N::JoinExpr(n) => {
+                if n.is_natural || !n.using_clause.is_empty() {
+                    self.operator_named("=");
+                }
+                self.maybe(&n.larg);
+                self.maybe(&n.rarg);
+                self.maybe(&n.quals);
+            }
+            N::LockingClause(_) => {}
+            N::WithClause(n) => self.list(&n.ctes),
+            N::CommonTableExpr(n) => self.common_table(n),
+            N::CtecycleClause(n) => {
+                self.operator_named("=");
+                self.maybe(&n.cycle_mark_value);
+                self.maybe(&n.cycle_mark_default);
+            }
+            N::InferClause(n) => {
+                self.list(&n.index_elems);
+                self.maybe(&n.where_clause);
+            }
+            N::OnConflictClause(n) => self.conflict(n),
+            N::MergeWhenClause(n) => {
+                self.maybe(&n.condition);
+                self.list(&n.target_list);
+                self.list(&n.values);
+            }
+            N::ReturningClause(n) => self.list(&n.exprs),
+
+            // Queries and what changes rows.
+            N::RawStmt(n) => self.maybe(&n.stmt),
+            N::SelectStmt(n) => self.select(n),
+            N::InsertStmt(n) => self.insert(n),
+            N::UpdateStmt(n) => self.update(n),
+            N::DeleteStmt(n) => self.delete(n),
+            N::MergeStmt(n) => self.merge(n),
+            N::CopyStmt(n) => self.copy(n),
+            N::TruncateStmt(n) => self.truncate(n),
+            N::LockStmt(n) => self.lock(n),
+
+            // Statements about statements, sessions and the server.
+            N::ExplainStmt(n) => self.explain(n),
+            N::PrepareStmt(n) => self.prepare(n),
+            N::ExecuteStmt(n) => self.execute(n),
+            N::DeallocateStmt(_) => self.on_connection(Action::Set),
+            N::DeclareCursorStmt(n) => self.maybe(&n.query),
+            N::FetchStmt(_) | N::ClosePortalStmt(_) => self.on_connection(Action::Select),
+            N::DoStmt(_) => self.opaque("DO runs a block of code"),
+            N::CallStmt(n) => self.call(n),
+            N::TransactionStmt(n) => self.transaction(n),
+            N::VariableSetStmt(n) => self.set(n),
+            N::VariableShowStmt(n) => self.show(n),
+            N::ConstraintsSetStmt(_) => self.on_connection(Action::Set),
+            N::DiscardStmt(_) => self.discard(),
+            N::ListenStmt(_) | N::UnlistenStmt(_) => self.on_connection(Action::Listen),
+            N::NotifyStmt(_) => self.on_connection(Action::Notify),
+            N::LoadStmt(_) | N::CheckPointStmt(_) | N::AlterSystemStmt(_) => self.server(),
+            N::CreatedbStmt(_) | N::DropdbStmt(_) | N::AlterDatabaseStmt(_) => self.server(),
+            N::CreateTableSpaceStmt(_) | N::DropTableSpaceStmt(_) | N::AlterTableSpaceOptionsStmt(_) => self.server(),
+            N::CreateSubscriptionStmt(_) | N::AlterSubscriptionStmt(_) | N::DropSubscriptionStmt(_) => self.server(),
+            N::CreatePublicationStmt(_) | N::AlterPublicationStmt(_) => self.server(),
+            N::AlterTableMoveAllStmt(_) => {
+                self.ddl(Action::Alter);
+                self.server();
+            }
+            N::CreateRoleStmt(_) | N::AlterRoleStmt(_) | N::AlterRoleSetStmt(_) | N::DropRoleStmt(_) => {
+                self.privilege();
+            }
+            N::GrantStmt(n) => self.grant(n),
+            N::GrantRoleStmt(_) | N::AlterDefaultPrivilegesStmt(_) | N::AlterDatabaseSetStmt(_) => self.privilege(),
+            N::SecLabelStmt(_) | N::ReassignOwnedStmt(_) => self.privilege(),
+            N::DropOwnedStmt(_) => {
+                self.privilege();
+                self.ddl(Action::Drop);
+            }
+            N::VacuumStmt(n) => self.vacuum(n),
+            N::VacuumRelation(n) => self.maintain(n.relation.as_ref()),
+            N::ClusterStmt(n) => self.maintain(n.relation.as_ref()),
+            N::ReindexStmt(n) => self.maintain(n.relation.as_ref()),
+            N::RefreshMatViewStmt(n) => self.refresh(n),
+            N::AlterDatabaseRefreshCollStmt(_) => self.maintain(None),
+
+            // DDL.
+            N::CreateStmt(n) => self.create_table(n),
+            N::CreateForeignTableStmt(n) => {
+                self.ddl(Action::Create);
+                if let Some(base) = &n.base_stmt {
+                    self.create_table(base);
+                }
+            }
+            N::CreateTableAsStmt(n) => self.create_table_as(n),
+            N::IntoClause(n) => self.into(n),
+            N::ViewStmt(n) => self.create_view(n),
+            N::CreateSchemaStmt(n) => self.create_schema(n),
+            N::CreateSeqStmt(n) => self.created(n.sequence.as_ref()),
+            N::AlterSeqStmt(n) => self.altered(n.sequence.as_ref()),
+            N::IndexStmt(n) => self.create_index(n),
+            N::IndexElem(n) => self.maybe(&n.expr),
+            N::CreateStatsStmt(n) => {
+                self.ddl(Action::Create);
+                self.list(&n.exprs);
+            }
+            N::StatsElem(n) => self.maybe(&n.expr),
+            N::CreateTrigStmt(n) => self.hung_on(n.relation.as_ref()),
+            N::RuleStmt(n) => self.hung_on(n.relation.as_ref()),
+            N::CreatePolicyStmt(n) => {
+                self.privilege();
+                self.hung_on(n.table.as_ref());
+            }
+            N::AlterPolicyStmt(n) => {
+                self.privilege();
+                self.altered(n.table.as_ref());
+            }
+            N::CreateFunctionStmt(n) => self.create_function(n),
+            N::FunctionParameter(n) => self.type_name(n.arg_type.as_ref()),
+            N::AlterFunctionStmt(n) => {
+                let name = n.func.as_ref().map(|f| f.objname.as_slice()).unwrap_or_default();
+                self.function_ddl(Action::Alter, name);
+            }
+            N::AlterTableStmt(n) => self.alter_table(n),
+            N::AlterTableCmd(n) => self.alter_table_command(n),
+            N::ColumnDef(n) => self.column_definition(n),
+            N::Constraint(n) => self.constraint(n),
+            N::TableLikeClause(n) => self.table_like(n),
+            N::PartitionSpec(n) => self.list(&n.part_params),
+            N::PartitionElem(n) => self.maybe(&n.expr),
+            N::PartitionBoundSpec(n) => self.partition_bound(n),
+            N::PartitionRangeDatum(n) => self.maybe(&n.value),
+            N::PartitionCmd(n) => {
+                self.altered(n.name.as_ref());
+                if let Some(bound) = &n.bound {
+                    self.partition_bound(bound);
+                }
+            }
+            N::DefElem(n) => self.maybe(&n.arg),
+            N::DefineStmt(n) => self.define(n),
+            N::DropStmt(n) => self.dropped(n),
+            N::CommentStmt(n) => self.comment(n),
+            N::RenameStmt(n) => self.rename(n),
+            N::AlterObjectSchemaStmt(n) => {
+                self.object_ddl(Action::Alter, n.object_type, n.relation.as_ref(), &n.object);
+            }
+            N::AlterObjectDependsStmt(n) => {
+                self.object_ddl(Action::Alter, n.object_type, n.relation.as_ref(), &n.object);
+            }
+            N::AlterOwnerStmt(n) => {
+                self.privilege();
+                self.object_ddl(Action::Alter, n.object_type, n.relation.as_ref(), &n.object);
+            }
+            N::CreateExtensionStmt(_) | N::ImportForeignSchemaStmt(_) => {
+                self.ddl(Action::Create);
+                self.opaque("what it creates is not in the text");
+            }
+            N::AlterExtensionStmt(_) => {
+                self.ddl(Action::Alter);
+                self.opaque("an extension's script is not in the text");
+            }
+            N::AlterDomainStmt(n) => {
+                self.ddl(Action::Alter);
+                self.maybe(&n.def);
+            }
+            N::CreateFdwStmt(_) | N::CreateForeignServerStmt(_) | N::CreateUserMappingStmt(_) | N::CreateAmStmt(_) => {
+                self.ddl(Action::Create);
+                self.server();
+            }
+            N::AlterFdwStmt(_) | N::AlterForeignServerStmt(_) | N::AlterUserMappingStmt(_) => {
+                self.ddl(Action::Alter);
+                self.server();
+            }
+            N::DropUserMappingStmt(_) => {
+                self.ddl(Action::Drop);
+                self.server();
+            }
+            N::CreateEventTrigStmt(_) | N::CreatePlangStmt(_) => {
+                self.ddl(Action::Create);
+                self.privilege();
+            }
+            N::AlterEventTrigStmt(_) => {
+                self.ddl(Action::Alter);
+                self.privilege();
+            }
+            N::CreateDomainStmt(n) => self.create_domain(n),
+            N::CreateOpClassStmt(_) | N::CreateOpFamilyStmt(_) | N::CompositeTypeStmt(_) => {
+                self.ddl(Action::Create);
+            }
+            N::CreateEnumStmt(_) | N::CreateRangeStmt(_) | N::CreateConversionStmt(_) | N::CreateCastStmt(_) => {
+                self.ddl(Action::Create);
+            }
+            N::CreateTransformStmt(_) => self.ddl(Action::Create),
+            N::AlterCollationStmt(_) | N::AlterOpFamilyStmt(_) | N::AlterOperatorStmt(_) | N::AlterTypeStmt(_) => {
+                self.ddl(Action::Alter);
+            }
+            N::AlterEnumStmt(_)
+            | N::AlterStatsStmt(_)
+            | N::AlterTsdictionaryStmt(_)
+            | N::AlterTsconfigurationStmt(_) => {
+                self.ddl(Action::Alter);
+            }
+            N::AlterExtensionContentsStmt(_) => self.ddl(Action::Alter),
+
+            // Parts that only their statements know how to read.
+            N::ObjectWithArgs(_) => self.unexpected("ObjectWithArgs"),
+            N::CreateOpClassItem(_) => self.unexpected("CreateOpClassItem"),
+            N::PublicationTable(_) => self.unexpected("PublicationTable"),
+            N::PublicationObjSpec(_) => self.unexpected("PublicationObjSpec"),
+
+            // What the parser makes only inside functions, or the analyser after it.
+            N::ReturnStmt(_) => self.unexpected("ReturnStmt"),
+            N::PlassignStmt(_) => self.unexpected("PLAssignStmt"),
+            N::InlineCodeBlock(_) => self.unexpected("InlineCodeBlock"),
+            N::CallContext(_) => self.unexpected("CallContext"),
+            N::TableFunc(_) => self.unexpected("TableFunc"),
+            N::Var(_) => self.unexpected("Var"),
+            N::Param(_) => self.unexpected("Param"),
+            N::Aggref(_) => self.unexpected("Aggref"),
+            N::WindowFunc(_) => self.unexpected("WindowFunc"),
+            N::WindowFuncRunCondition(_) => self.unexpected("WindowFuncRunCondition"),
+            N::SubscriptingRef(_) => self.unexpected("SubscriptingRef"),
+            N::FuncExpr(_) => self.unexpected("FuncExpr"),
+            N::OpExpr(_) => self.unexpected("OpExpr"),
+            N::DistinctExpr(_) => self.unexpected("DistinctExpr"),
+            N::NullIfExpr(_) => self.unexpected("NullIfExpr"),
+            N::ScalarArrayOpExpr(_) => self.unexpected("ScalarArrayOpExpr"),
+            N::SubPlan(_) => self.unexpected("SubPlan"),
+            N::AlternativeSubPlan(_) => self.unexpected("AlternativeSubPlan"),
+            N::FieldSelect(_) => self.unexpected("FieldSelect"),
+            N::FieldStore(_) => self.unexpected("FieldStore"),
+            N::RelabelType(_) => self.unexpected("RelabelType"),
+            N::CoerceViaIo(_) => self.unexpected("CoerceViaIO"),
+            N::ArrayCoerceExpr(_) => self.unexpected("ArrayCoerceExpr"),
+            N::ConvertRowtypeExpr(_) => self.unexpected("ConvertRowtypeExpr"),
+            N::CollateExpr(_) => self.unexpected("CollateExpr"),
+            N::CaseTestExpr(_) => self.unexpected("CaseTestExpr"),
+            N::ArrayExpr(_) => self.unexpected("ArrayExpr"),
+            N::RowCompareExpr(_) => self.unexpected("RowCompareExpr"),
+            N::JsonConstructorExpr(_) => self.unexpected("JsonConstructorExpr"),
+            N::JsonExpr(_) => self.unexpected("JsonExpr"),
+            N::JsonTablePath(_) => self.unexpected("JsonTablePath"),
+            N::JsonTablePathScan(_) => self.unexpected("JsonTablePathScan"),
+            N::JsonTableSiblingJoin(_) => self.unexpected("JsonTableSiblingJoin"),
+            N::MergeAction(_) => self.unexpected("MergeAction"),
+            N::CoerceToDomain(_) => self.unexpected("CoerceToDomain"),
+            N::CoerceToDomainValue(_) => self.unexpected("CoerceToDomainValue"),
+            N::NextValueExpr(_) => self.unexpected("NextValueExpr"),
+            N::InferenceElem(_) => self.unexpected("InferenceElem"),
+            N::ReturningExpr(_) => self.unexpected("ReturningExpr"),
+            N::TargetEntry(_) => self.unexpected("TargetEntry"),
+            N::RangeTblRef(_) => self.unexpected("RangeTblRef"),
+            N::FromExpr(_) => self.unexpected("FromExpr"),
+            N::OnConflictExpr(_) => self.unexpected("OnConflictExpr"),
+            N::Query(_) => self.unexpected("Query"),
+            N::RangeTblEntry(_) => self.unexpected("RangeTblEntry"),
+            N::RtepermissionInfo(_) => self.unexpected("RTEPermissionInfo"),
+            N::RangeTblFunction(_) => self.unexpected("RangeTblFunction"),
+            N::TableSampleClause(_) => self.unexpected("TableSampleClause"),
+            N::WithCheckOption(_) => self.unexpected("WithCheckOption"),
+            N::SortGroupClause(_) => self.unexpected("SortGroupClause"),
+            N::WindowClause(_) => self.unexpected("WindowClause"),
+            N::RowMarkClause(_) => self.unexpected("RowMarkClause"),
+            N::SetOperationStmt(_) => self.unexpected("SetOperationStmt"),
+            N::IntList(_) => self.unexpected("IntList"),
+            N::OidList(_) => self.unexpected("OidList"),
+        }
+    }
+
+    /// Words of the newest grammar that an older server reads as the name of any function.
+    fn younger_word(&mut self, names: &[&str]) {
+        for name in names {
+            if !self.snapshot.functions(name).is_empty() {
+                self.function("", name, None);
+            }
+        }
+    }
+
+    fn expression(&mut self, n: &AExpr) {
+        match AExprKind::try_from(n.kind) {
+            Ok(AExprKind::AexprDistinct | AExprKind::AexprNotDistinct | AExprKind::AexprNullif) => {
+                self.operator_named("=");
+            }
+            Ok(
+                AExprKind::AexprOp
+                | AExprKind::AexprOpAny
+                | AExprKind::AexprOpAll
+                | AExprKind::AexprIn
+                | AExprKind::AexprLike
+                | AExprKind::AexprIlike
+                | AExprKind::AexprSimilar,
+            ) => self.operator(&n.name),
+            Ok(
+                AExprKind::AexprBetween
+                | AExprKind::AexprNotBetween
+                | AExprKind::AexprBetweenSym
+                | AExprKind::AexprNotBetweenSym,
+            ) => {
+                for operator in [">=", "<=", "<", ">"] {
+                    self.operator_named(operator);
+                }
+            }
+            Ok(AExprKind::Undefined) | Err(_) => self.unexpected("A_Expr of a new kind"),
+        }
+        self.maybe(&n.lexpr);
+        self.maybe(&n.rexpr);
+    }
+
+    fn sub_link(&mut self, n: &SubLink) {
+        match SubLinkType::try_from(n.sub_link_type) {
+            Ok(SubLinkType::AnySublink | SubLinkType::AllSublink | SubLinkType::RowcompareSublink) => {
+                if n.oper_name.is_empty() {
+                    // A stored text says IN for the server's own `=` alone.
+                    self.operator_written("=");
+                } else {
+                    self.operator(&n.oper_name);
+                }
+            }
+            Ok(
+                SubLinkType::ExistsSublink
+                | SubLinkType::ExprSublink
+                | SubLinkType::MultiexprSublink
+                | SubLinkType::ArraySublink,
+            ) => {}
+            Ok(SubLinkType::CteSublink | SubLinkType::Undefined) | Err(_) => self.unexpected("SubLink of a new kind"),
+        }
+        self.maybe(&n.testexpr);
+        self.maybe(&n.subselect);
+    }
+
+    pub fn window(&mut self, n: &WindowDef) {
+        self.list(&n.partition_clause);
+        self.list(&n.order_clause);
+        self.maybe(&n.start_offset);
+        self.maybe(&n.end_offset);
+    }
+
+    fn json_value(&mut self, n: Option<&JsonValueExpr>) {
+        if let Some(n) = n {
+            self.maybe(&n.raw_expr);
+            self.maybe(&n.formatted_expr);
+        }
+    }
+
+    fn json_output(&mut self, n: Option<&JsonOutput>) {
+        self.type_name(n.and_then(|n| n.type_name.as_ref()));
+    }
+
+    fn json_aggregate(&mut self, n: &pg_query::protobuf::JsonAggConstructor) {
+        self.json_output(n.output.as_ref());
+        self.maybe(&n.agg_filter);
+        self.list(&n.agg_order);
+        if let Some(window) = &n.over {
+            self.window(window);
+        }
+    }
+}
