@@ -2,6 +2,7 @@
 //! provider, and the real binary in a process of its own.
 
 mod approving;
+mod cards;
 mod deciding;
 mod disguised;
 mod harness;
