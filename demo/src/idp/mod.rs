@@ -285,6 +285,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: CancellationTok
     let address = listener.local_addr();
     let mut listener = Some(listener);
     let mut outage = shared.outage.subscribe();
+    let mut closed;
     loop {
         let bound = match listener.take() {
             Some(listener) => Ok(listener),
@@ -294,16 +295,29 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: CancellationTok
         match bound.and_then(tokio::net::TcpListener::from_std) {
             Ok(bound) => {
                 let mut refusing = shared.outage.subscribe();
-                let ends = async move { drop(refusing.wait_for(|outage| *outage == Outage::Refusing).await) };
+                let (closes, closing) = tokio::sync::oneshot::channel::<()>();
+                let ends = async move {
+                    drop(refusing.wait_for(|outage| *outage == Outage::Refusing).await);
+                    drop(closes);
+                };
                 // Not awaited: it ends when its last connection has, which may be never.
                 tokio::spawn(
                     axum::serve(bound, router(Arc::clone(&shared))).with_graceful_shutdown(ends).into_future(),
                 );
+                // The refusal itself may be over before this task looks; that it began is not missed.
+                closed = Some(closing);
             }
-            Err(error) => tracing::error!(%error, "the identity provider can't listen again"),
+            // The old listener may go a moment later.
+            Err(error) => {
+                tracing::debug!(%error, "the identity provider can't listen again yet");
+                closed = None;
+            }
         }
         let round = async {
-            drop(outage.wait_for(|outage| *outage == Outage::Refusing).await);
+            match closed.take() {
+                Some(closing) => drop(closing.await),
+                None => return tokio::time::sleep(Duration::from_millis(20)).await,
+            }
             drop(outage.wait_for(|outage| *outage != Outage::Refusing).await);
         };
         if ends_first(stop.cancelled(), round).await {
