@@ -144,7 +144,11 @@ impl Session {
                 return self.refresh_catalog().await;
             }
             let mut facts = self.own_query(FACTS).await?;
-            let row = facts.pop().unwrap_or_default();
+            let Some(row) = facts.pop() else {
+                // The server did not say (a timeout that the session set, for one): names stay in doubt,
+                // and what rests on them stays opaque.
+                return self.refresh_catalog().await;
+            };
             let text = |index: usize| row.get(index).cloned().flatten().unwrap_or_default();
             let list = |index: usize| serde_json::from_str::<Vec<String>>(&text(index)).unwrap_or_default();
             self.names.search_path = list(0);
