@@ -22,6 +22,7 @@ pub mod policy;
 pub mod refusal;
 pub mod runtime;
 pub mod service;
+pub mod sessions;
 pub mod statement;
 pub mod store;
 pub mod wire;

@@ -5,16 +5,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use countersign_shared::{
-    api::SessionView,
-    bot_token::BotVerifier,
-    ids::{RequestId, SessionId},
-};
+use countersign_shared::{bot_token::BotVerifier, ids::RequestId};
 use tokio::sync::{Notify, watch};
 
 use crate::{
     approval::seal::SealKey, config::Config, identity::Issuers, log::Log, metrics::Metrics, policy::Policies,
-    store::Store,
+    sessions::Sessions, store::Store,
 };
 
 /// A running gateway. Made once, shared by all sessions and by the control API.
@@ -34,7 +30,7 @@ pub struct Gateway {
     /// Signs approvals.
     pub seal: SealKey,
     /// What the connections' databases hold.
-    pub catalogs: Arc<crate::connection::facts::Catalogs>,
+    pub catalogs: Arc<crate::connection::catalogs::Catalogs>,
     /// How often DDL has passed; a catalog read before that is old.
     pub changes: std::sync::atomic::AtomicU64,
     /// Live sessions.
@@ -50,79 +46,6 @@ impl Gateway {
     #[must_use]
     pub fn policies(&self) -> Arc<Policies> {
         Arc::clone(&self.policies.borrow())
-    }
-}
-
-/// Why somebody ends a session from outside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kill {
-    /// In a sentence, for the client's `57P01` and the log.
-    pub reason: String,
-    /// Ends it only where no statement runs; a held one does not run.
-    pub when_quiet: bool,
-}
-
-struct Live {
-    view: SessionView,
-    kill: watch::Sender<Option<Kill>>,
-}
-
-/// The live sessions by id.
-#[derive(Clone, Default)]
-pub struct Sessions(Arc<Mutex<HashMap<SessionId, Live>>>);
-
-impl Sessions {
-    fn locked<T>(&self, work: impl FnOnce(&mut HashMap<SessionId, Live>) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Adds a session; the receiver changes when somebody ends it from outside.
-    #[must_use]
-    pub fn join(&self, view: SessionView) -> watch::Receiver<Option<Kill>> {
-        let (kill, killed) = watch::channel(None);
-        self.locked(|live| live.insert(view.id.clone(), Live { view, kill }));
-        killed
-    }
-
-    /// Tells what a session does now: `idle`, `active`, `held`.
-    pub fn set_state(&self, id: &SessionId, state: &str) {
-        self.locked(|live| {
-            if let Some(session) = live.get_mut(id) {
-                state.clone_into(&mut session.view.state);
-            }
-        });
-    }
-
-    /// Removes a session.
-    pub fn leave(&self, id: &SessionId) {
-        self.locked(|live| live.remove(id));
-    }
-
-    /// All of them, the oldest first.
-    #[must_use]
-    pub fn list(&self) -> Vec<SessionView> {
-        let mut all: Vec<_> = self.locked(|live| live.values().map(|session| session.view.clone()).collect());
-        all.sort_by_key(|view| view.started_at);
-        all
-    }
-
-    /// Ends one. `false` where it is not there.
-    #[must_use]
-    pub fn kill(&self, id: &SessionId, reason: &str) -> bool {
-        let kill = Kill { reason: reason.to_owned(), when_quiet: false };
-        self.locked(|live| live.get(id).is_some_and(|session| session.kill.send(Some(kill)).is_ok()))
-    }
-
-    /// Ends all of them, each as soon as no statement of its runs.
-    pub fn drain(&self, reason: &str) {
-        let kill = Kill { reason: reason.to_owned(), when_quiet: true };
-        self.locked(|live| live.values().for_each(|session| drop(session.kill.send(Some(kill.clone())))));
-    }
-
-    /// Ends all of them; returns how many there were.
-    pub fn kill_all(&self, reason: &str) -> usize {
-        let kill = Kill { reason: reason.to_owned(), when_quiet: false };
-        self.locked(|live| live.values().filter(|session| session.kill.send(Some(kill.clone())).is_ok()).count())
     }
 }
 

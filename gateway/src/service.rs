@@ -16,7 +16,8 @@ use crate::{
     log::{Entry, Kind, Log},
     metrics::{LoadResult, Metrics},
     policy,
-    runtime::{Gateway, Holds, Sessions},
+    runtime::{Gateway, Holds},
+    sessions::Sessions,
     store::{Store, sqlite::SqliteStore},
 };
 

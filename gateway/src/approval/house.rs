@@ -20,7 +20,8 @@ use crate::{
     log::Log,
     metrics::Metrics,
     policy::Policies,
-    runtime::{Gateway, Holds, Kill, Sessions},
+    runtime::{Gateway, Holds},
+    sessions::{Place, Sessions},
     statement::{
         decide::{Asked, Asker, SessionFacts, SqlFacts},
         effect::{Action, Effect, Object},
@@ -202,7 +203,7 @@ impl House {
     }
 
     /// A live session of `who`.
-    pub fn session(&self, who: &str) -> (SessionId, watch::Receiver<Option<Kill>>) {
+    pub fn session(&self, who: &str) -> (SessionId, Place) {
         let id = SessionId::random();
         let view = SessionView {
             id: id.clone(),
@@ -213,8 +214,8 @@ impl House {
             started_at: Utc::now(),
             state: "idle".into(),
         };
-        let killed = self.gateway.sessions.join(view);
-        (id, killed)
+        let place = self.gateway.sessions.join(view);
+        (id, place)
     }
 
     /// Everything that the log holds, as text.

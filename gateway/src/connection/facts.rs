@@ -4,18 +4,13 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
 };
-
-use async_trait::async_trait;
 
 use super::{
-    pipe::End,
+    catalogs::Own,
     session::{Ended, Session, unavailable},
-    upstream::{self, UpstreamError},
 };
 use crate::{
-    catalog::read::CatalogQuery,
     refusal::Refusal,
     wire::{backend, frame, startup::Startup},
 };
@@ -122,18 +117,6 @@ const FACTS: &str = "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(
      WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), '[]')";
 const PREPARED: &str = "SELECT s.name, s.statement, s.from_sql FROM pg_catalog.pg_prepared_statements s";
 
-/// How long a snapshot of the catalog is trusted without asking whether it changed.
-const FRESH: Duration = Duration::from_millis(500);
-
-struct Own<'a>(&'a mut End);
-
-#[async_trait]
-impl CatalogQuery for Own<'_> {
-    async fn rows(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, String> {
-        upstream::query(self.0, sql).await.map_err(|error| error.to_string())
-    }
-}
-
 impl Session {
     /// Brings names and catalog up to date, where they may have changed. The server must be quiet for
     /// names to be asked; in a failed transaction nothing can be, and nothing but ROLLBACK runs.
@@ -198,17 +181,15 @@ impl Session {
             self.catalog = Arc::new(read.map_err(|error| unavailable(&error))?);
             return Ok(());
         }
-        let catalogs = Arc::clone(&self.gateway.catalogs);
-        let upstream = self.connection.upstream.clone();
-        self.catalog = catalogs
-            .get(&self.connection.name, FRESH, self.gateway.changes.load(Ordering::Acquire), || async move {
-                upstream::open(&upstream, &[("application_name".into(), "countersign".into())]).await.map(|o| o.end)
-            })
-            .await
-            .map_err(|error: String| {
+        let changes = self.gateway.changes.load(Ordering::Acquire);
+        let catalog = match self.catalogs.fresh(changes, &self.connection.upstream) {
+            Some(catalog) => catalog,
+            None => self.catalogs.read(changes, &self.connection.upstream).await.map_err(|error| {
                 tracing::error!(connection = self.connection.name, error, "the catalog can't be read");
                 Ended::With(crate::refusal::Farewell::Upstream)
-            })?;
+            })?,
+        };
+        self.catalog = catalog;
         Ok(())
     }
 
@@ -245,77 +226,5 @@ impl Session {
             }
             self.pipe.upstream.read().await?;
         }
-    }
-}
-
-/// The last snapshot of each connection's catalog, over a connection of its own. Each has a lock of
-/// its own, so that a database that hangs keeps only its own sessions waiting.
-#[derive(Default)]
-pub struct Catalogs(std::sync::Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<Slot>>>>);
-
-/// How long a database may take to tell its catalog.
-const WITHIN: Duration = Duration::from_secs(30);
-
-#[derive(Default)]
-struct Slot {
-    cached: Option<Cached>,
-    /// How often DDL has passed, when this was read.
-    seen: u64,
-}
-
-struct Cached {
-    end: End,
-    fingerprint: String,
-    checked: std::time::Instant,
-    snapshot: Arc<crate::catalog::Snapshot>,
-}
-
-impl Catalogs {
-    fn slot(&self, connection: &str) -> Arc<tokio::sync::Mutex<Slot>> {
-        let mut all = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        Arc::clone(all.entry(connection.to_owned()).or_default())
-    }
-
-    /// The snapshot, asked whether it changed where the last look is older than `fresh`, or `changes`
-    /// (how often this process has let DDL pass) has moved.
-    ///
-    /// # Errors
-    /// Where the database can't be asked, or takes too long.
-    pub async fn get<F: Future<Output = Result<End, UpstreamError>>>(
-        &self,
-        connection: &str,
-        fresh: Duration,
-        changes: u64,
-        open: impl FnOnce() -> F,
-    ) -> Result<Arc<crate::catalog::Snapshot>, String> {
-        let slot = self.slot(connection);
-        let work = async {
-            let mut slot = slot.lock().await;
-            let unchanged = slot.seen >= changes;
-            if let Some(mut cached) = slot.cached.take() {
-                if unchanged && cached.checked.elapsed() < fresh {
-                    let snapshot = Arc::clone(&cached.snapshot);
-                    slot.cached = Some(cached);
-                    return Ok(snapshot);
-                }
-                // A connection that fails in between is not put back.
-                let fingerprint = crate::catalog::read::fingerprint(&mut Own(&mut cached.end)).await;
-                if fingerprint.is_ok_and(|fingerprint| fingerprint == cached.fingerprint) {
-                    cached.checked = std::time::Instant::now();
-                    let snapshot = Arc::clone(&cached.snapshot);
-                    slot.cached = Some(cached);
-                    slot.seen = changes;
-                    return Ok(snapshot);
-                }
-            }
-            let mut end = open().await.map_err(|error| error.to_string())?;
-            let fingerprint = crate::catalog::read::fingerprint(&mut Own(&mut end)).await?;
-            let snapshot = Arc::new(crate::catalog::read::read(&mut Own(&mut end)).await?);
-            let checked = std::time::Instant::now();
-            slot.cached = Some(Cached { end, fingerprint, checked, snapshot: Arc::clone(&snapshot) });
-            slot.seen = changes;
-            Ok(snapshot)
-        };
-        tokio::time::timeout(WITHIN, work).await.unwrap_or_else(|_| Err("the catalog took too long".to_owned()))
     }
 }

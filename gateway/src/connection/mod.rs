@@ -10,12 +10,14 @@
 //! | [`wait`] | a held statement |
 //! | [`relay`] | the server's frames, through the reply queue |
 //! | [`facts`] | what the session means by a name, asked of the server |
+//! | [`catalogs`] | the newest snapshot of each database's catalog |
 //! | [`memory`] | what a session need not work out twice |
 //! | [`cancel`] | who may be cancelled by which key |
 
 pub mod accept;
 pub mod authenticate;
 pub mod cancel;
+pub mod catalogs;
 pub mod extended;
 pub mod facts;
 pub mod memory;

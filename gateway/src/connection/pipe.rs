@@ -2,7 +2,7 @@
 
 use std::{io, pin::Pin, task::Poll};
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
@@ -19,21 +19,58 @@ pub struct End {
     pub output: BytesMut,
     /// The other side has closed.
     pub closed: bool,
+    /// How much is read at once.
+    gulp: usize,
 }
 
-/// No more than this is read ahead of a client that waits, or buffered for a slow reader.
-const AHEAD: usize = 256 << 10;
+/// From here on nothing more is queued for an end that does not take it: a slow reader holds up its
+/// own sender, and no session's rows fill the gateway.
+const FULL: usize = 128 << 10;
+/// What one read asks for: little where little comes, so that idle sessions stay small, and more and
+/// more where reads come back full.
+const SIP: usize = 2 << 10;
+const GULP: usize = 64 << 10;
+/// An idle end keeps no buffer larger than this.
+const KEPT: usize = 4 << 10;
+/// From here on, handing a buffer over is cheaper than copying what is in it.
+const WORTH_MOVING: usize = 8 << 10;
 
 impl End {
     /// An end with nothing on its way.
     #[must_use]
     pub fn new(socket: Box<dyn Socket>) -> Self {
-        Self { socket, input: BytesMut::new(), output: BytesMut::new(), closed: false }
+        Self { socket, input: BytesMut::new(), output: BytesMut::new(), closed: false, gulp: SIP }
     }
 
     /// Queues bytes to be written.
     pub fn send(&mut self, bytes: &[u8]) {
         self.output.extend_from_slice(bytes);
+    }
+
+    /// Queues the first `n` bytes of `from`, which is left with the rest.
+    pub fn send_from(&mut self, from: &mut BytesMut, n: usize) {
+        if n >= WORTH_MOVING && self.output.is_empty() {
+            self.output = from.split_to(n);
+        } else {
+            self.output.extend_from_slice(&from[..n]);
+            from.advance(n);
+        }
+    }
+
+    /// Whether so much is queued that more must wait.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.output.len() >= FULL
+    }
+
+    /// Gives back what an idle end does not need.
+    pub fn rest(&mut self) {
+        for buffer in [&mut self.input, &mut self.output] {
+            if buffer.is_empty() && buffer.capacity() > KEPT {
+                *buffer = BytesMut::new();
+            }
+        }
+        self.gulp = SIP;
     }
 
     fn poll_write(&mut self, cx: &mut std::task::Context<'_>) -> io::Result<bool> {
@@ -59,12 +96,21 @@ impl End {
         if self.closed {
             return Ok(false);
         }
+        if self.input.capacity() - self.input.len() < self.gulp / 2 {
+            self.input.reserve(self.gulp);
+        }
+        let room = self.input.chunk_mut().len();
         match poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.input) {
             Poll::Ready(Ok(0)) => {
                 self.closed = true;
                 Ok(true)
             }
-            Poll::Ready(Ok(_)) => Ok(true),
+            Poll::Ready(Ok(n)) => {
+                if n == room {
+                    self.gulp = (self.gulp * 4).min(GULP);
+                }
+                Ok(true)
+            }
             Poll::Ready(Err(error)) => Err(error),
             Poll::Pending => Ok(false),
         }
@@ -125,43 +171,41 @@ pub struct Pipe {
 
 impl Pipe {
     /// Writes what is queued and reads what comes, both ways at once, so that neither side's full
-    /// buffer blocks the other. Returns after any progress. `want` bounds what is read ahead of the
-    /// client: a whole message where one is on its way.
+    /// buffer blocks the other. Ready once something was read, a side has closed, or a queue that was
+    /// full has room again. `want` bounds what is read ahead of the client: a whole message where one
+    /// is on its way.
     ///
     /// # Errors
-    /// Where a socket fails.
-    pub async fn step(&mut self, want: usize) -> io::Result<()> {
-        std::future::poll_fn(|cx| {
-            // A client that is gone must not fail the server's side: it is told by `closed`.
-            let mut progress = match self.client.poll_write(cx) {
-                Ok(progress) => progress,
-                Err(_) => {
-                    self.client.closed = true;
-                    self.client.output.clear();
-                    true
-                }
-            };
-            match self.upstream.poll_write(cx) {
-                Ok(moved) => progress |= moved,
+    /// Where the server's socket fails. A client that is gone must not fail the server's side: it is
+    /// told by `closed`.
+    pub fn poll_step(&mut self, cx: &mut std::task::Context<'_>, want: usize) -> Poll<io::Result<()>> {
+        let was_full = self.upstream.is_full() || self.client.is_full();
+        let mut news = false;
+        if self.client.poll_write(cx).is_err() {
+            self.client.closed = true;
+            self.client.output.clear();
+            news = true;
+        }
+        if let Err(error) = self.upstream.poll_write(cx) {
+            return Poll::Ready(Err(error));
+        }
+        let full = self.upstream.is_full() || self.client.is_full();
+        news |= was_full && !full;
+        if !self.client.is_full() {
+            match self.upstream.poll_read(cx) {
+                Ok(read) => news |= read,
                 Err(error) => return Poll::Ready(Err(error)),
             }
-            if self.client.output.len() < AHEAD {
-                match self.upstream.poll_read(cx) {
-                    Ok(moved) => progress |= moved,
-                    Err(error) => return Poll::Ready(Err(error)),
+        }
+        if !self.upstream.is_full() && self.client.input.len() < want.max(8 << 10) {
+            match self.client.poll_read(cx) {
+                Ok(read) => news |= read,
+                Err(_) => {
+                    self.client.closed = true;
+                    news = true;
                 }
             }
-            if self.upstream.output.len() < AHEAD && self.client.input.len() < want.max(8 << 10) {
-                match self.client.poll_read(cx) {
-                    Ok(moved) => progress |= moved,
-                    Err(_) => {
-                        self.client.closed = true;
-                        progress = true;
-                    }
-                }
-            }
-            if progress { Poll::Ready(Ok(())) } else { Poll::Pending }
-        })
-        .await
+        }
+        if news { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 }

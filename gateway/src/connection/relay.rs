@@ -1,8 +1,14 @@
 //! The server's frames, through the reply queue: rows pass as they come, control messages are read.
 
-use super::session::{Ended, Session, unavailable};
+use bytes::{Buf as _, BytesMut};
+
+use super::{
+    pipe::End,
+    session::{Ended, Session, unavailable},
+};
 use crate::{
     refusal::Farewell,
+    sessions::Doing,
     statement::{
         hold::finish,
         record::{End as RunEnd, close},
@@ -13,46 +19,91 @@ use crate::{
     },
 };
 
+/// What has come from the server: `shown` up to `read` goes to the client as it is.
+struct Come {
+    bytes: BytesMut,
+    /// Up to here it has gone to the client, or to nobody.
+    gone: usize,
+    /// Up to here it is understood.
+    read: usize,
+}
+
+impl Come {
+    /// Sends what is understood and not yet gone.
+    fn show(&mut self, client: &mut End) {
+        client.send(&self.bytes[self.gone..self.read]);
+        self.gone = self.read;
+    }
+}
+
 impl Session {
-    /// Takes what has come from the server.
+    /// Takes what has come from the server. What the client is to see leaves in one piece where
+    /// nothing of the gateway's own comes between.
     pub(super) async fn relay(&mut self) -> Result<(), Ended> {
+        self.answer_due();
+        if self.pipe.upstream.input.is_empty() {
+            return Ok(());
+        }
+        let mut come = Come { bytes: std::mem::take(&mut self.pipe.upstream.input), gone: 0, read: 0 };
+        let outcome = self.read_frames(&mut come).await;
+        let Come { mut bytes, gone, read } = come;
+        bytes.advance(gone);
+        self.pipe.client.send_from(&mut bytes, read - gone);
+        self.pipe.upstream.input = bytes;
+        self.answer_due();
+        outcome
+    }
+
+    async fn read_frames(&mut self, come: &mut Come) -> Result<(), Ended> {
         loop {
-            self.answer_due();
+            if self.replies.has_due() {
+                come.show(&mut self.pipe.client);
+                self.answer_due();
+            }
+            let rest = &come.bytes[come.read..];
             if self.passing.0 > 0 {
-                let n = self.passing.0.min(self.pipe.upstream.input.len());
+                let n = self.passing.0.min(rest.len());
                 if n == 0 {
                     return Ok(());
                 }
-                let bytes = self.pipe.upstream.input.split_to(n);
-                if self.passing.1 {
-                    self.pipe.client.send(&bytes);
-                }
                 self.passing.0 -= n;
+                self.pass(come, n, self.passing.1);
                 continue;
             }
-            let rows = matches!(self.pipe.upstream.input.first(), Some(b'D' | b'd'));
+            let rows = matches!(rest.first(), Some(b'D' | b'd'));
             let cap = if rows { usize::MAX } else { frame::SERVER_CAP };
-            let Some(head) = frame::head(&self.pipe.upstream.input, |_| cap)? else { return Ok(()) };
+            let Some(head) = frame::head(rest, |_| cap)? else { return Ok(()) };
             if rows {
                 self.passing = (head.size, self.replies.rows()?);
                 continue;
             }
-            if self.pipe.upstream.input.len() < head.size {
-                return Ok(());
-            }
-            let whole = self.pipe.upstream.input.split_to(head.size).freeze();
-            let (pass, meaning) = self.replies.take(head.tag)?;
+            let Some(whole) = rest.get(..head.size) else { return Ok(()) };
             let body = &whole[frame::HEAD..];
             if head.tag == b'S' {
                 pinned(body)?;
             }
+            let (pass, meaning) = self.replies.take(head.tag)?;
+            let body = come.read + frame::HEAD..come.read + head.size;
             match pass {
-                Pass::Show => self.pipe.client.send(&whole),
-                Pass::ShowWithFormats(formats) => self.pipe.client.send(&backend::with_formats(&whole, &formats)?),
-                Pass::Swallow => {}
+                Pass::Show => self.pass(come, head.size, true),
+                Pass::Swallow => self.pass(come, head.size, false),
+                Pass::ShowWithFormats(formats) => {
+                    let changed = backend::with_formats(whole, &formats)?;
+                    self.pass(come, head.size, false);
+                    self.pipe.client.send(&changed);
+                }
             }
-            self.understand(meaning, body).await?;
+            self.understand(meaning, &come.bytes[body]).await?;
         }
+    }
+
+    /// Passes `n` bytes on, or drops them.
+    fn pass(&mut self, come: &mut Come, n: usize, shown: bool) {
+        if !shown {
+            come.show(&mut self.pipe.client);
+            come.gone += n;
+        }
+        come.read += n;
     }
 
     async fn understand(&mut self, meaning: Meaning, body: &[u8]) -> Result<(), Ended> {
@@ -104,6 +155,10 @@ impl Session {
                     self.changed = false;
                 }
                 if self.status == b'I' {
+                    if self.own_catalog {
+                        // Only now do others see what changed.
+                        self.forget_catalog();
+                    }
                     self.own_catalog = false;
                     self.portals.clear();
                 }
@@ -111,7 +166,7 @@ impl Session {
                     let tags = self.runs.get(&run).map(|open| open.tags.clone()).unwrap_or_default();
                     self.end_run(run, RunEnd::Completed(tags)).await?;
                 }
-                self.gateway.sessions.set_state(&self.id, "idle");
+                self.place.is(Doing::Idle);
             }
         }
         Ok(())

@@ -6,18 +6,21 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    pin::Pin,
     sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
 use bytes::Bytes;
 use chrono::Utc;
 use countersign_shared::{api::SessionView, ids::SessionId};
-use tokio::{sync::watch, time::Instant};
+use tokio::time::{Instant, Sleep};
 
 use super::{
     authenticate::Admitted,
     cancel::{CancelKeys, Registered, Target, Withdraw},
+    catalogs::Shared,
     extended::{Portal, Prepared},
     memory::{Circumstances, Memory},
     pipe::{End, Pipe},
@@ -29,7 +32,8 @@ use crate::{
     log::Kind,
     metrics::StatementDecision,
     refusal::{Farewell, Refusal},
-    runtime::{Gateway, Kill},
+    runtime::Gateway,
+    sessions::Place,
     statement::{
         classify::{Names, OwnSetting, classify},
         decide::{Asked, Asker, Decision, SessionFacts, SqlFacts, decide},
@@ -105,12 +109,16 @@ pub struct Session {
     /// The catalog may have changed in this transaction, which only this session sees.
     pub(super) own_catalog: bool,
     pub(super) catalog: Arc<Snapshot>,
+    /// Where the newest one is.
+    pub(super) catalogs: Arc<Shared>,
     /// `countersign.*`.
     pub(super) own: BTreeMap<String, String>,
     /// What texts are, and whether policy simply allows them.
     pub(super) memory: Memory,
     pub(super) withdraw: Arc<Withdraw>,
-    killed: watch::Receiver<Option<Kill>>,
+    pub(super) place: Place,
+    /// Rings no later than the session must end by itself.
+    alarm: Pin<Box<Sleep>>,
     expires_at: Instant,
     idle_since: Instant,
     _registered: Option<Registered>,
@@ -145,7 +153,6 @@ pub async fn run(
     if let Err(down) = session.gateway.log.append(&entry) {
         tracing::error!(%down, "a logout is not in the log");
     }
-    session.gateway.sessions.leave(&session.id);
     session.gateway.metrics.session_ended(&connection);
     *client = session.pipe.client;
     match ended {
@@ -208,7 +215,8 @@ impl Session {
         client.send(&crate::wire::backend::ready(b'I'));
         let left = (identity.expires_at - now).to_std().unwrap_or_default();
         gateway.metrics.session_began(&connection.name);
-        let killed = gateway.sessions.join(view);
+        let place = gateway.sessions.join(view);
+        let began = Instant::now();
         Ok(Self {
             asker: Asker { human: identity.human, groups: identity.groups, roles: Vec::new() },
             facts: SessionFacts { application, address },
@@ -230,12 +238,14 @@ impl Session {
             changed: false,
             own_catalog: false,
             catalog: Arc::default(),
+            catalogs: gateway.catalogs.of(&connection.name),
             own,
             memory: Memory::default(),
             withdraw,
-            killed,
-            expires_at: Instant::now() + left,
-            idle_since: Instant::now(),
+            place,
+            alarm: Box::pin(tokio::time::sleep_until(began)),
+            expires_at: began + left,
+            idle_since: began,
             _registered: registered,
             gateway,
             connection,
@@ -261,7 +271,7 @@ impl Session {
     fn next_message(&mut self) -> Result<Option<(Message, Bytes)>, Ended> {
         // A group that is open goes on; a new request waits until the one before is answered.
         let may = self.copy_in || self.unsynced || self.discarding || self.replies.is_empty();
-        if !may || self.pipe.upstream.output.len() > (256 << 10) {
+        if !may || self.pipe.upstream.is_full() {
             return Ok(None);
         }
         let Some(head) = frame::head(&self.pipe.client.input, frame::client_cap)? else { return Ok(None) };
@@ -319,18 +329,30 @@ impl Session {
         let until = self.expires_at.min(idle);
         // While the gateway drains, what runs may finish; what waits may not.
         let quiet = self.replies.is_quiet() && self.status == b'I' && !self.copy_in;
-        tokio::select! {
-            biased;
-            kill = self.killed.wait_for(|kill| kill.as_ref().is_some_and(|kill| quiet || !kill.when_quiet)) => {
-                let reason = kill.ok().and_then(|kill| (*kill).clone()).map_or_else(String::new, |kill| kill.reason);
-                return Err(Ended::With(Farewell::Ended { reason }));
-            }
-            () = tokio::time::sleep_until(until) => {
-                let reason = if until == idle { "the session did nothing for too long" } else { "the token has expired" };
-                return Err(Ended::With(Farewell::Ended { reason: reason.into() }));
-            }
-            stepped = self.pipe.step(want) => stepped?,
+        if quiet && self.pipe.client.input.is_empty() && self.pipe.upstream.input.is_empty() {
+            self.pipe.client.rest();
+            self.pipe.upstream.rest();
         }
+        let (place, pipe, alarm) = (&self.place, &mut self.pipe, &mut self.alarm);
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(reason) = place.poll_killed(cx, quiet) {
+                return Poll::Ready(Err(Ended::With(Farewell::Ended { reason })));
+            }
+            let stepped = pipe.poll_step(cx, want)?;
+            if stepped.is_pending() {
+                // Deadlines move with every message; the alarm is set anew only when it rings.
+                while alarm.as_mut().poll(cx).is_ready() && Instant::now() < until {
+                    alarm.as_mut().reset(until);
+                }
+            }
+            if Instant::now() >= until {
+                let reason =
+                    if until == idle { "the session did nothing for too long" } else { "the token has expired" };
+                return Poll::Ready(Err(Ended::With(Farewell::Ended { reason: reason.into() })));
+            }
+            stepped.map(Ok)
+        })
+        .await?;
         self.relay().await?;
         if self.pipe.upstream.closed {
             tracing::warn!(connection = self.connection.name, "the database closed a session");

@@ -8,6 +8,7 @@ use super::session::{Ended, Session, unavailable};
 use crate::{
     metrics::StatementDecision,
     refusal::Refusal,
+    sessions::Doing,
     statement::{
         assemble::Request,
         classify::TransactionMove,
@@ -96,7 +97,7 @@ impl Session {
         if held.is_none() {
             self.gateway.metrics.statement(&self.connection.name, StatementDecision::Allow);
         }
-        self.gateway.sessions.set_state(&self.id, "active");
+        self.place.is(Doing::Active);
         // What may change names or the catalog is asked of the server again before the next text.
         let plain = |action: Action| {
             use Action::{CopyIn, CopyOut, Delete, Insert, Listen, Lock, Merge, Notify, Select, Update};

@@ -6,6 +6,7 @@ use super::session::{Ended, Session};
 use crate::{
     metrics::StatementDecision,
     refusal::{Farewell, Refusal, notice},
+    sessions::Doing,
     statement::{
         assemble::{Request, Surroundings},
         decide::Asked,
@@ -39,7 +40,7 @@ impl Session {
             Ok(held) => held,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        self.gateway.sessions.set_state(&self.id, "held");
+        self.place.is(Doing::Held);
         self.gateway.metrics.statement(&self.connection.name, StatementDecision::Hold);
         let slack = self.gateway.config.slack.as_ref();
         let channel = self.connection.channel.clone().or_else(|| slack.map(|slack| slack.channel.clone()));

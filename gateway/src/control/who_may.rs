@@ -269,7 +269,7 @@ async fn whoever_may_ends_a_session_and_it_learns_why() {
         let (session, killed) = house.session(whose);
         let answer = call(&app, "DELETE", &format!("/v1/sessions/{session}"), Some(&house.token(who)), None).await;
         assert_eq!(answer.status, StatusCode::NO_CONTENT, "{who}");
-        assert!(killed.borrow().as_ref().unwrap().reason.contains(who));
+        assert!(killed.killed().unwrap().reason.contains(who));
     }
 }
 

@@ -130,6 +130,12 @@ impl Replies {
         !self.0.iter().any(|item| matches!(item, Item::Upstream { .. }))
     }
 
+    /// Whether an answer of the gateway's own is next.
+    #[must_use]
+    pub fn has_due(&self) -> bool {
+        matches!(self.0.front(), Some(Item::Local(_)))
+    }
+
     /// The gateway's own answers whose turn has come.
     pub fn due(&mut self) -> Option<Bytes> {
         match self.0.front() {

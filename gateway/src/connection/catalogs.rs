@@ -1,0 +1,146 @@
+//! The newest snapshot of each connection's catalog, shared by its sessions and read over a
+//! connection of the gateway's own.
+//!
+//! A snapshot is trusted for [`FRESH`] after the server last said that nothing changed. While it is
+//! used it is asked again before that time is over, beside the sessions, so that no statement waits
+//! for it; one that is too old, or older than DDL that has passed, is waited for.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+
+use super::{pipe::End, upstream};
+use crate::{
+    catalog::{
+        Snapshot,
+        read::{self, CatalogQuery},
+    },
+    config::Upstream,
+};
+
+/// How long a snapshot is trusted without asking whether it changed.
+const FRESH: Duration = Duration::from_millis(500);
+/// Once it is so old, it is asked again beside the sessions that use it.
+const AHEAD: Duration = Duration::from_millis(200);
+/// How long a database may take to tell its catalog.
+const WITHIN: Duration = Duration::from_secs(30);
+
+/// A connection to a database, for the gateway's own questions.
+pub struct Own<'a>(pub &'a mut End);
+
+#[async_trait]
+impl CatalogQuery for Own<'_> {
+    async fn rows(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, String> {
+        upstream::query(self.0, sql).await.map_err(|error| error.to_string())
+    }
+}
+
+/// The catalogs of all connections, by name. Each has locks of its own, so that a database that hangs
+/// keeps only its own sessions waiting.
+#[derive(Default)]
+pub struct Catalogs(Mutex<BTreeMap<String, Arc<Shared>>>);
+
+impl Catalogs {
+    /// That of one connection.
+    #[must_use]
+    pub fn of(&self, connection: &str) -> Arc<Shared> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(connection.to_owned()).or_default())
+    }
+}
+
+/// One connection's catalog.
+#[derive(Default)]
+pub struct Shared {
+    latest: RwLock<Option<Latest>>,
+    /// Asks the server; whoever holds it reads for all.
+    reader: tokio::sync::Mutex<Option<Reader>>,
+    /// Somebody asks ahead of time.
+    asking: AtomicBool,
+}
+
+#[derive(Clone)]
+struct Latest {
+    snapshot: Arc<Snapshot>,
+    /// When the server was last asked whether it is still so: before it answered.
+    asked: Instant,
+    /// How often DDL had passed by then.
+    seen: u64,
+}
+
+struct Reader {
+    end: End,
+    fingerprint: String,
+}
+
+impl Shared {
+    /// The snapshot, if it may be trusted now. `changes` is how often this process has let DDL pass.
+    #[must_use]
+    pub fn fresh(self: &Arc<Self>, changes: u64, upstream: &Upstream) -> Option<Arc<Snapshot>> {
+        let (snapshot, age) = {
+            let latest = self.latest.read().unwrap_or_else(PoisonError::into_inner);
+            let latest = latest.as_ref().filter(|latest| latest.seen >= changes)?;
+            (Arc::clone(&latest.snapshot), latest.asked.elapsed())
+        };
+        if age >= AHEAD && !self.asking.swap(true, Ordering::AcqRel) {
+            let (shared, upstream) = (Arc::clone(self), upstream.clone());
+            tokio::spawn(async move {
+                // Whoever needs it and can't have it says so.
+                let _later: Result<_, String> = shared.ask(changes, &upstream, AHEAD).await;
+                shared.asking.store(false, Ordering::Release);
+            });
+        }
+        (age < FRESH).then_some(snapshot)
+    }
+
+    /// The snapshot, asked of the server where it is too old.
+    ///
+    /// # Errors
+    /// Where the database can't be asked, or takes too long.
+    pub async fn read(&self, changes: u64, upstream: &Upstream) -> Result<Arc<Snapshot>, String> {
+        self.ask(changes, upstream, FRESH).await
+    }
+
+    /// The snapshot as the server says now, unless somebody else has asked within `fresh`.
+    async fn ask(&self, changes: u64, upstream: &Upstream, fresh: Duration) -> Result<Arc<Snapshot>, String> {
+        let work = async {
+            let mut reader = self.reader.lock().await;
+            let known = self.latest.read().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some(latest) = &known
+                && latest.seen >= changes
+                && latest.asked.elapsed() < fresh
+            {
+                return Ok(Arc::clone(&latest.snapshot));
+            }
+            let asked = Instant::now();
+            // A connection that fails in between is not put back.
+            if let (Some(mut open), Some(latest)) = (reader.take(), known)
+                && read::fingerprint(&mut Own(&mut open.end)).await.is_ok_and(|now| now == open.fingerprint)
+            {
+                *reader = Some(open);
+                return Ok(self.keep(Latest { asked, seen: changes, ..latest }));
+            }
+            let parameters = [("application_name".into(), "countersign".into())];
+            let mut end = upstream::open(upstream, &parameters).await.map_err(|error| error.to_string())?.end;
+            let asked = Instant::now();
+            let fingerprint = read::fingerprint(&mut Own(&mut end)).await?;
+            let snapshot = Arc::new(read::read(&mut Own(&mut end)).await?);
+            *reader = Some(Reader { end, fingerprint });
+            Ok(self.keep(Latest { snapshot, asked, seen: changes }))
+        };
+        tokio::time::timeout(WITHIN, work).await.unwrap_or_else(|_| Err("the catalog took too long".to_owned()))
+    }
+
+    fn keep(&self, latest: Latest) -> Arc<Snapshot> {
+        let snapshot = Arc::clone(&latest.snapshot);
+        *self.latest.write().unwrap_or_else(PoisonError::into_inner) = Some(latest);
+        snapshot
+    }
+}
