@@ -15,8 +15,9 @@ use crate::{
     refusal::Refusal,
     statement::{
         assemble::Request,
-        classify::{Analysis, TransactionMove},
+        classify::Analysis,
         effect::{Action, Effect},
+        understood::Understood,
     },
     wire::{
         backend,
@@ -69,7 +70,7 @@ impl Session {
         if !name.is_empty() {
             // SQL's EXECUTE reaches it from now on.
             self.names.prepared.insert(name.clone(), sql.clone());
-            self.memory.forget();
+            self.memory.forget_prepared();
         }
         if passes {
             self.send(&frame, Sent::Parse { name });
@@ -211,9 +212,7 @@ impl Session {
             limit,
             analysis: std::sync::Arc::clone(&analysis),
         };
-        let simply_passes = portal.ran
-            || portal.sent && self.allowed(&request.sql, &analysis)
-            || analysis.statements.iter().all(|s| s.transaction == TransactionMove::Rollback);
+        let simply_passes = portal.ran || portal.sent && self.allowed(&request.sql, &analysis) || analysis.only_undoes;
         if !simply_passes {
             // It waits until everything before it is answered without error.
             self.flush_upstream();
@@ -248,9 +247,7 @@ impl Session {
         self.run(permit, &request, &[frame], false).await?;
         // COPY changes what the client's next messages mean, and a statement that changes the session
         // changes what they say: look first.
-        let mut effects = analysis.statements.iter().flat_map(|s| &s.effects);
-        let moves = analysis.statements.iter().any(|s| s.transaction != TransactionMove::None);
-        if self.dirty || moves || effects.any(|e| e.action == Action::CopyIn) {
+        if self.dirty || analysis.moves_transaction || analysis.copies_in {
             self.flush_upstream();
             while !self.replies.is_quiet() && !self.copy_in {
                 self.pump().await?;
@@ -263,7 +260,7 @@ impl Session {
         let sent = match target {
             Target::Statement => {
                 self.names.prepared.remove(name);
-                self.memory.forget();
+                self.memory.forget_prepared();
                 self.prepared.remove(name).is_none_or(|prepared| prepared.sent)
             }
             Target::Portal => self.portals.remove(name).is_none_or(|portal| portal.sent),
@@ -329,7 +326,7 @@ impl Session {
     }
 
     /// Analyses a text in a group: where names may have changed, everything before is answered first.
-    async fn analyse_in_group(&mut self, sql: &str) -> Result<std::sync::Arc<Analysis>, Ended> {
+    async fn analyse_in_group(&mut self, sql: &str) -> Result<std::sync::Arc<Understood>, Ended> {
         if self.dirty && !self.replies.is_quiet() {
             self.flush_upstream();
             self.settle().await?;
@@ -338,13 +335,11 @@ impl Session {
     }
 
     /// Whether a statement may go upstream as it is, now.
-    fn passes(&mut self, sql: &str, analysis: &std::sync::Arc<Analysis>) -> bool {
+    fn passes(&mut self, sql: &str, analysis: &std::sync::Arc<Understood>) -> bool {
         if analysis.own_setting.is_some() {
             return false;
         }
-        let rollback = !analysis.statements.is_empty()
-            && analysis.statements.iter().all(|s| s.transaction == TransactionMove::Rollback);
-        rollback
+        analysis.only_undoes
             || analysis.statements.is_empty()
             || self.connection.mode == crate::config::Mode::Observe
             || self.allowed(sql, analysis)
@@ -421,12 +416,12 @@ impl Session {
 }
 
 /// A statement whose text is not known.
-fn opaque() -> std::sync::Arc<Analysis> {
+fn opaque() -> std::sync::Arc<Understood> {
     let statement = crate::statement::classify::Statement {
         effects: vec![Effect::on_connection(Action::Opaque)],
         has_where: true,
         notes: vec!["the text of this prepared statement is not known any more".to_owned()],
         ..Default::default()
     };
-    std::sync::Arc::new(Analysis { statements: vec![statement], ..Analysis::default() })
+    std::sync::Arc::new(Analysis { statements: vec![statement], literal_sensitive: true, ..Analysis::default() }.into())
 }

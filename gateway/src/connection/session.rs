@@ -38,6 +38,7 @@ use crate::{
         classify::{Names, OwnSetting, classify},
         decide::{Asked, Asker, Decision, SessionFacts, SqlFacts, decide},
         record::{Header, Open},
+        understood::Understood,
     },
     wire::{
         frame,
@@ -382,22 +383,22 @@ impl Session {
     }
 
     /// What a text is, as the session's names stand now.
-    pub(super) async fn analyse(&mut self, sql: &str) -> Result<Arc<crate::statement::classify::Analysis>, Ended> {
+    pub(super) async fn analyse(&mut self, sql: &str) -> Result<Arc<Understood>, Ended> {
         self.refresh().await?;
         if self.dirty {
-            return Ok(Arc::new(self.uncertain(classify(sql, &self.catalog, &self.names))));
+            return Ok(Arc::new(self.uncertain(classify(sql, &self.catalog, &self.names)).into()));
         }
-        if let Some(analysis) = self.memory.analysis(sql, &self.catalog) {
-            return Ok(analysis);
+        if let Some(understood) = self.memory.understood(sql, &self.catalog) {
+            return Ok(understood);
         }
         if sql.len() < 8 << 10 {
-            let analysis = Arc::new(classify(sql, &self.catalog, &self.names));
-            self.memory.remember(sql, &self.catalog, &analysis);
-            return Ok(analysis);
+            let understood = Arc::new(classify(sql, &self.catalog, &self.names).into());
+            self.memory.remember(sql, &self.catalog, &understood);
+            return Ok(understood);
         }
         // A big text takes its time: off the threads that carry other sessions.
         let (sql, catalog, names) = (sql.to_owned(), Arc::clone(&self.catalog), self.names.clone());
-        tokio::task::spawn_blocking(move || Arc::new(classify(&sql, &catalog, &names)))
+        tokio::task::spawn_blocking(move || Arc::new(classify(&sql, &catalog, &names).into()))
             .await
             .map_err(|error| unavailable(&error))
     }
@@ -419,21 +420,18 @@ impl Session {
     }
 
     /// The question that policy is asked of an analysed text.
-    pub(super) fn asked(&self, analysis: &crate::statement::classify::Analysis) -> Asked {
-        let all = || analysis.statements.iter();
-        let mut effects: Vec<_> = all().flat_map(|s| s.effects.iter().cloned()).collect();
-        effects.sort();
-        effects.dedup();
+    pub(super) fn asked(&self, text: &Understood) -> Asked {
+        let all = || text.statements.iter();
         Asked {
             asker: self.asker.clone(),
             connection: self.connection.name.clone(),
             tags: self.connection.tags.clone(),
-            effects,
+            effects: text.effects.clone(),
             sql: SqlFacts {
                 has_where: all().all(|s| s.has_where),
                 tables: all().flat_map(|s| s.tables.iter().cloned()).collect(),
                 functions: all().flat_map(|s| s.functions.iter().cloned()).collect(),
-                statement_count: u32::try_from(analysis.statements.len()).unwrap_or(u32::MAX),
+                statement_count: u32::try_from(text.statements.len()).unwrap_or(u32::MAX),
                 in_transaction: self.status != b'I',
             },
             session: self.facts.clone(),
@@ -443,19 +441,19 @@ impl Session {
     }
 
     /// Whether policy simply allows an analysed text, without approvals.
-    pub(super) fn allowed(&mut self, sql: &str, analysis: &Arc<crate::statement::classify::Analysis>) -> bool {
+    pub(super) fn allowed(&mut self, sql: &str, text: &Arc<Understood>) -> bool {
         let policies = self.gateway.policies();
         let circumstances = Circumstances {
             in_transaction: self.status != b'I',
-            reason: self.own.get("reason").cloned(),
+            reason: self.own.get("reason").map(String::as_str),
             policies: policies.version(),
         };
-        if self.memory.allowed(sql, analysis, &circumstances) {
+        if self.memory.allowed(sql, text, &circumstances) {
             return true;
         }
-        let allowed = decide(&policies, &self.asked(analysis), &[], &[], Utc::now()) == Decision::Allow;
+        let allowed = decide(&policies, &self.asked(text), &[], &[], Utc::now()) == Decision::Allow;
         if allowed && !policies.rests_on_time() {
-            self.memory.allow(sql, analysis, circumstances);
+            self.memory.allow(sql, text, circumstances);
         }
         allowed
     }

@@ -11,12 +11,11 @@ use crate::{
     sessions::Doing,
     statement::{
         assemble::Request,
-        classify::TransactionMove,
         decide::Decision,
-        effect::Action,
         forward::forward,
         hold::{Judged, Permit, judge, rollback},
         record,
+        understood::Changes,
     },
     wire::{backend, replies::Sent},
 };
@@ -54,9 +53,8 @@ impl Session {
 
     /// decide, and hold where policy says so.
     pub(super) async fn permit(&mut self, request: &Request) -> Result<Result<Permit, Refusal>, Ended> {
-        let only_rollback =
-            matches!(request.analysis.statements.as_slice(), [one] if one.transaction == TransactionMove::Rollback);
-        if only_rollback {
+        // An empty text comes here in the extended protocol only.
+        if request.analysis.only_undoes || request.analysis.statements.is_empty() {
             return Ok(Ok(rollback()));
         }
         if self.allowed(&request.sql, &request.analysis)
@@ -88,45 +86,27 @@ impl Session {
         frames: &[Bytes],
         simple: bool,
     ) -> Result<(), Ended> {
-        let effects: Vec<_> = request.analysis.statements.iter().flat_map(|s| s.effects.iter().cloned()).collect();
-        let held = permit.request().cloned();
-        let recorded =
-            record::open(&self.gateway.log, &self.header, request, &effects, &permit, self.connection.durability)
-                .await
-                .map_err(|down| unavailable(&down))?;
-        if held.is_none() {
+        let held = permit.request().is_some();
+        let recorded = record::open(&self.gateway.log, &self.header, request, &permit, self.connection.durability)
+            .await
+            .map_err(|down| unavailable(&down))?;
+        if !held {
             self.gateway.metrics.statement(&self.connection.name, StatementDecision::Allow);
         }
         self.place.is(Doing::Active);
-        // What may change names or the catalog is asked of the server again before the next text.
-        let plain = |action: Action| {
-            use Action::{CopyIn, CopyOut, Delete, Insert, Listen, Lock, Merge, Notify, Select, Update};
-            matches!(
-                action,
-                Select
-                    | Insert
-                    | Update
-                    | Delete
-                    | Merge
-                    | CopyIn
-                    | CopyOut
-                    | Lock
-                    | Listen
-                    | Notify
-                    | Action::Transaction
-            )
+        // What may change names or the catalog is asked of the server again before the next text; what
+        // a transaction's end undoes, when it has ended.
+        let text = &request.analysis;
+        let changes = match text.changes_session {
+            Changes::Not => false,
+            Changes::WithTransaction => self.changed,
+            Changes::Always => true,
         };
-        let statements = &request.analysis.statements;
-        // What a transaction's end undoes is asked again when it has ended.
-        let changes = statements.iter().any(|s| {
-            s.prepares.is_some() || s.changes_session && (s.transaction == TransactionMove::None || self.changed)
-        });
-        if changes || !effects.iter().all(|e| plain(e.action)) {
+        if changes {
             self.dirty = true;
             self.changed = true;
         }
-        let ddl = |action: Action| matches!(action.group(), Some("ddl" | "admin")) || action == Action::Temp;
-        if effects.iter().any(|e| ddl(e.action)) {
+        if text.changes_catalog {
             self.own_catalog = true;
             self.forget_catalog();
         }

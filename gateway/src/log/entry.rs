@@ -38,7 +38,7 @@ pub enum Kind {
     Link,
 }
 
-/// One entry. Fields that do not apply are null; no field ever holds a token or a password.
+/// One entry. Fields that do not apply are left out; no field ever holds a token or a password.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// When.
@@ -46,19 +46,25 @@ pub struct Entry {
     /// What it speaks of.
     pub kind: Kind,
     /// In which session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
     /// Who.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<String>,
     /// On which connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection: Option<String>,
     /// About which request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<RequestId>,
     /// The statement, exactly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sql: Option<String>,
     /// `allow`, `hold`, `deny`, a command tag, a SQLSTATE with its message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
     /// What else there is: parameters, effects, digest, address.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub detail: serde_json::Value,
 }
 
@@ -80,6 +86,11 @@ impl Entry {
     }
 }
 
+/// What can be appended to the log: an [`Entry`], or what reads back as one.
+pub trait Record: Serialize {}
+
+impl Record for Entry {}
+
 /// An entry with its place in the log: one line of a segment.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct Line {
@@ -90,10 +101,9 @@ pub(super) struct Line {
     pub entry: Entry,
 }
 
-/// The line that [`Line`] reads. JSON escapes every control character, so that no entry can hold a
+/// Adds the line that [`Line`] reads. JSON escapes every control character, so that no entry can hold a
 /// line break or a terminal's escape.
 pub(super) fn encode(seq: u64, fields: &[u8], line: &mut Vec<u8>) {
-    line.clear();
     line.extend_from_slice(b"{\"seq\":");
     line.extend_from_slice(seq.to_string().as_bytes());
     line.push(b',');

@@ -236,8 +236,8 @@ async fn the_last_to_leave_fsyncs() {
 
 #[tokio::test]
 async fn a_full_segment_is_fsynced_before_the_next_is_made() {
-    let (records, disk, log) = open(1000);
-    let long = "x".repeat(2000);
+    let (records, disk, log) = open(500);
+    let long = "x".repeat(1000);
     for sql in ["a", "b", "c", "d", "e", "f", "g", &long, "h"] {
         log.append(&statement(sql)).unwrap();
     }
@@ -258,13 +258,13 @@ async fn a_full_segment_is_fsynced_before_the_next_is_made() {
     for file in std::fs::read_dir(records.path().join("log")).unwrap() {
         let path: PathBuf = file.unwrap().path();
         let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.len() <= 1000 || text.lines().count() == 1, "{}", path.display());
+        assert!(text.len() <= 500 || text.lines().count() == 1, "{}", path.display());
     }
 }
 
 #[tokio::test]
 async fn a_failed_fsync_at_the_end_of_a_segment_takes_the_log_down() {
-    let (_records, disk, log) = open(300);
+    let (_records, disk, log) = open(150);
     log.append_durably(&statement("fills it")).await.unwrap();
     disk.change(|plan| plan.syncs.push_back(Err(ErrorKind::Other)));
     log.append(&statement("over the edge")).unwrap_err();

@@ -24,7 +24,7 @@ mod crashes;
 #[cfg(test)]
 mod faults;
 
-pub use entry::{Entry, Kind};
+pub use entry::{Entry, Kind, Record};
 pub use read::{ReadError, read};
 pub use writer::{Log, Position};
 

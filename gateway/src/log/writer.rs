@@ -1,6 +1,7 @@
 //! The one writer, and the thread that fsyncs.
 //!
-//! `append` numbers an entry and hands its line to the operating system, under one lock. The thread
+//! `append` numbers an entry and hands its line to the operating system, under one lock.
+//! `append_later` numbers it and leaves the rest to the next `append`, or to the thread. The thread
 //! fsyncs everything that was written since the last time, at once when somebody waits, otherwise
 //! soon: so all who wait share one fsync. An error is final. After a failed fsync nobody can know
 //! what is on the disk (the kernel may have dropped the pages), so it is never tried again.
@@ -18,15 +19,17 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    Entry, LogDown,
+    LogDown,
     disk::{Disk, RealDisk, SegmentFile, sync_folder},
-    entry::encode,
+    entry::{Record, encode},
     segment::{self, Ending},
 };
 
 /// An entry for which nobody waits is fsynced after this. The fsync itself must fit into the rest
 /// of the 50 ms.
 const SOON: Duration = Duration::from_millis(20);
+/// No more bytes than this wait for the next `append`.
+const LINES_KEPT: usize = 32 << 10;
 /// A segment that has reached this many bytes is followed by a new one.
 const SEGMENT_BYTES: u64 = 64 << 20;
 
@@ -52,13 +55,16 @@ struct State {
     number: u64,
     /// Bytes in this segment.
     size: u64,
+    /// The newest entry that has a number.
+    numbered: u64,
     /// The newest entry that the operating system has.
     written: u64,
     /// The newest entry that somebody waits for.
     wanted: u64,
-    /// When the oldest entry was written that is not on the disk.
+    /// When the oldest entry came that is not on the disk.
     oldest: Option<Instant>,
-    line: Vec<u8>,
+    /// Lines of entries that have a number and are not written.
+    lines: Vec<u8>,
     /// The last clone of the log is gone.
     closing: bool,
 }
@@ -108,10 +114,11 @@ impl Log {
                 file,
                 number,
                 size: 0,
+                numbered: written,
                 written,
                 wanted: 0,
                 oldest: None,
-                line: Vec::new(),
+                lines: Vec::new(),
                 closing: false,
             }),
             work: Condvar::new(),
@@ -137,15 +144,22 @@ impl Log {
     ///
     /// # Errors
     /// [`LogDown`], now and ever after.
-    pub fn append(&self, entry: &Entry) -> Result<Position, LogDown> {
-        let shared = &self.0.shared;
-        // Encoded outside the lock, which is held only to number the line and to write it.
-        let fields = serde_json::to_vec(entry).map_err(|e| shared.fail("encode an entry", &e))?;
-        let mut state = shared.locked();
-        if let Some(down) = shared.down() {
-            return Err(down);
-        }
-        shared.write(&mut state, &fields).map_err(|e| shared.fail("write", &e))
+    pub fn append(&self, entry: &impl Record) -> Result<Position, LogDown> {
+        self.0.shared.take(entry, |shared, state| shared.write(state))
+    }
+
+    /// Hands `entry` to the operating system with the next one, or [`SOON`].
+    ///
+    /// # Errors
+    /// [`LogDown`], now and ever after.
+    pub fn append_later(&self, entry: &impl Record) -> Result<(), LogDown> {
+        self.0.shared.take(entry, |shared, state| {
+            if state.lines.len() < LINES_KEPT {
+                return Ok(Position(state.numbered));
+            }
+            shared.write(state)
+        })?;
+        Ok(())
     }
 
     /// Waits until everything up to `position` is fsynced.
@@ -175,7 +189,7 @@ impl Log {
     ///
     /// # Errors
     /// [`LogDown`].
-    pub async fn append_durably(&self, entry: &Entry) -> Result<(), LogDown> {
+    pub async fn append_durably(&self, entry: &impl Record) -> Result<(), LogDown> {
         let position = self.append(entry)?;
         self.synced(position).await
     }
@@ -214,22 +228,42 @@ impl Shared {
         reason
     }
 
-    fn write(&self, state: &mut State, fields: &[u8]) -> io::Result<Position> {
-        let seq = state.written + 1;
-        let mut line = std::mem::take(&mut state.line);
-        encode(seq, fields, &mut line);
-        if state.size > 0 && state.size + line.len() as u64 > self.segment_bytes {
-            self.rotate(state)?;
+    /// Numbers an entry, and does with its line what `then` does.
+    fn take(
+        &self,
+        entry: &impl Record,
+        then: impl FnOnce(&Self, &mut State) -> io::Result<Position>,
+    ) -> Result<Position, LogDown> {
+        // Encoded outside the lock, which is held only to number the line and to write it.
+        let mut fields = Vec::with_capacity(512);
+        serde_json::to_writer(&mut fields, entry).map_err(|e| self.fail("encode an entry", &e))?;
+        let mut state = self.locked();
+        if let Some(down) = self.down() {
+            return Err(down);
         }
-        write_all(&*state.file, &line)?;
-        state.size += line.len() as u64;
-        state.line = line;
-        state.written = seq;
-        if state.oldest.is_none() {
+        state.numbered += 1;
+        let (seq, first) = (state.numbered, state.oldest.is_none());
+        encode(seq, &fields, &mut state.lines);
+        let done = then(self, &mut state).map_err(|e| self.fail("write", &e));
+        if first && state.oldest.is_none() {
             state.oldest = Some(Instant::now());
             self.work.notify_all();
         }
-        Ok(Position(seq))
+        done
+    }
+
+    /// Hands all lines that wait to the operating system.
+    fn write(&self, state: &mut State) -> io::Result<Position> {
+        let mut lines = std::mem::take(&mut state.lines);
+        if state.size > 0 && state.size + lines.len() as u64 > self.segment_bytes {
+            self.rotate(state)?;
+        }
+        write_all(&*state.file, &lines)?;
+        state.size += lines.len() as u64;
+        lines.clear();
+        state.lines = lines;
+        state.written = state.numbered;
+        Ok(Position(state.written))
     }
 
     /// Goes on in a new segment. The old one is fsynced first: only the newest may ever be torn.
@@ -245,7 +279,7 @@ impl Shared {
 
     /// Everything up to `synced` is on the disk.
     fn reached(&self, state: &mut State, synced: u64) {
-        if synced == state.written {
+        if synced == state.numbered {
             state.oldest = None;
         }
         self.progress.send_if_modified(|progress| {
@@ -275,6 +309,12 @@ impl Shared {
             match due {
                 None => state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(Duration::ZERO) => {
+                    if !state.lines.is_empty()
+                        && let Err(e) = self.write(&mut state)
+                    {
+                        self.fail("write", &e);
+                        return;
+                    }
                     let (file, upto) = (Arc::clone(&state.file), state.written);
                     // Entries that come while it runs wait for the next one.
                     state.oldest = None;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use countersign_shared::digest::{Digest, Fields};
 
-use super::classify::Analysis;
+use super::understood::Understood;
 
 /// A statement with its bound parameters, and the exact bytes that a permit would forward.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct Request {
     /// At most so many rows; 0 for all.
     pub limit: i32,
     /// What it is.
-    pub analysis: Arc<Analysis>,
+    pub analysis: Arc<Understood>,
 }
 
 /// What a statement's meaning rests on, beside its own bytes (DESIGN §5).

@@ -82,7 +82,7 @@ pub fn judge(mode: Mode, decision: Decision, analysis: &Analysis, connection: &s
     }
 }
 
-/// ROLLBACK always passes: it can only undo.
+/// ROLLBACK always passes: it can only undo. So does a text without any statement.
 #[must_use]
 pub const fn rollback() -> Permit {
     Permit(Grounds::Allowed)

@@ -1,5 +1,7 @@
 //! The life of a statement: assemble → classify → decide → hold → forward → record.
 //!
+//! What a text is, is worked out once ([`understood`]) and for all texts of its [`shape`].
+//!
 //! Knows no sockets. `Permit` is made in `hold` alone, and `forward` takes it by value.
 
 pub mod assemble;
@@ -9,3 +11,5 @@ pub mod effect;
 pub mod forward;
 pub mod hold;
 pub mod record;
+pub mod shape;
+pub mod understood;

@@ -3,13 +3,14 @@
 
 use std::time::Instant;
 
+use chrono::{DateTime, Utc};
 use countersign_shared::{digest::Digest, ids::RequestId};
-use serde_json::json;
+use serde::{Serialize, Serializer};
 
 use super::{assemble::Request, effect::Effect, hold::Permit};
 use crate::{
     config::Durability,
-    log::{Entry, Kind, Log, LogDown},
+    log::{Entry, Kind, Log, LogDown, Record},
     wire::backend::Report,
 };
 
@@ -24,9 +25,46 @@ impl Header {
     /// An entry of this session.
     #[must_use]
     pub fn entry(&self, kind: Kind) -> Entry {
-        Entry { time: chrono::Utc::now(), kind, ..self.entry.clone() }
+        Entry { time: Utc::now(), kind, ..self.entry.clone() }
+    }
+
+    fn line<'a, D: Serialize>(&'a self, kind: Kind, request: Option<&'a RequestId>, detail: D) -> Line<'a, D> {
+        let of = &self.entry;
+        Line {
+            time: Utc::now(),
+            kind,
+            session: of.session.as_ref().map(countersign_shared::ids::SessionId::as_str),
+            principal: of.principal.as_deref(),
+            connection: of.connection.as_deref(),
+            request: request.map(RequestId::as_str),
+            sql: None,
+            outcome: None,
+            detail,
+        }
     }
 }
+
+/// An [`Entry`] that borrows, for the two that every statement has.
+#[derive(Serialize)]
+struct Line<'a, D> {
+    time: DateTime<Utc>,
+    kind: Kind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    principal: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sql: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'a str>,
+    detail: D,
+}
+
+impl<D: Serialize> Record for Line<'_, D> {}
 
 /// Proof that a statement's entry was handed to the operating system (or fsynced, for what is more
 /// than a read). Only [`open`] makes one; `forward` takes it by value.
@@ -39,6 +77,7 @@ pub struct Recorded {
 #[derive(Clone, Debug)]
 pub struct Open {
     request: Option<RequestId>,
+    only_reads: bool,
     since: Instant,
     /// Command tags so far; a simple Query may have several.
     pub tags: Vec<String>,
@@ -66,18 +105,27 @@ impl Open {
     }
 }
 
-fn effects(effects: &[Effect], connection: &str) -> Vec<String> {
-    effects.iter().map(|effect| format!("{} {}", effect.action, effect.object.display(connection))).collect()
+/// What is told of a statement beside its text.
+#[derive(Serialize)]
+struct Detail<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    parameters: Vec<String>,
+    #[serde(serialize_with = "effects")]
+    effects: (&'a [Effect], &'a str),
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<Digest>,
+}
+
+fn effects<S: Serializer>(&(effects, connection): &(&[Effect], &str), to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(effects.iter().map(|effect| format!("{} {}", effect.action, effect.object.display(connection))))
 }
 
 /// What is told of a statement in an entry's detail.
 #[must_use]
 pub fn detail(request: &Request, all: &[Effect], connection: &str, digest: Option<Digest>) -> serde_json::Value {
-    json!({
-        "parameters": request.parameters_as_text(),
-        "effects": effects(all, connection),
-        "digest": digest,
-    })
+    let detail = Detail { parameters: request.parameters_as_text(), effects: (all, connection), digest };
+    // Texts, lists and a digest: nothing that JSON can't hold.
+    serde_json::to_value(detail).unwrap_or_default()
 }
 
 /// Opens a statement's record, just before it is forwarded.
@@ -88,24 +136,22 @@ pub async fn open(
     log: &Log,
     header: &Header,
     request: &Request,
-    all: &[Effect],
     permit: &Permit,
     durability: Durability,
 ) -> Result<Recorded, LogDown> {
     let held = permit.request();
-    let mut entry = header.entry(Kind::Statement);
-    let connection = entry.connection.clone().unwrap_or_default();
-    entry.sql = Some(request.sql.to_string());
-    entry.request = held.cloned();
-    entry.outcome = Some(permit.outcome().to_owned());
-    entry.detail = detail(request, all, &connection, None);
-    let only_reads = held.is_none() && all.iter().all(|effect| effect.action.group() == Some("read"));
-    if only_reads && durability == Durability::Relaxed {
-        log.append(&entry)?;
-    } else {
-        log.append_durably(&entry).await?;
+    let connection = header.entry.connection.as_deref().unwrap_or_default();
+    let effects = (request.analysis.effects.as_slice(), connection);
+    let detail = Detail { parameters: request.parameters_as_text(), effects, digest: None };
+    let mut line = header.line(Kind::Statement, held, detail);
+    line.sql = Some(&request.sql);
+    line.outcome = Some(permit.outcome());
+    let only_reads = held.is_none() && request.analysis.only_reads;
+    let position = log.append(&line)?;
+    if !only_reads || durability == Durability::Strict {
+        log.synced(position).await?;
     }
-    Ok(Recorded { open: Open { request: held.cloned(), since: Instant::now(), tags: Vec::new() } })
+    Ok(Recorded { open: Open { request: held.cloned(), only_reads, since: Instant::now(), tags: Vec::new() } })
 }
 
 /// How a statement ended.
@@ -139,9 +185,61 @@ impl End {
 /// # Errors
 /// [`LogDown`]: nothing more may be forwarded.
 pub fn close(log: &Log, header: &Header, open: &Open, end: &End) -> Result<(), LogDown> {
-    let mut entry = header.entry(Kind::Outcome);
-    entry.request.clone_from(&open.request);
-    entry.outcome = Some(end.line());
-    entry.detail = json!({ "milliseconds": open.milliseconds() });
-    log.append(&entry).map(|_| ())
+    #[derive(Serialize)]
+    struct Took {
+        milliseconds: u64,
+    }
+    let outcome = end.line();
+    let mut line = header.line(Kind::Outcome, open.request.as_ref(), Took { milliseconds: open.milliseconds() });
+    line.outcome = Some(&outcome);
+    if open.only_reads { log.append_later(&line) } else { log.append(&line).map(|_| ()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::statement::{
+        classify::{Analysis, Statement},
+        effect::{Action, Object},
+    };
+
+    #[test]
+    fn what_every_statement_leaves_reads_back_as_an_entry() {
+        let mut of = Entry::new(Kind::Login);
+        of.session = Some(countersign_shared::ids::SessionId::random());
+        of.principal = Some("ana@acme.dev".into());
+        of.connection = Some("shop".into());
+        let header = Header { entry: of };
+        let orders = Object::Table { schema: "public".into(), name: "orders".into() };
+        let statement = Statement { effects: vec![Effect::new(Action::Delete, orders)], ..Statement::default() };
+        let request = Request {
+            sql: "DELETE FROM orders -- \u{1b}[2J\r\nfake".into(),
+            parameters: vec![None],
+            formats: vec![0],
+            limit: 0,
+            analysis: Arc::new(Analysis { statements: vec![statement], ..Analysis::default() }.into()),
+        };
+        let id = RequestId::random();
+        let detail = Detail {
+            parameters: request.parameters_as_text(),
+            effects: (&request.analysis.effects, "shop"),
+            digest: None,
+        };
+        let mut line = header.line(Kind::Statement, Some(&id), detail);
+        line.sql = Some(&request.sql);
+        line.outcome = Some("released");
+        let text = serde_json::to_string(&line).unwrap();
+        assert!(!text.contains(['\u{1b}', '\r', '\n']), "control characters are escaped: {text}");
+        let read: Entry = serde_json::from_str(&text).unwrap();
+        let mut expected = header.entry(Kind::Statement);
+        expected.time = read.time;
+        expected.request = Some(id);
+        expected.sql = Some(request.sql.to_string());
+        expected.outcome = Some("released".into());
+        expected.detail = super::detail(&request, &request.analysis.effects, "shop", None);
+        assert_eq!(read, expected);
+        assert_eq!(read.detail["effects"][0], r#"delete Table::"shop/public.orders""#);
+    }
 }

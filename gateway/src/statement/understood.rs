@@ -1,0 +1,131 @@
+//! What a text is, with all that the path of a statement reads of it worked out once.
+
+use std::ops::Deref;
+
+use super::{
+    classify::{Analysis, TransactionMove},
+    effect::{Action, Effect},
+};
+
+/// An analysis, and what follows from it alone.
+#[derive(Clone, Debug, Default)]
+pub struct Understood {
+    analysis: Analysis,
+    /// All effects of all statements, sorted, each once.
+    pub effects: Vec<Effect>,
+    /// Whether nothing but the read group is asked for.
+    pub only_reads: bool,
+    /// Whether all that it does is to end or undo a transaction without keeping anything.
+    pub only_undoes: bool,
+    /// Whether the server will ask for COPY data.
+    pub copies_in: bool,
+    /// Whether a statement begins, ends or saves a transaction.
+    pub moves_transaction: bool,
+    /// Whether names, settings or prepared statements may be others afterwards.
+    pub changes_session: Changes,
+    /// Whether the catalog may be another afterwards.
+    pub changes_catalog: bool,
+}
+
+/// When names, settings or prepared statements may be others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Changes {
+    /// Never.
+    #[default]
+    Not,
+    /// Only where the transaction that it ends or undoes had changed them.
+    WithTransaction,
+    /// Always.
+    Always,
+}
+
+impl Deref for Understood {
+    type Target = Analysis;
+
+    fn deref(&self) -> &Analysis {
+        &self.analysis
+    }
+}
+
+impl From<Analysis> for Understood {
+    fn from(analysis: Analysis) -> Self {
+        let statements = &analysis.statements;
+        let mut effects: Vec<Effect> = statements.iter().flat_map(|s| s.effects.iter().cloned()).collect();
+        effects.sort_unstable();
+        effects.dedup();
+        let always = statements
+            .iter()
+            .any(|s| s.prepares.is_some() || s.changes_session && s.transaction == TransactionMove::None);
+        let changes_session = if always || !effects.iter().all(|effect| leaves_names(effect.action)) {
+            Changes::Always
+        } else if statements.iter().any(|s| s.changes_session) {
+            Changes::WithTransaction
+        } else {
+            Changes::Not
+        };
+        let undoes = |s: &super::classify::Statement| s.transaction == TransactionMove::Rollback;
+        Self {
+            only_reads: effects.iter().all(|effect| effect.action.group() == Some("read")),
+            only_undoes: !statements.is_empty() && statements.iter().all(undoes),
+            copies_in: effects.iter().any(|effect| effect.action == Action::CopyIn),
+            moves_transaction: statements.iter().any(|s| s.transaction != TransactionMove::None),
+            changes_catalog: effects.iter().any(|effect| changes_catalog(effect.action)),
+            changes_session,
+            effects,
+            analysis,
+        }
+    }
+}
+
+/// Whether a name means the same after this; what is not listed may change it.
+const fn leaves_names(action: Action) -> bool {
+    use Action::{CopyIn, CopyOut, Delete, Insert, Listen, Lock, Merge, Notify, Select, Transaction, Update};
+    matches!(
+        action,
+        Select | Insert | Update | Delete | Merge | CopyIn | CopyOut | Lock | Listen | Notify | Transaction
+    )
+}
+
+fn changes_catalog(action: Action) -> bool {
+    matches!(action.group(), Some("ddl" | "admin")) || action == Action::Temp
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        catalog::Snapshot,
+        statement::classify::{Names, classify},
+    };
+
+    fn understood(sql: &str) -> Understood {
+        classify(sql, &Snapshot::default(), &Names::default()).into()
+    }
+
+    #[test]
+    fn what_may_change_names_is_asked_again() {
+        let table = [
+            ("SELECT 1", Changes::Not),
+            ("BEGIN", Changes::Not),
+            ("COMMIT", Changes::WithTransaction),
+            ("ROLLBACK", Changes::WithTransaction),
+            ("SET search_path = evil", Changes::Always),
+            ("PREPARE p AS SELECT 1", Changes::Always),
+            ("DISCARD ALL", Changes::Always),
+            ("CREATE TEMP TABLE orders (id int)", Changes::Always),
+            ("DO $$ BEGIN END $$", Changes::Always),
+            ("SELEC 1", Changes::Always),
+        ];
+        for (sql, expected) in table {
+            assert_eq!(understood(sql).changes_session, expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn an_empty_text_reads_nothing_and_undoes_nothing() {
+        let empty = understood("");
+        assert!(!empty.only_undoes && empty.effects.is_empty());
+        assert!(understood("ROLLBACK; ROLLBACK").only_undoes);
+        assert!(!understood("ROLLBACK; SELECT 1").only_undoes, "what comes after it is asked about");
+    }
+}
