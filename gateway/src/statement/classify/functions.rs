@@ -5,7 +5,10 @@ use pg_query::{
     protobuf::{FuncCall, Node, TypeName, a_const},
 };
 
-use super::walk::{Place, Walk};
+use super::{
+    literals,
+    walk::{Place, Walk},
+};
 use crate::{
     catalog::{Function, builtins},
     statement::effect::{Action, Object},
@@ -92,6 +95,9 @@ impl Walk<'_> {
             self.snapshot.functions(name).iter().filter(reaches).collect()
         };
         let mut known = !in_reach.is_empty();
+        if known {
+            self.reads_literals();
+        }
         for candidate in in_reach {
             self.found.functions.insert(format!("{}.{}", candidate.schema, candidate.name));
             if !candidate.is_trusted() {
@@ -127,6 +133,7 @@ impl Walk<'_> {
             }
             return true;
         }
+        self.reads_literals();
         if !self.snapshot.has_builtin(name) && self.snapshot.is_known() {
             return false;
         }
@@ -254,6 +261,9 @@ impl Walk<'_> {
         let Some(n) = n else { return };
         self.list(&n.typmods);
         let (schema, name) = schema_and_name(&n.names);
+        if !n.typmods.is_empty() || literals::are_looked_up_by(&name) {
+            self.reads_literals();
+        }
         if schema == "pg_catalog" {
             return;
         }
@@ -276,6 +286,7 @@ impl Walk<'_> {
     }
 
     fn type_is_used(&mut self, oid: u32) {
+        self.reads_literals();
         for hazard in self.type_hazards(oid) {
             self.opaque(hazard);
         }

@@ -7,6 +7,7 @@ mod dml;
 mod drops;
 mod functions;
 mod limits;
+mod literals;
 mod parse;
 mod query;
 mod relations;
@@ -85,6 +86,8 @@ pub struct Statement {
     pub changes_session: bool,
     /// SQL-level `PREPARE name`: the statement's own text is remembered under this name.
     pub prepares: Option<String>,
+    /// Whether no value of a constant had a part in any of the above but `range`.
+    pub blind_to_literals: bool,
     /// Sentences for the card: why something is opaque, what was not resolved.
     pub notes: Vec<String>,
 }
@@ -123,6 +126,18 @@ pub struct Analysis {
     /// Whether the value of a constant may have mattered: a text that differs in constants alone may
     /// then be something else.
     pub literal_sensitive: bool,
+}
+
+impl Analysis {
+    /// Whether the value of a constant may have had a part in this answer. Where it had none, any
+    /// text of the same tokens in the same order, but for the values of plain `'…'` strings and of
+    /// numbers of the same kind (with a decimal point or exponent, or without), has this same
+    /// analysis. Two things differ: each statement's `range`, and whether the text is over a bound
+    /// or is refused by the grammar, which then refuses it at the server too.
+    #[must_use]
+    pub fn literal_sensitive(&self) -> bool {
+        !self.statements.iter().all(|statement| statement.blind_to_literals)
+    }
 }
 
 /// What classification needs to know of the session, beside the catalog.
@@ -202,8 +217,14 @@ fn analyse(sql: &str, tree: &ParseResult, catalog: &Snapshot, names: &Names) -> 
             analysis.doubt = found.doubt.take();
         }
         let mut statement = found.into_statement();
+        statement.blind_to_literals &= raw.stmt.as_deref().is_some_and(literals::may_be_blind);
         statement.range = range;
         analysis.statements.push(statement);
+    }
+    if literals::in_identifiers(sql) || analysis.doubt.is_some() || analysis.own_setting.is_some() {
+        for statement in &mut analysis.statements {
+            statement.blind_to_literals = false;
+        }
     }
     analysis
 }

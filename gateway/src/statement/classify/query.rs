@@ -5,7 +5,7 @@ use pg_query::{
     protobuf::{CommonTableExpr, Node, OnConflictAction, OnConflictClause, RangeTableSample, SelectStmt, WithClause},
 };
 
-use super::walk::Walk;
+use super::{literals, walk::Walk};
 use crate::statement::effect::{Action, Object};
 
 impl Walk<'_> {
@@ -23,6 +23,11 @@ impl Walk<'_> {
             self.into(into);
         }
         self.from(&n.from_clause, !n.locking_clause.is_empty());
+        for clause in [&n.distinct_clause, &n.group_clause, &n.sort_clause] {
+            if clause.iter().any(literals::is_position) {
+                self.reads_literals();
+            }
+        }
         self.list(&n.distinct_clause);
         self.list(&n.target_list);
         self.maybe(&n.where_clause);

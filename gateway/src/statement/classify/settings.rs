@@ -247,6 +247,7 @@ impl Walk<'_> {
 
     /// `current_setting(name)`.
     pub fn reads_setting(&mut self, args: Option<&[Node]>) {
+        self.reads_literals();
         let name = args.and_then(<[Node]>::first).and_then(constant);
         if name.is_some_and(|name| own_name(&name).is_some()) {
             self.opaque(NOTE_OWN_SETTING);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::{Doubt, Names, Statement, TransactionMove};
+use super::{Doubt, Names, Statement, TransactionMove, literals};
 use crate::{
     catalog::{Derived, Snapshot},
     statement::effect::{Action, Effect, Object},
@@ -24,6 +24,8 @@ pub(super) struct Found {
     /// Whether there may be other things under some names.
     pub changes_objects: bool,
     pub doubt: Option<Doubt>,
+    /// Whether the value of a constant of the text had, or may have had, a part in all this.
+    pub reads_literals: bool,
     /// The parts of the answer that are set in one place.
     pub statement: Statement,
 }
@@ -39,6 +41,7 @@ impl Default for Found {
             uses_path: false,
             changes_names: false,
             changes_objects: false,
+            reads_literals: false,
             doubt: None,
             statement: Statement { has_where: true, ..Statement::default() },
         }
@@ -73,7 +76,9 @@ impl Found {
     }
 
     pub fn into_statement(self) -> Statement {
+        let blind_to_literals = !self.reads_literals && literals::are_plain(&self.effects);
         Statement {
+            blind_to_literals,
             effects: self.effects.into_iter().collect(),
             tables: self.tables.into_iter().collect(),
             functions: self.functions.into_iter().collect(),
@@ -149,6 +154,12 @@ impl<'a> Walk<'a> {
 
     pub fn opaque(&mut self, why: impl Into<String>) {
         self.found.opaque(why);
+    }
+
+    /// The value of a constant has, or may have, a part in what is found. Constants of a stored
+    /// query are not the text's.
+    pub fn reads_literals(&mut self) {
+        self.found.reads_literals |= self.place == Place::Text;
     }
 
     /// Names may resolve differently from here on.
