@@ -423,5 +423,5 @@ fn opaque() -> std::sync::Arc<Understood> {
         notes: vec!["the text of this prepared statement is not known any more".to_owned()],
         ..Default::default()
     };
-    std::sync::Arc::new(Analysis { statements: vec![statement], literal_sensitive: true, ..Analysis::default() }.into())
+    std::sync::Arc::new(Analysis { statements: vec![statement], ..Analysis::default() }.into())
 }

@@ -78,7 +78,7 @@ impl Memory {
 
     /// Remembers what a text is.
     pub fn remember(&mut self, sql: &str, catalog: &Arc<Snapshot>, understood: &Arc<Understood>) {
-        let by_shape = !understood.literal_sensitive && shape(sql, &mut self.scratch);
+        let by_shape = !understood.literal_sensitive() && shape(sql, &mut self.scratch);
         let (texts, key) =
             if by_shape { (&mut self.shapes, self.scratch.as_slice()) } else { (&mut self.texts, sql.as_bytes()) };
         if texts.len() >= MOST {
@@ -125,10 +125,11 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::statement::classify::Analysis;
+    use crate::statement::classify::{Analysis, Statement};
 
     fn understood(literal_sensitive: bool) -> Arc<Understood> {
-        Arc::new(Analysis { literal_sensitive, ..Analysis::default() }.into())
+        let statement = Statement { blind_to_literals: !literal_sensitive, ..Statement::default() };
+        Arc::new(Analysis { statements: vec![statement], ..Analysis::default() }.into())
     }
 
     #[test]

@@ -123,9 +123,6 @@ pub struct Analysis {
     pub own_setting: Option<OwnSetting>,
     /// Why it is opaque, for the error that a refusal gives.
     pub doubt: Option<Doubt>,
-    /// Whether the value of a constant may have mattered: a text that differs in constants alone may
-    /// then be something else.
-    pub literal_sensitive: bool,
 }
 
 impl Analysis {
@@ -180,7 +177,7 @@ fn refused(sql: &str, doubt: Doubt) -> Analysis {
         notes: vec![note],
         ..Statement::default()
     };
-    Analysis { statements: vec![statement], own_setting: None, doubt: Some(doubt), literal_sensitive: true }
+    Analysis { statements: vec![statement], own_setting: None, doubt: Some(doubt) }
 }
 
 fn analyse(sql: &str, tree: &ParseResult, catalog: &Snapshot, names: &Names) -> Analysis {
@@ -188,7 +185,7 @@ fn analyse(sql: &str, tree: &ParseResult, catalog: &Snapshot, names: &Names) -> 
         [only] => settings::own_setting(only),
         _ => None,
     };
-    let mut analysis = Analysis { own_setting, literal_sensitive: true, ..Analysis::default() };
+    let mut analysis = Analysis { own_setting, ..Analysis::default() };
     // Whether an earlier statement of this text may make every name mean something else, or has
     // put other things under some. What it prepares is known to those after it.
     let (mut moved, mut made) = (false, false);
