@@ -291,6 +291,9 @@ impl Session {
         if self.unsynced {
             self.pipe.upstream.send(frame);
             self.replies.sent(Sent::Sync);
+            // The next group waits for what becomes of this one: what this one prepares may not be
+            // there, and something else under its name may.
+            self.unsynced = false;
         } else {
             // The server knows nothing of this group.
             self.replies.answer(backend::ready(self.status));

@@ -116,13 +116,12 @@ impl Session {
             }
             Meaning::CopyIn => self.copy_in = true,
             Meaning::Suspended { run } => self.end_run(run, RunEnd::Completed(vec!["suspended".into()])).await?,
-            Meaning::Completed { run } => {
+            Meaning::Completed { run, last } => {
                 let tag = Fields::of(body).text().unwrap_or_default().to_owned();
                 if let Some(open) = self.runs.get_mut(&run) {
                     open.tags.push(tag);
                 }
-                // A simple Query ends with ReadyForQuery, an Execute here.
-                if self.unsynced {
+                if last {
                     let tags = self.runs.get(&run).map(|open| open.tags.clone()).unwrap_or_default();
                     self.end_run(run, RunEnd::Completed(tags)).await?;
                 }

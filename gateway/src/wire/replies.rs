@@ -69,10 +69,12 @@ pub enum Meaning {
         /// Its name.
         name: String,
     },
-    /// A run ended well: CommandComplete or EmptyQueryResponse. A simple Query may say so often.
+    /// A statement of a run ended well: CommandComplete or EmptyQueryResponse.
     Completed {
         /// The run.
         run: u64,
+        /// Whether that is all of it. A simple Query may say so often, and ends with ReadyForQuery.
+        last: bool,
     },
     /// A run stopped at its row limit.
     Suspended {
@@ -196,9 +198,9 @@ impl Replies {
             (Sent::DescribePortalByStatement { formats }, b'T') => {
                 (Pass::ShowWithFormats(formats.clone()), Meaning::Nothing, true)
             }
-            (Sent::Execute { run }, b'C' | b'I') => (pass, Meaning::Completed { run: *run }, true),
+            (Sent::Execute { run }, b'C' | b'I') => (pass, Meaning::Completed { run: *run, last: true }, true),
             (Sent::Execute { run }, b's') => (pass, Meaning::Suspended { run: *run }, true),
-            (Sent::Query { run }, b'C' | b'I') => (pass, Meaning::Completed { run: *run }, false),
+            (Sent::Query { run }, b'C' | b'I') => (pass, Meaning::Completed { run: *run, last: false }, false),
             (Sent::Query { .. } | Sent::Execute { .. }, b'G') => (pass, Meaning::CopyIn, false),
             (Sent::Query { .. } | Sent::Execute { .. }, b'H' | b'c') | (Sent::Query { .. }, b'T') => {
                 (pass, Meaning::Nothing, false)
@@ -259,7 +261,7 @@ mod tests {
         let mut replies = queue(&[Sent::Execute { run: 1 }]);
         replies.answer(Bytes::from_static(b"ours"));
         assert_eq!(replies.due(), None);
-        assert_eq!(replies.take(b'C'), Ok((Pass::Show, Meaning::Completed { run: 1 })));
+        assert_eq!(replies.take(b'C'), Ok((Pass::Show, Meaning::Completed { run: 1, last: true })));
         assert_eq!(replies.due(), Some(Bytes::from_static(b"ours")));
     }
 
@@ -291,7 +293,7 @@ mod tests {
     #[test]
     fn a_simple_query_ends_with_ready_only() {
         let mut replies = queue(&[Sent::Query { run: 4 }]);
-        assert_eq!(replies.take(b'C'), Ok((Pass::Show, Meaning::Completed { run: 4 })));
+        assert_eq!(replies.take(b'C'), Ok((Pass::Show, Meaning::Completed { run: 4, last: false })));
         let failed = Meaning::Failed { run: Some(4), skipped: vec![], sync_sent: true };
         assert_eq!(replies.take(b'E'), Ok((Pass::Show, failed)));
         assert_eq!(replies.take(b'Z'), Ok((Pass::Show, Meaning::Ready { run: Some(4) })));

@@ -1,0 +1,46 @@
+//! Orders of messages that make the gateway and the database mean different things by one name.
+
+use crate::harness::{
+    Story,
+    wire::{Script, Wire},
+};
+
+async fn ana(story: &Story) -> Wire {
+    let token = story.world.idp.token_for("ana").expect("a token");
+    Wire::log_in(story.world.facts.listen, "shop", &token).await
+}
+
+/// A statement that fails when it runs, not before.
+const FAILS: &str = "select 1 / (id - id) from orders";
+
+async fn orders(story: &Story) -> i64 {
+    story.number("select count(*) from orders").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_waits_for_what_became_of_the_one_before() {
+    let story = Story::begin().await;
+    let before = orders(&story).await;
+    let mut ana = ana(&story).await;
+    // The description makes the database know the unnamed DELETE, which nobody has approved.
+    let known = Script::default().parse("fails", FAILS).parse("", "delete from orders").describe("").sync();
+    assert!(ana.says(known, 1).await.is_empty());
+    // The first group fails before its Parse, so that the second binds the DELETE after all.
+    let tricked = Script::default().bind("", "fails").execute("").parse("", "select 1").sync();
+    let answers = ana.says(tricked.bind("", "").execute("").sync(), 2).await;
+    assert_eq!(answers, ["22012", "26000"], "there is no unnamed statement that anybody may run");
+    assert_eq!(orders(&story).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_with_many_syncs_is_answered_to_its_end() {
+    let story = Story::begin().await;
+    let mut ana = ana(&story).await;
+    for _ in 0..100 {
+        ana.sends(Script::default().runs("select 1")).await;
+        // The Sync on its own, so that it comes while the group before is being answered.
+        ana.sends(Script::default().sync().runs("select 2")).await;
+        ana.sends(Script::default().sync()).await;
+    }
+    assert_eq!(ana.until_ready(200).await.len(), 200);
+}
