@@ -44,3 +44,25 @@ async fn a_pipeline_with_many_syncs_is_answered_to_its_end() {
     }
     assert_eq!(ana.until_ready(200).await.len(), 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn execute_means_what_the_database_has_under_the_name() {
+    let story = Story::begin().await;
+    let before = orders(&story).await;
+    let mut ana = ana(&story).await;
+    ana.says(Script::default().query("prepare s as delete from orders"), 1).await;
+    // The group fails before its Close and its Parse, so that both names stay as they were.
+    let failed = Script::default().runs(FAILS).close("s").parse("s", "select 1").sync();
+    assert_eq!(ana.says(failed, 1).await, ["22012"]);
+    ana.sends(Script::default().query("execute s")).await;
+    ana.is_held().await;
+    assert_eq!(orders(&story).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_in_a_group_that_failed_is_dropped_with_it() {
+    let story = Story::begin().await;
+    let mut ana = ana(&story).await;
+    let script = Script::default().runs(FAILS).query("delete from orders").sync().query("select 1");
+    assert_eq!(ana.says(script, 2).await, ["22012", "SELECT 1"]);
+}

@@ -126,11 +126,12 @@ impl Session {
                     self.end_run(run, RunEnd::Completed(tags)).await?;
                 }
             }
-            Meaning::Failed { run, skipped, sync_sent } => {
+            Meaning::Failed { run, skipped, sync_sent, names } => {
                 self.copy_in = false;
                 self.discarding = !sync_sent;
                 // What the server did not confirm does not exist.
                 self.prepared.retain(|_, prepared| prepared.confirmed || !prepared.sent);
+                self.dirty |= names;
                 let report = backend::report(body)?;
                 if report.severity == "FATAL" || report.severity == "PANIC" {
                     self.lose_runs().await;

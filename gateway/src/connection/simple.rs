@@ -27,6 +27,10 @@ impl Session {
             // A Query in the middle of an extended group: what came before must be answered first.
             self.flush_upstream();
             self.settle().await?;
+            if self.discarding {
+                // The server drops it too, up to the client's Sync.
+                return Ok(());
+            }
         }
         self.portals.remove("");
         let analysis = self.analyse(&sql).await?;
