@@ -13,6 +13,8 @@ async fn ana(story: &Story) -> Wire {
 /// A statement that fails when it runs, not before.
 const FAILS: &str = "select 1 / (id - id) from orders";
 
+const FAILS_ANYWHERE: &str = "select 1 / 0";
+
 async fn orders(story: &Story) -> i64 {
     story.number("select count(*) from orders").await
 }
@@ -65,4 +67,38 @@ async fn a_query_in_a_group_that_failed_is_dropped_with_it() {
     let mut ana = ana(&story).await;
     let script = Script::default().runs(FAILS).query("delete from orders").sync().query("select 1");
     assert_eq!(ana.says(script, 2).await, ["22012", "SELECT 1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_of_a_failed_transaction_do_not_outlive_its_rollback() {
+    let scratch = "permit (principal, action in Action::\"write\", resource in Schema::\"shop/scratch\");";
+    let story = Story::begin_under(scratch).await;
+    let direct = story.world.upstream.connect().await.expect("a way into the database");
+    direct.batch_execute("create schema scratch; create table scratch.orders (id int)").await.expect("a playground");
+    let before = orders(&story).await;
+    let mut ana = ana(&story).await;
+    let table = [
+        ("begin", "BEGIN"),
+        ("set local search_path = scratch", "SET"),
+        ("delete from orders", "DELETE 0"),
+        (FAILS_ANYWHERE, "22012"),
+    ];
+    for (sql, answer) in table {
+        assert_eq!(ana.says(Script::default().query(sql), 1).await, [answer], "{sql}");
+    }
+    let group = Script::default().runs("rollback").runs("delete from orders").sync();
+    assert_eq!(ana.says(group, 1).await, ["ROLLBACK", "42501"]);
+    assert_eq!(orders(&story).await, before, "after the rollback they are others");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_ended_in_a_group_is_not_believed_to_be_open() {
+    let inside = "permit (principal, action in Action::\"write\", resource) when { context.sql.in_transaction };";
+    let story = Story::begin_under(inside).await;
+    let before = orders(&story).await;
+    let mut ana = ana(&story).await;
+    ana.says(Script::default().query("begin"), 1).await;
+    ana.sends(Script::default().runs("commit").runs("delete from orders").sync()).await;
+    ana.is_held().await;
+    assert_eq!(orders(&story).await, before);
 }

@@ -15,7 +15,7 @@ use crate::{
     refusal::Refusal,
     statement::{
         assemble::Request,
-        classify::{Analysis, TransactionMove},
+        classify::{Analysis, Statement, TransactionMove},
         effect::{Action, Effect},
     },
     wire::{
@@ -245,6 +245,8 @@ impl Session {
             portal.ran = limit > 0;
         }
         self.unsynced = true;
+        let moves = |s: &Statement| !matches!(s.transaction, TransactionMove::None | TransactionMove::Savepoint);
+        self.moved |= analysis.statements.iter().any(moves);
         self.run(permit, &request, &[frame], false).await?;
         // COPY changes what the client's next messages mean, and a statement that changes the session
         // changes what they say: look first.

@@ -147,6 +147,7 @@ impl Session {
             Meaning::Ready { run } => {
                 self.copy_in = false;
                 self.unsynced = false;
+                self.moved = false;
                 let before = self.status;
                 self.status = Fields::of(body).u8()?;
                 if before != b'I' && self.status == b'I' {

@@ -93,6 +93,8 @@ pub struct Session {
     pub(super) discarding: bool,
     /// The server has messages of a group without its Sync.
     pub(super) unsynced: bool,
+    /// A transaction began or ended in the group that is open: `status` is that of before.
+    pub(super) moved: bool,
     /// So many bytes of a row on its way are still to pass; shown or not.
     pub(super) passing: (usize, bool),
     pub(super) runs: HashMap<u64, Open>,
@@ -227,6 +229,7 @@ impl Session {
             copy_in: false,
             discarding: false,
             unsynced: false,
+            moved: false,
             passing: (0, false),
             runs: HashMap::new(),
             next_run: 0,
@@ -406,7 +409,7 @@ impl Session {
     /// failed transaction the server itself refuses everything but its end.
     fn uncertain(&self, mut analysis: crate::statement::classify::Analysis) -> crate::statement::classify::Analysis {
         use crate::statement::effect::{Action, Effect};
-        if self.status == b'E' && analysis.statements.len() == 1 {
+        if self.status == b'E' && !self.moved && analysis.statements.len() == 1 {
             return analysis;
         }
         for statement in &mut analysis.statements {
@@ -442,6 +445,23 @@ impl Session {
         }
     }
 
+    /// The question, and its other side where it is not known whether a transaction is open.
+    fn questions(&self, analysis: &crate::statement::classify::Analysis) -> impl Iterator<Item = Asked> {
+        let asked = self.asked(analysis);
+        let mut other = self.moved.then(|| asked.clone());
+        if let Some(other) = &mut other {
+            other.sql.in_transaction = !other.sql.in_transaction;
+        }
+        std::iter::once(asked).chain(other)
+    }
+
+    /// The question that is not simply answered with yes, if one is.
+    pub(super) fn strictest(&self, analysis: &crate::statement::classify::Analysis) -> Asked {
+        let policies = self.gateway.policies();
+        let strict = |asked: &Asked| decide(&policies, asked, &[], &[], Utc::now()) != Decision::Allow;
+        self.questions(analysis).find(strict).unwrap_or_else(|| self.asked(analysis))
+    }
+
     /// Whether policy simply allows an analysed text, without approvals.
     pub(super) fn allowed(&mut self, sql: &str, analysis: &Arc<crate::statement::classify::Analysis>) -> bool {
         let policies = self.gateway.policies();
@@ -450,11 +470,12 @@ impl Session {
             reason: self.own.get("reason").cloned(),
             policies: policies.version(),
         };
-        if self.memory.allowed(sql, analysis, &circumstances) {
+        if !self.moved && self.memory.allowed(sql, analysis, &circumstances) {
             return true;
         }
-        let allowed = decide(&policies, &self.asked(analysis), &[], &[], Utc::now()) == Decision::Allow;
-        if allowed && !policies.rests_on_time() {
+        let allowed =
+            self.questions(analysis).all(|asked| decide(&policies, &asked, &[], &[], Utc::now()) == Decision::Allow);
+        if allowed && !self.moved && !policies.rests_on_time() {
             self.memory.allow(sql, analysis, circumstances);
         }
         allowed

@@ -69,7 +69,7 @@ impl Session {
         {
             return Ok(Ok(permit));
         }
-        let asked = self.asked(&request.analysis);
+        let asked = self.strictest(&request.analysis);
         let decision = match self.decision(&asked).await {
             Ok(decision) => decision,
             Err(refusal) => return Ok(Err(refusal)),

@@ -83,6 +83,14 @@ impl Story {
         Self::begin_with(&[]).await
     }
 
+    /// The same, under one more policy.
+    pub async fn begin_under(policy: &str) -> Self {
+        let mut story = Self::prepare().await;
+        fs::write(story.folder().join("policy/90-story.cedar"), policy).expect("a policy");
+        story.starts("serve").await;
+        story
+    }
+
     /// The same, with words of the config changed.
     pub async fn begin_with(changes: &[(&str, &str)]) -> Self {
         for _ in 0..3 {
