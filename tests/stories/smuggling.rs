@@ -102,3 +102,37 @@ async fn a_transaction_that_ended_in_a_group_is_not_believed_to_be_open() {
     ana.is_held().await;
     assert_eq!(orders(&story).await, before);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_record_says_what_ran_whatever_its_name_means_by_then() {
+    let story = Story::begin().await;
+    let mut ana = ana(&story).await;
+    let secret = "select count(*) from customers";
+    let group = Script::default().parse("", secret).bind("p", "").parse("", "select 'decoy'").execute("p").sync();
+    assert_eq!(ana.says(group, 1).await, ["SELECT 1"]);
+    let recorded = |text: &str| story.everything_written().iter().any(|(_, bytes)| contains(bytes, text));
+    assert!(recorded(secret));
+    assert!(!recorded("decoy"), "it did not run");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_statement_that_was_replaced_before_it_ran_does_not_run() {
+    let story = Story::begin().await;
+    let mut ana = ana(&story).await;
+    let group = Script::default().parse("", "delete from orders").bind("p", "").parse("", "select 1").execute("p");
+    assert_eq!(ana.says(group.sync(), 1).await, ["26000"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_sql_prepared_is_not_run_by_message() {
+    let story = Story::begin_under("permit (principal, action, resource) when { context.approvals.count >= 1 };").await;
+    let mut ana = ana(&story).await;
+    ana.says(Script::default().query("prepare s as delete from orders"), 1).await;
+    // Known to the gateway once it has looked.
+    ana.says(Script::default().query("select 1"), 1).await;
+    assert_eq!(ana.says(Script::default().bind("", "s").execute("").sync(), 1).await, ["0A000"]);
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
