@@ -133,6 +133,28 @@ async fn what_sql_prepared_is_not_run_by_message() {
     assert_eq!(ana.says(Script::default().bind("", "s").execute("").sync(), 1).await, ["0A000"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_type_of_a_parameter_runs_no_code_unasked() {
+    let story = Story::begin().await;
+    let direct = story.world.upstream.connect().await.expect("a way into the database");
+    let types = "create table hits (value text);
+        create function hit(value text) returns boolean language plpgsql as
+          $$ begin insert into hits values (value); return true; end $$;
+        create domain tracked as text check (hit(value));
+        create domain plain as text check (length(value) < 100)";
+    direct.batch_execute(types).await.expect("two domains");
+    let oid = async |name: &str| story.number(&format!("select '{name}'::regtype::oid::bigint")).await;
+    let (tracked, plain) = (oid("tracked").await, oid("plain").await);
+    let mut ana = ana(&story).await;
+    for (types, answer) in [(tracked, "0A000"), (plain, "SELECT 1"), (25, "SELECT 1"), (4_000_000_000, "0A000")] {
+        let types = [u32::try_from(types).expect("an oid")];
+        let script =
+            Script::default().parse_typed("", "select $1", &types).bind_with("", "", &["x"]).execute("").sync();
+        assert_eq!(ana.says(script, 1).await, [answer], "{types:?}");
+    }
+    assert_eq!(story.number("select count(*) from hits").await, 0);
+}
+
 fn contains(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }

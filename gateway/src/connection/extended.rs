@@ -12,10 +12,11 @@ use super::{
     simple::shared,
 };
 use crate::{
+    config::Mode,
     refusal::Refusal,
     statement::{
         assemble::Request,
-        classify::{Analysis, Statement, TransactionMove},
+        classify::{Analysis, Statement, TransactionMove, parameter_hazard},
         effect::Action,
     },
     wire::{
@@ -53,7 +54,13 @@ pub struct Portal {
 }
 
 impl Session {
-    pub(super) async fn on_parse(&mut self, name: String, sql: String, frame: Bytes) -> Result<(), Ended> {
+    pub(super) async fn on_parse(
+        &mut self,
+        name: String,
+        sql: String,
+        types: &[u32],
+        frame: Bytes,
+    ) -> Result<(), Ended> {
         self.describe_parked().await?;
         if !name.is_empty() && self.prepared.contains_key(&name) {
             let message = format!("prepared statement {name:?} already exists");
@@ -62,6 +69,13 @@ impl Session {
         let analysis = self.analyse_in_group(&sql).await?;
         if self.discarding {
             return Ok(());
+        }
+        if self.connection.mode == Mode::Enforce
+            && let Some(why) = types.iter().find_map(|oid| parameter_hazard(&self.catalog, &self.names, *oid))
+        {
+            // The server reads the value at Bind, whatever the text says.
+            let message = format!("a parameter's type runs code that can't be seen ({why}); cast it in the text");
+            return self.refuse_group(Refusal::NotSupported { message }).await;
         }
         let passes = self.passes(&sql, &analysis);
         self.prepared.insert(
@@ -370,7 +384,7 @@ impl Session {
             && analysis.statements.iter().all(|s| s.transaction == TransactionMove::Rollback);
         rollback
             || analysis.statements.is_empty()
-            || self.connection.mode == crate::config::Mode::Observe
+            || self.connection.mode == Mode::Observe
             || self.allowed(sql, analysis)
     }
 

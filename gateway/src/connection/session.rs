@@ -295,7 +295,7 @@ impl Session {
             Message::Sync => return self.on_sync(&frame).await,
             _ if self.discarding => return Ok(()),
             Message::Query { sql } => self.on_query(sql, frame).await?,
-            Message::Parse { name, sql } => self.on_parse(name, sql, frame).await?,
+            Message::Parse { name, sql, types } => self.on_parse(name, sql, &types, frame).await?,
             Message::Bind(bind) => self.on_bind(bind, frame).await?,
             Message::Describe { target, name } => self.on_describe(target, &name, frame).await?,
             Message::Execute { portal, limit } => self.on_execute(&portal, limit, frame).await?,
