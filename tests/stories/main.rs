@@ -12,4 +12,5 @@ mod psql;
 mod refusing;
 mod separation;
 mod several;
+mod smuggling;
 mod transactions;

@@ -12,11 +12,11 @@ use super::{
     simple::shared,
 };
 use crate::{
+    config::Mode,
     refusal::Refusal,
     statement::{
         assemble::Request,
-        classify::Analysis,
-        effect::{Action, Effect},
+        classify::{Statement, TransactionMove, parameter_hazard},
         understood::Understood,
     },
     wire::{
@@ -44,6 +44,8 @@ pub struct Prepared {
 pub struct Portal {
     bind: Bind,
     frame: Bytes,
+    /// What it was bound to; the name may mean another statement by now.
+    of: Prepared,
     sent: bool,
     /// The client's Describe of it, which waits with it.
     describe: Option<Bytes>,
@@ -52,7 +54,13 @@ pub struct Portal {
 }
 
 impl Session {
-    pub(super) async fn on_parse(&mut self, name: String, sql: String, frame: Bytes) -> Result<(), Ended> {
+    pub(super) async fn on_parse(
+        &mut self,
+        name: String,
+        sql: String,
+        types: &[u32],
+        frame: Bytes,
+    ) -> Result<(), Ended> {
         self.describe_parked().await?;
         if !name.is_empty() && self.prepared.contains_key(&name) {
             let message = format!("prepared statement {name:?} already exists");
@@ -61,6 +69,13 @@ impl Session {
         let analysis = self.analyse_in_group(&sql).await?;
         if self.discarding {
             return Ok(());
+        }
+        if self.connection.mode == Mode::Enforce
+            && let Some(why) = types.iter().find_map(|oid| parameter_hazard(&self.catalog, &self.names, *oid))
+        {
+            // The server reads the value at Bind, whatever the text says.
+            let message = format!("a parameter's type runs code that can't be seen ({why}); cast it in the text");
+            return self.refuse_group(Refusal::NotSupported { message }).await;
         }
         let passes = self.passes(&sql, &analysis);
         self.prepared.insert(
@@ -101,7 +116,8 @@ impl Session {
             _ => false,
         };
         let name = bind.portal.clone();
-        self.portals.insert(name, Portal { bind, frame: frame.clone(), sent: passes, describe: None, ran: false });
+        let portal = Portal { bind, frame: frame.clone(), of: prepared, sent: passes, describe: None, ran: false };
+        self.portals.insert(name, portal);
         if passes {
             self.send(&frame, Sent::Bind);
         } else {
@@ -149,7 +165,8 @@ impl Session {
         let Some(portal) = self.portals.get_mut(&name) else { return Ok(()) };
         portal.describe = None;
         let (statement, formats) = (portal.bind.statement.clone(), portal.bind.result_formats.clone());
-        let Some(prepared) = self.prepared.get(&statement).cloned() else { return Ok(()) };
+        let portal = portal.clone();
+        let Some(prepared) = self.still_bound(&portal).await? else { return Ok(()) };
         if let Some(own) = self.own_of(prepared.sql.as_deref()).await? {
             self.replies.answer(own);
             return Ok(());
@@ -164,6 +181,23 @@ impl Session {
         Ok(())
     }
 
+    /// The statement of a portal. One that waits here is bound only when it runs, to what its
+    /// statement's name means then: that must still be what the client meant.
+    async fn still_bound(&mut self, portal: &Portal) -> Result<Option<Prepared>, Ended> {
+        if portal.sent {
+            return Ok(Some(portal.of.clone()));
+        }
+        let name = &portal.bind.statement;
+        match self.prepared.get(name).cloned() {
+            Some(now) if now.frame == portal.of.frame && now.sql == portal.of.sql => Ok(Some(now)),
+            _ => {
+                let message = format!("prepared statement {name:?} was closed or replaced since it was bound");
+                self.refuse_group(Refusal::Prepared { code: "26000", message }).await?;
+                Ok(None)
+            }
+        }
+    }
+
     pub(super) async fn on_execute(&mut self, name: &str, limit: i32, frame: Bytes) -> Result<(), Ended> {
         let Some(portal) = self.portals.get(name).cloned() else {
             // A cursor that SQL declared runs by FETCH, which is classified; here it would not be.
@@ -174,14 +208,12 @@ impl Session {
         if self.portals.iter().any(|(other, p)| other != name && p.describe.is_some()) {
             self.describe_parked().await?;
         }
-        let Some(prepared) = self.prepared.get(&portal.bind.statement).cloned() else {
-            let message = format!("prepared statement {:?} does not exist", portal.bind.statement);
-            return self.refuse_group(Refusal::Prepared { code: "26000", message }).await;
+        let Some(prepared) = self.still_bound(&portal).await? else { return Ok(()) };
+        let Some(sql) = &prepared.sql else {
+            // Nobody could see what they approve, and no record could say what ran.
+            return self.refuse_group(text_not_known()).await;
         };
-        let analysis = match &prepared.sql {
-            Some(sql) => self.analyse_in_group(sql).await?,
-            None => opaque(),
-        };
+        let analysis = self.analyse_in_group(sql).await?;
         if self.discarding {
             return Ok(());
         }
@@ -206,7 +238,7 @@ impl Session {
         }
         let bind = &portal.bind;
         let request = Request {
-            sql: shared(prepared.sql.as_deref().unwrap_or_default()),
+            sql: shared(sql),
             parameters: bind.parameters.clone(),
             formats: (0..bind.parameters.len()).map(|index| bind.format(index)).collect(),
             limit,
@@ -244,6 +276,8 @@ impl Session {
             portal.ran = limit > 0;
         }
         self.unsynced = true;
+        let moves = |s: &Statement| !matches!(s.transaction, TransactionMove::None | TransactionMove::Savepoint);
+        self.moved |= analysis.statements.iter().any(moves);
         self.run(permit, &request, &[frame], false).await?;
         // COPY changes what the client's next messages mean, and a statement that changes the session
         // changes what they say: look first.
@@ -288,6 +322,9 @@ impl Session {
         if self.unsynced {
             self.pipe.upstream.send(frame);
             self.replies.sent(Sent::Sync);
+            // The next group waits for what becomes of this one: what this one prepares may not be
+            // there, and something else under its name may.
+            self.unsynced = false;
         } else {
             // The server knows nothing of this group.
             self.replies.answer(backend::ready(self.status));
@@ -341,7 +378,7 @@ impl Session {
         }
         analysis.only_undoes
             || analysis.statements.is_empty()
-            || self.connection.mode == crate::config::Mode::Observe
+            || self.connection.mode == Mode::Observe
             || self.allowed(sql, analysis)
     }
 
@@ -351,8 +388,7 @@ impl Session {
             return Ok(true);
         }
         let Some(sql) = prepared.sql.clone() else {
-            let message = "this statement's text is not known any more; prepare it again".to_owned();
-            self.refuse_group(Refusal::NotSupported { message }).await?;
+            self.refuse_group(text_not_known()).await?;
             return Ok(false);
         };
         let analysis = self.analyse_in_group(&sql).await?;
@@ -415,13 +451,8 @@ impl Session {
     }
 }
 
-/// A statement whose text is not known.
-fn opaque() -> std::sync::Arc<Understood> {
-    let statement = crate::statement::classify::Statement {
-        effects: vec![Effect::on_connection(Action::Opaque)],
-        has_where: true,
-        notes: vec!["the text of this prepared statement is not known any more".to_owned()],
-        ..Default::default()
-    };
-    std::sync::Arc::new(Analysis { statements: vec![statement], ..Analysis::default() }.into())
+/// What SQL prepared runs by SQL's EXECUTE, which is analysed.
+fn text_not_known() -> Refusal {
+    let message = "this statement's text is not known; prepare it by message, or run it with EXECUTE".to_owned();
+    Refusal::NotSupported { message }
 }

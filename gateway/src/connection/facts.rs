@@ -219,6 +219,7 @@ impl Session {
                     b'Z' => {
                         self.status = body.first().copied().unwrap_or(b'I');
                         self.unsynced = false;
+                        self.moved = false;
                         return Ok(rows);
                     }
                     _ => {}

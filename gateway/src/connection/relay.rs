@@ -116,22 +116,22 @@ impl Session {
             }
             Meaning::CopyIn => self.copy_in = true,
             Meaning::Suspended { run } => self.end_run(run, RunEnd::Completed(vec!["suspended".into()])).await?,
-            Meaning::Completed { run } => {
+            Meaning::Completed { run, last } => {
                 let tag = Fields::of(body).text().unwrap_or_default().to_owned();
                 if let Some(open) = self.runs.get_mut(&run) {
                     open.tags.push(tag);
                 }
-                // A simple Query ends with ReadyForQuery, an Execute here.
-                if self.unsynced {
+                if last {
                     let tags = self.runs.get(&run).map(|open| open.tags.clone()).unwrap_or_default();
                     self.end_run(run, RunEnd::Completed(tags)).await?;
                 }
             }
-            Meaning::Failed { run, skipped, sync_sent } => {
+            Meaning::Failed { run, skipped, sync_sent, names } => {
                 self.copy_in = false;
                 self.discarding = !sync_sent;
                 // What the server did not confirm does not exist.
                 self.prepared.retain(|_, prepared| prepared.confirmed || !prepared.sent);
+                self.dirty |= names;
                 let report = backend::report(body)?;
                 if report.severity == "FATAL" || report.severity == "PANIC" {
                     self.lose_runs().await;
@@ -147,6 +147,7 @@ impl Session {
             Meaning::Ready { run } => {
                 self.copy_in = false;
                 self.unsynced = false;
+                self.moved = false;
                 let before = self.status;
                 self.status = Fields::of(body).u8()?;
                 if before != b'I' && self.status == b'I' {

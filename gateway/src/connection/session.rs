@@ -94,6 +94,8 @@ pub struct Session {
     pub(super) discarding: bool,
     /// The server has messages of a group without its Sync.
     pub(super) unsynced: bool,
+    /// A transaction began or ended in the group that is open: `status` is that of before.
+    pub(super) moved: bool,
     /// So many bytes of a row on its way are still to pass; shown or not.
     pub(super) passing: (usize, bool),
     pub(super) runs: HashMap<u64, Open>,
@@ -228,6 +230,7 @@ impl Session {
             copy_in: false,
             discarding: false,
             unsynced: false,
+            moved: false,
             passing: (0, false),
             runs: HashMap::new(),
             next_run: 0,
@@ -293,7 +296,7 @@ impl Session {
             Message::Sync => return self.on_sync(&frame).await,
             _ if self.discarding => return Ok(()),
             Message::Query { sql } => self.on_query(sql, frame).await?,
-            Message::Parse { name, sql } => self.on_parse(name, sql, frame).await?,
+            Message::Parse { name, sql, types } => self.on_parse(name, sql, &types, frame).await?,
             Message::Bind(bind) => self.on_bind(bind, frame).await?,
             Message::Describe { target, name } => self.on_describe(target, &name, frame).await?,
             Message::Execute { portal, limit } => self.on_execute(&portal, limit, frame).await?,
@@ -407,7 +410,7 @@ impl Session {
     /// failed transaction the server itself refuses everything but its end.
     fn uncertain(&self, mut analysis: crate::statement::classify::Analysis) -> crate::statement::classify::Analysis {
         use crate::statement::effect::{Action, Effect};
-        if self.status == b'E' && analysis.statements.len() == 1 {
+        if self.status == b'E' && !self.moved && analysis.statements.len() == 1 {
             return analysis;
         }
         for statement in &mut analysis.statements {
@@ -440,6 +443,23 @@ impl Session {
         }
     }
 
+    /// The question, and its other side where it is not known whether a transaction is open.
+    fn questions(&self, text: &Understood) -> impl Iterator<Item = Asked> {
+        let asked = self.asked(text);
+        let mut other = self.moved.then(|| asked.clone());
+        if let Some(other) = &mut other {
+            other.sql.in_transaction = !other.sql.in_transaction;
+        }
+        std::iter::once(asked).chain(other)
+    }
+
+    /// The question that is not simply answered with yes, if one is.
+    pub(super) fn strictest(&self, text: &Understood) -> Asked {
+        let policies = self.gateway.policies();
+        let strict = |asked: &Asked| decide(&policies, asked, &[], &[], Utc::now()) != Decision::Allow;
+        self.questions(text).find(strict).unwrap_or_else(|| self.asked(text))
+    }
+
     /// Whether policy simply allows an analysed text, without approvals.
     pub(super) fn allowed(&mut self, sql: &str, text: &Arc<Understood>) -> bool {
         let policies = self.gateway.policies();
@@ -448,11 +468,12 @@ impl Session {
             reason: self.own.get("reason").map(String::as_str),
             policies: policies.version(),
         };
-        if self.memory.allowed(sql, text, &circumstances) {
+        if !self.moved && self.memory.allowed(sql, text, &circumstances) {
             return true;
         }
-        let allowed = decide(&policies, &self.asked(text), &[], &[], Utc::now()) == Decision::Allow;
-        if allowed && !policies.rests_on_time() {
+        let allowed =
+            self.questions(text).all(|asked| decide(&policies, &asked, &[], &[], Utc::now()) == Decision::Allow);
+        if allowed && !self.moved && !policies.rests_on_time() {
             self.memory.allow(sql, text, circumstances);
         }
         allowed

@@ -26,6 +26,10 @@ impl Session {
             // A Query in the middle of an extended group: what came before must be answered first.
             self.flush_upstream();
             self.settle().await?;
+            if self.discarding {
+                // The server drops it too, up to the client's Sync.
+                return Ok(());
+            }
         }
         self.portals.remove("");
         let analysis = self.analyse(&sql).await?;
@@ -63,7 +67,7 @@ impl Session {
         {
             return Ok(Ok(permit));
         }
-        let asked = self.asked(&request.analysis);
+        let asked = self.strictest(&request.analysis);
         let decision = match self.decision(&asked).await {
             Ok(decision) => decision,
             Err(refusal) => return Ok(Err(refusal)),

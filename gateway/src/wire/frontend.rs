@@ -28,6 +28,8 @@ pub enum Message {
         name: String,
         /// The text.
         sql: String,
+        /// Types of the first parameters, by oid; 0 where the server is to find out.
+        types: Vec<u32>,
     },
     /// Makes a portal of a prepared statement.
     Bind(Bind),
@@ -107,9 +109,10 @@ pub fn parse(frame: &Bytes) -> Result<Message, Violation> {
         b'P' => {
             let name = fields.text()?.to_owned();
             let sql = fields.text()?.to_owned();
-            let types = fields.u16()?;
-            fields.take(usize::from(types) * 4)?;
-            Message::Parse { name, sql }
+            let count = fields.u16()?;
+            let types = fields.take(usize::from(count) * 4)?;
+            let types = types.as_chunks().0.iter().copied().map(u32::from_be_bytes).collect();
+            Message::Parse { name, sql, types }
         }
         b'B' => Message::Bind(bind(frame, &mut fields)?),
         b'D' => Message::Describe { target: target(&mut fields)?, name: fields.text()?.to_owned() },

@@ -69,10 +69,12 @@ pub enum Meaning {
         /// Its name.
         name: String,
     },
-    /// A run ended well: CommandComplete or EmptyQueryResponse. A simple Query may say so often.
+    /// A statement of a run ended well: CommandComplete or EmptyQueryResponse.
     Completed {
         /// The run.
         run: u64,
+        /// Whether that is all of it. A simple Query may say so often, and ends with ReadyForQuery.
+        last: bool,
     },
     /// A run stopped at its row limit.
     Suspended {
@@ -88,6 +90,9 @@ pub enum Meaning {
         /// Whether a Sync is on its way already; without one the client's frames are dropped until
         /// its own.
         sync_sent: bool,
+        /// Whether a Parse or a Close of a statement is among what failed or was skipped: what is
+        /// under its name is what was there before.
+        names: bool,
     },
     /// ReadyForQuery; the run is that of a simple Query.
     Ready {
@@ -175,7 +180,7 @@ impl Replies {
         let Some(Item::Upstream { sent, shown }) = self.0.front().cloned() else {
             // A server that goes away says so unasked.
             return if tag == b'E' {
-                Ok((Pass::Show, Meaning::Failed { run: None, skipped: vec![], sync_sent: true }))
+                Ok((Pass::Show, Meaning::Failed { run: None, skipped: vec![], sync_sent: true, names: false }))
             } else {
                 Err(unasked())
             };
@@ -183,7 +188,7 @@ impl Replies {
         let pass = if shown { Pass::Show } else { Pass::Swallow };
         let (pass, meaning, ends) = match (&sent, tag) {
             (Sent::Query { run }, b'E') => {
-                return Ok((pass, Meaning::Failed { run: Some(*run), skipped: vec![], sync_sent: true }));
+                return Ok((pass, Meaning::Failed { run: Some(*run), skipped: vec![], sync_sent: true, names: false }));
             }
             (_, b'E') => return Ok((pass, self.failed(&sent))),
             (Sent::Parse { name }, b'1') => (pass, Meaning::Prepared { name: name.clone() }, true),
@@ -196,9 +201,9 @@ impl Replies {
             (Sent::DescribePortalByStatement { formats }, b'T') => {
                 (Pass::ShowWithFormats(formats.clone()), Meaning::Nothing, true)
             }
-            (Sent::Execute { run }, b'C' | b'I') => (pass, Meaning::Completed { run: *run }, true),
+            (Sent::Execute { run }, b'C' | b'I') => (pass, Meaning::Completed { run: *run, last: true }, true),
             (Sent::Execute { run }, b's') => (pass, Meaning::Suspended { run: *run }, true),
-            (Sent::Query { run }, b'C' | b'I') => (pass, Meaning::Completed { run: *run }, false),
+            (Sent::Query { run }, b'C' | b'I') => (pass, Meaning::Completed { run: *run, last: false }, false),
             (Sent::Query { .. } | Sent::Execute { .. }, b'G') => (pass, Meaning::CopyIn, false),
             (Sent::Query { .. } | Sent::Execute { .. }, b'H' | b'c') | (Sent::Query { .. }, b'T') => {
                 (pass, Meaning::Nothing, false)
@@ -217,17 +222,24 @@ impl Replies {
     fn failed(&mut self, sent: &Sent) -> Meaning {
         let run = if let Sent::Execute { run } = sent { Some(*run) } else { None };
         let mut skipped = Vec::new();
+        let names = |sent: &Sent| match sent {
+            Sent::Close => true,
+            Sent::Parse { name } => !name.is_empty(),
+            _ => false,
+        };
+        let mut in_doubt = names(sent);
         if !matches!(sent, Sent::Sync) {
             self.0.pop_front();
         }
         loop {
             match self.0.front() {
-                None => return Meaning::Failed { run, skipped, sync_sent: false },
+                None => return Meaning::Failed { run, skipped, sync_sent: false, names: in_doubt },
                 Some(Item::Upstream { sent: Sent::Sync | Sent::Query { .. }, .. }) => {
-                    return Meaning::Failed { run, skipped, sync_sent: true };
+                    return Meaning::Failed { run, skipped, sync_sent: true, names: in_doubt };
                 }
                 Some(Item::Upstream { sent: Sent::Execute { run }, .. }) => skipped.push(*run),
-                Some(_) => {}
+                Some(Item::Upstream { sent, .. }) => in_doubt |= names(sent),
+                Some(Item::Local(_)) => {}
             }
             self.0.pop_front();
         }
@@ -248,10 +260,25 @@ mod tests {
     fn an_error_skips_to_the_sync_and_names_what_did_not_run() {
         let mut replies = queue(&[Sent::Bind, Sent::Execute { run: 1 }, Sent::Execute { run: 2 }, Sent::Sync]);
         assert_eq!(replies.take(b'2'), Ok((Pass::Show, Meaning::Nothing)));
-        let failed = Meaning::Failed { run: Some(1), skipped: vec![2], sync_sent: true };
+        let failed = Meaning::Failed { run: Some(1), skipped: vec![2], sync_sent: true, names: false };
         assert_eq!(replies.take(b'E'), Ok((Pass::Show, failed)));
         assert_eq!(replies.take(b'Z'), Ok((Pass::Show, Meaning::Ready { run: None })));
         assert!(replies.is_empty());
+    }
+
+    #[test]
+    fn an_error_tells_whether_names_are_what_they_were() {
+        let parse = |name: &str| Sent::Parse { name: name.into() };
+        let table = [
+            (vec![Sent::Execute { run: 1 }, Sent::Close, parse("s"), Sent::Sync], true),
+            (vec![parse("s"), Sent::Sync], true),
+            (vec![parse(""), Sent::Bind, Sent::Sync], false),
+            (vec![Sent::Bind, Sent::Sync, Sent::Close], false),
+        ];
+        for (sent, expected) in table {
+            let Ok((_, Meaning::Failed { names, .. })) = queue(&sent).take(b'E') else { panic!("{sent:?}") };
+            assert_eq!(names, expected, "{sent:?}");
+        }
     }
 
     #[test]
@@ -259,7 +286,7 @@ mod tests {
         let mut replies = queue(&[Sent::Execute { run: 1 }]);
         replies.answer(Bytes::from_static(b"ours"));
         assert_eq!(replies.due(), None);
-        assert_eq!(replies.take(b'C'), Ok((Pass::Show, Meaning::Completed { run: 1 })));
+        assert_eq!(replies.take(b'C'), Ok((Pass::Show, Meaning::Completed { run: 1, last: true })));
         assert_eq!(replies.due(), Some(Bytes::from_static(b"ours")));
     }
 
@@ -291,8 +318,8 @@ mod tests {
     #[test]
     fn a_simple_query_ends_with_ready_only() {
         let mut replies = queue(&[Sent::Query { run: 4 }]);
-        assert_eq!(replies.take(b'C'), Ok((Pass::Show, Meaning::Completed { run: 4 })));
-        let failed = Meaning::Failed { run: Some(4), skipped: vec![], sync_sent: true };
+        assert_eq!(replies.take(b'C'), Ok((Pass::Show, Meaning::Completed { run: 4, last: false })));
+        let failed = Meaning::Failed { run: Some(4), skipped: vec![], sync_sent: true, names: false };
         assert_eq!(replies.take(b'E'), Ok((Pass::Show, failed)));
         assert_eq!(replies.take(b'Z'), Ok((Pass::Show, Meaning::Ready { run: Some(4) })));
     }

@@ -4,6 +4,7 @@
 //! client   a program that speaks PostgreSQL       process  the binary, started, stopped and killed
 //! people   colleagues in Slack                    control  the control API, as a person calls it
 //! psql     the real one                           state    the state's file, as a burglar opens it
+//! wire     a client that sends what no driver would
 //! ```
 
 pub mod client;
@@ -12,6 +13,7 @@ pub mod people;
 pub mod process;
 pub mod psql;
 pub mod state;
+pub mod wire;
 
 use std::{
     fs,
@@ -79,6 +81,14 @@ impl Story {
     /// Gateway and bot in one process, both at work.
     pub async fn begin() -> Self {
         Self::begin_with(&[]).await
+    }
+
+    /// The same, under one more policy.
+    pub async fn begin_under(policy: &str) -> Self {
+        let mut story = Self::prepare().await;
+        fs::write(story.folder().join("policy/90-story.cedar"), policy).expect("a policy");
+        story.starts("serve").await;
+        story
     }
 
     /// The same, with words of the config changed.

@@ -28,7 +28,7 @@ use pg_query::protobuf::{ParseResult, RawStmt};
 use serde::{Deserialize, Serialize};
 
 use super::effect::{Action, Effect};
-use crate::catalog::Snapshot;
+use crate::catalog::{Snapshot, builtins::FIRST_USER_OID};
 
 pub use settings::{NOTE_OWN_SETTING, NOTE_READ_WRITE};
 
@@ -159,6 +159,18 @@ pub fn classify(sql: &str, catalog: &Snapshot, names: &Names) -> Analysis {
         Ok(tree) => analyse(sql, &tree, catalog, names),
         Err(doubt) => refused(sql, doubt),
     })
+}
+
+/// Why reading a value of a parameter's type may run code that can't be seen.
+#[must_use]
+pub fn parameter_hazard(catalog: &Snapshot, names: &Names, oid: u32) -> Option<String> {
+    if oid < FIRST_USER_OID {
+        return None;
+    }
+    if catalog.type_facts(oid).is_none() {
+        return Some(format!("there is no type {oid} in the catalog that was read"));
+    }
+    walk::Walk::stored(catalog, names, walk::Place::Stored, 0).type_hazards(oid).into_iter().next()
 }
 
 /// A text without a tree: one statement of which nothing is known.
