@@ -182,15 +182,26 @@ impl Session {
             return Ok(());
         }
         let changes = self.gateway.changes.load(Ordering::Acquire);
-        let catalog = match self.catalogs.fresh(changes, &self.connection.upstream) {
+        self.catalog = match self.catalogs.fresh(changes, &self.connection.upstream) {
             Some(catalog) => catalog,
-            None => self.catalogs.read(changes, &self.connection.upstream).await.map_err(|error| {
-                tracing::error!(connection = self.connection.name, error, "the catalog can't be read");
-                Ended::With(crate::refusal::Farewell::Upstream)
-            })?,
+            None => {
+                let read = self.catalogs.read(changes, &self.connection.upstream).await;
+                read.map_err(|error| self.no_catalog(&error))?
+            }
         };
-        self.catalog = catalog;
         Ok(())
+    }
+
+    /// Asks the server whether the catalog is what it was, however short ago that was asked.
+    pub(super) async fn ask_catalog(&self) -> Result<(), Ended> {
+        let changes = self.gateway.changes.load(Ordering::Acquire);
+        let read = self.catalogs.read_now(changes, &self.connection.upstream).await;
+        read.map(|_| ()).map_err(|error| self.no_catalog(&error))
+    }
+
+    fn no_catalog(&self, error: &str) -> Ended {
+        tracing::error!(connection = self.connection.name, error, "the catalog can't be read");
+        Ended::With(crate::refusal::Farewell::Upstream)
     }
 
     /// DDL passed: what we know of the catalog is old.
