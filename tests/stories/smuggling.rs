@@ -180,6 +180,24 @@ async fn what_changes_under_a_held_statement_voids_its_approval() {
     assert_eq!(story.number("select count(*) from hits").await, 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_that_comes_later_is_on_the_path_from_then_on() {
+    let scratch = "permit (principal, action in Action::\"write\", resource in Schema::\"shop/scratch\");";
+    let story = Story::begin_under(scratch).await;
+    let direct = story.world.upstream.connect().await.expect("a way into the database");
+    direct.batch_execute("create schema scratch; create table scratch.pad (id int)").await.expect("a playground");
+    let mut ana = ana(&story).await;
+    ana.says(Script::default().query("set search_path = later, scratch"), 1).await;
+    assert_eq!(ana.says(Script::default().query("delete from pad"), 1).await, ["DELETE 0"]);
+    direct.batch_execute("create schema later; create table later.pad as select 1 id").await.expect("it comes");
+    // A first look at the new catalog, however old the last may still be.
+    let mut other =
+        Wire::log_in(story.world.facts.listen, "shop", &story.world.idp.token_for("ben").expect("a token")).await;
+    while other.says(Script::default().query("table later.pad"), 1).await != ["SELECT 1"] {}
+    ana.sends(Script::default().query("delete from pad")).await;
+    ana.is_held().await;
+}
+
 fn contains(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
