@@ -155,6 +155,49 @@ async fn the_type_of_a_parameter_runs_no_code_unasked() {
     assert_eq!(story.number("select count(*) from hits").await, 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_under_a_held_statement_voids_its_approval() {
+    let story = Story::begin().await;
+    let priya = story.linked("priya").await;
+    let direct = story.world.upstream.connect().await.expect("a way into the database");
+    direct.batch_execute("create table hits (value text)").await.expect("a table");
+    let before = orders(&story).await;
+    let mut ana = ana(&story).await;
+    let scripts = [
+        ("orders", Script::default().query("delete from orders where id = 1")),
+        ("refunds", Script::default().runs("delete from refunds where id = 1").sync()),
+    ];
+    for (table, script) in scripts {
+        ana.sends(script).await;
+        let id = ana.is_held().await;
+        let rule = format!("create rule r as on delete to {table} do also insert into hits values ('fired')");
+        direct.batch_execute(&rule).await.expect("a rule");
+        priya.presses("approve", &id).await;
+        assert_eq!(ana.until_ready(1).await, ["57014"], "{table}");
+        story.card_says(&id, "not what was approved").await;
+    }
+    assert_eq!(orders(&story).await, before);
+    assert_eq!(story.number("select count(*) from hits").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_that_comes_later_is_on_the_path_from_then_on() {
+    let scratch = "permit (principal, action in Action::\"write\", resource in Schema::\"shop/scratch\");";
+    let story = Story::begin_under(scratch).await;
+    let direct = story.world.upstream.connect().await.expect("a way into the database");
+    direct.batch_execute("create schema scratch; create table scratch.pad (id int)").await.expect("a playground");
+    let mut ana = ana(&story).await;
+    ana.says(Script::default().query("set search_path = later, scratch"), 1).await;
+    assert_eq!(ana.says(Script::default().query("delete from pad"), 1).await, ["DELETE 0"]);
+    direct.batch_execute("create schema later; create table later.pad as select 1 id").await.expect("it comes");
+    // A first look at the new catalog, however old the last may still be.
+    let mut other =
+        Wire::log_in(story.world.facts.listen, "shop", &story.world.idp.token_for("ben").expect("a token")).await;
+    while other.says(Script::default().query("table later.pad"), 1).await != ["SELECT 1"] {}
+    ana.sends(Script::default().query("delete from pad")).await;
+    ana.is_held().await;
+}
+
 fn contains(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }

@@ -280,6 +280,12 @@ impl Snapshot {
         self.schemas.contains(schema)
     }
 
+    /// Whether both know the same schemas.
+    #[must_use]
+    pub fn has_same_schemas(&self, other: &Self) -> bool {
+        self.schemas == other.schemas
+    }
+
     /// Functions of that name, in any schema, that did not come with the server.
     #[must_use]
     pub fn functions(&self, name: &str) -> &[Function] {

@@ -108,6 +108,14 @@ impl Shared {
         self.ask(changes, upstream, FRESH).await
     }
 
+    /// The snapshot as the server says now.
+    ///
+    /// # Errors
+    /// Where the database can't be asked, or takes too long.
+    pub async fn read_now(&self, changes: u64, upstream: &Upstream) -> Result<Arc<Snapshot>, String> {
+        self.ask(changes, upstream, Duration::ZERO).await
+    }
+
     /// The snapshot as the server says now, unless somebody else has asked within `fresh`.
     async fn ask(&self, changes: u64, upstream: &Upstream, fresh: Duration) -> Result<Arc<Snapshot>, String> {
         let work = async {

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     refusal::Refusal,
+    statement::classify::is_temporary_schema,
     wire::{backend, frame, startup::Startup},
 };
 
@@ -121,33 +122,37 @@ impl Session {
     /// Brings names and catalog up to date, where they may have changed. The server must be quiet for
     /// names to be asked; in a failed transaction nothing can be, and nothing but ROLLBACK runs.
     pub(super) async fn refresh(&mut self) -> Result<(), Ended> {
-        if self.dirty && self.status != b'E' && self.replies.is_quiet() {
-            if self.unsynced {
-                // Simple queries of ours would end the client's group; its own Sync comes first.
-                return self.refresh_catalog().await;
-            }
-            let mut facts = self.own_query(FACTS).await?;
-            let Some(row) = facts.pop() else {
-                // The server did not say (a timeout that the session set, for one): names stay in doubt,
-                // and what rests on them stays opaque.
-                return self.refresh_catalog().await;
-            };
-            let text = |index: usize| row.get(index).cloned().flatten().unwrap_or_default();
-            let list = |index: usize| serde_json::from_str::<Vec<String>>(&text(index)).unwrap_or_default();
-            self.names.search_path = list(0);
-            self.names.temporary = list(6);
-            let settings = ["search_path", "TimeZone", "role", "transaction_read_only", "session_replication_role"];
-            self.settings = settings.iter().zip(1..).map(|(name, index)| ((*name).to_owned(), text(index))).collect();
-            self.take_prepared().await?;
+        let before = Arc::clone(&self.catalog);
+        self.refresh_catalog().await?;
+        // A schema that is new may have been on the path before it was there.
+        self.dirty |= !before.has_same_schemas(&self.catalog);
+        // Simple queries of ours would end the client's group; its own Sync comes first.
+        if self.dirty && self.status != b'E' && self.replies.is_quiet() && !self.unsynced && self.take_facts().await? {
             self.dirty = false;
             self.memory.forget();
         }
-        self.refresh_catalog().await
+        Ok(())
+    }
+
+    /// Asks for search path, temporary relations, settings and prepared statements. `false` where the
+    /// server did not say (a timeout that the session set, for one) or said more than the catalog
+    /// knows: names stay in doubt, and what rests on them stays opaque.
+    async fn take_facts(&mut self) -> Result<bool, Ended> {
+        let Some(row) = self.own_query(FACTS).await?.and_then(|mut rows| rows.pop()) else { return Ok(false) };
+        let text = |index: usize| row.get(index).cloned().flatten().unwrap_or_default();
+        let list = |index: usize| serde_json::from_str::<Vec<String>>(&text(index)).unwrap_or_default();
+        self.names.search_path = list(0);
+        self.names.temporary = list(6);
+        let settings = ["search_path", "TimeZone", "role", "transaction_read_only", "session_replication_role"];
+        self.settings = settings.iter().zip(1..).map(|(name, index)| ((*name).to_owned(), text(index))).collect();
+        let known = |schema: &String| is_temporary_schema(schema) || self.catalog.has_schema(schema);
+        let all_known = self.names.search_path.iter().all(known);
+        Ok(self.take_prepared().await? && all_known)
     }
 
     /// What is prepared is what the server says, but for what is parked here.
-    async fn take_prepared(&mut self) -> Result<(), Ended> {
-        let rows = self.own_query(PREPARED).await?;
+    async fn take_prepared(&mut self) -> Result<bool, Ended> {
+        let Some(rows) = self.own_query(PREPARED).await? else { return Ok(false) };
         let there: BTreeMap<String, (String, bool)> = rows
             .into_iter()
             .filter_map(|row| match row.as_slice() {
@@ -171,7 +176,7 @@ impl Session {
         self.names.prepared =
             self.prepared.iter().filter_map(|(name, p)| Some((name.clone(), p.sql.clone()?))).collect();
         self.names.prepared.extend(there.into_iter().map(|(name, (sql, _))| (name, sql)));
-        Ok(())
+        Ok(true)
     }
 
     async fn refresh_catalog(&mut self) -> Result<(), Ended> {
@@ -182,15 +187,26 @@ impl Session {
             return Ok(());
         }
         let changes = self.gateway.changes.load(Ordering::Acquire);
-        let catalog = match self.catalogs.fresh(changes, &self.connection.upstream) {
+        self.catalog = match self.catalogs.fresh(changes, &self.connection.upstream) {
             Some(catalog) => catalog,
-            None => self.catalogs.read(changes, &self.connection.upstream).await.map_err(|error| {
-                tracing::error!(connection = self.connection.name, error, "the catalog can't be read");
-                Ended::With(crate::refusal::Farewell::Upstream)
-            })?,
+            None => {
+                let read = self.catalogs.read(changes, &self.connection.upstream).await;
+                read.map_err(|error| self.no_catalog(&error))?
+            }
         };
-        self.catalog = catalog;
         Ok(())
+    }
+
+    /// Asks the server whether the catalog is what it was, however short ago that was asked.
+    pub(super) async fn ask_catalog(&self) -> Result<(), Ended> {
+        let changes = self.gateway.changes.load(Ordering::Acquire);
+        let read = self.catalogs.read_now(changes, &self.connection.upstream).await;
+        read.map(|_| ()).map_err(|error| self.no_catalog(&error))
+    }
+
+    fn no_catalog(&self, error: &str) -> Ended {
+        tracing::error!(connection = self.connection.name, error, "the catalog can't be read");
+        Ended::With(crate::refusal::Farewell::Upstream)
     }
 
     /// DDL passed: what we know of the catalog is old.
@@ -199,12 +215,12 @@ impl Session {
     }
 
     /// A query of the gateway's own on the session's connection, while the server is quiet and no
-    /// group is open. Its errors change the transaction's state as any would.
-    pub(super) async fn own_query(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, Ended> {
+    /// group is open. `None` for an error, which changes the transaction's state as any would.
+    pub(super) async fn own_query(&mut self, sql: &str) -> Result<Option<Vec<Vec<Option<String>>>>, Ended> {
         let mut out = bytes::BytesMut::new();
         postgres_protocol::message::frontend::query(sql, &mut out)?;
         self.pipe.upstream.send(&out);
-        let mut rows = Vec::new();
+        let (mut rows, mut failed) = (Vec::new(), false);
         loop {
             self.pipe.upstream.flush().await?;
             while let Some(head) = frame::head(&self.pipe.upstream.input, |_| frame::SERVER_CAP)? {
@@ -215,12 +231,13 @@ impl Session {
                 let body = &whole[frame::HEAD..];
                 match head.tag {
                     b'D' => rows.push(backend::row(body)?),
+                    b'E' => failed = true,
                     b'N' | b'S' | b'A' => self.pipe.client.send(&whole),
                     b'Z' => {
                         self.status = body.first().copied().unwrap_or(b'I');
                         self.unsynced = false;
                         self.moved = false;
-                        return Ok(rows);
+                        return Ok((!failed).then_some(rows));
                     }
                     _ => {}
                 }

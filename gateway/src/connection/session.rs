@@ -406,6 +406,12 @@ impl Session {
             .map_err(|error| unavailable(&error))
     }
 
+    /// The same, under the catalog as the server has it at this moment.
+    pub(super) async fn analyse_anew(&mut self, sql: &str) -> Result<Arc<crate::statement::classify::Analysis>, Ended> {
+        self.ask_catalog().await?;
+        self.analyse(sql).await
+    }
+
     /// Names could not be asked since they may have changed: what rests on names is opaque. In a
     /// failed transaction the server itself refuses everything but its end.
     fn uncertain(&self, mut analysis: crate::statement::classify::Analysis) -> crate::statement::classify::Analysis {

@@ -60,8 +60,16 @@ impl Session {
             match rung {
                 Rung::Withdrawn => return self.quit(&held, Quit::Withdrawn("withdrawn with Ctrl-C")).await,
                 Rung::Look => {
-                    // The question and the digest as they stand now.
-                    let asked = self.asked(&request.analysis);
+                    // The question and the digest as they stand now, under the catalog of now.
+                    let analysis = match self.analyse_anew(&request.sql).await {
+                        Ok(analysis) => analysis,
+                        Err(ended) => {
+                            let why = "the database could not be asked whether all is as it was".to_owned();
+                            held.quit(&self.gateway, &self.header, Quit::Void(why)).await;
+                            return Err(ended);
+                        }
+                    };
+                    let asked = self.asked(&analysis);
                     let digest = self.digest(request, &asked);
                     match held.look(&self.gateway, &self.header, digest, &asked).await {
                         Look::Waiting => {}

@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use super::effect::{Action, Effect};
 use crate::catalog::{Snapshot, builtins::FIRST_USER_OID};
 
+pub use relations::is_temporary_schema;
 pub use settings::{NOTE_OWN_SETTING, NOTE_READ_WRITE};
 
 /// How a statement moves the transaction.

@@ -25,7 +25,9 @@ pub(super) struct Meaning {
 /// The system views that read files of the server.
 const READS_FILES: [&str; 3] = ["pg_file_settings", "pg_hba_file_rules", "pg_ident_file_mappings"];
 
-pub(super) fn is_temporary_schema(schema: &str) -> bool {
+/// Whether a schema is the session's own for temporary objects, or another session's.
+#[must_use]
+pub fn is_temporary_schema(schema: &str) -> bool {
     schema == "pg_temp" || schema.starts_with("pg_temp_")
 }
 
