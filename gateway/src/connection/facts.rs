@@ -125,7 +125,7 @@ impl Session {
         let before = Arc::clone(&self.catalog);
         self.refresh_catalog().await?;
         // A schema that is new may have been on the path before it was there.
-        self.dirty |= !before.has_same_schemas(&self.catalog);
+        self.dirty |= !Arc::ptr_eq(&before, &self.catalog) && !before.has_same_schemas(&self.catalog);
         // Simple queries of ours would end the client's group; its own Sync comes first.
         if self.dirty && self.status != b'E' && self.replies.is_quiet() && !self.unsynced && self.take_facts().await? {
             self.dirty = false;

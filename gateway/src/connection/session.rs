@@ -407,7 +407,7 @@ impl Session {
     }
 
     /// The same, under the catalog as the server has it at this moment.
-    pub(super) async fn analyse_anew(&mut self, sql: &str) -> Result<Arc<crate::statement::classify::Analysis>, Ended> {
+    pub(super) async fn analyse_anew(&mut self, sql: &str) -> Result<Arc<Understood>, Ended> {
         self.ask_catalog().await?;
         self.analyse(sql).await
     }
