@@ -182,9 +182,12 @@ impl Session {
             return Ok(());
         }
         let changes = self.gateway.changes.load(Ordering::Acquire);
-        let catalog = match self.catalogs.fresh(changes, &self.connection.upstream) {
+        // As the connection's own login, whoever's session asks: all share what is read.
+        let connections = &self.gateway.config.connections;
+        let upstream = &connections.get(&self.connection.name).unwrap_or(&self.connection).upstream;
+        let catalog = match self.catalogs.fresh(changes, upstream) {
             Some(catalog) => catalog,
-            None => self.catalogs.read(changes, &self.connection.upstream).await.map_err(|error| {
+            None => self.catalogs.read(changes, upstream).await.map_err(|error| {
                 tracing::error!(connection = self.connection.name, error, "the catalog can't be read");
                 Ended::With(crate::refusal::Farewell::Upstream)
             })?,
