@@ -229,22 +229,22 @@ mod tests {
     #[test]
     fn versions_and_options_are_negotiated_as_postgresql_18_does() {
         // Asked for, options; what is answered: version, names.
-        let table: [(u16, &[&str], Option<(u16, &str)>); 8] = [
-            (0, &[], None),
-            (1, &[], None),
-            (2, &[], None),
-            (3, &[], Some((2, ""))),
-            (9999, &["_pq_.grease"], Some((2, "_pq_.grease\0"))),
-            (0, &["_pq_.a", "_pq_.b"], Some((0, "_pq_.a\0_pq_.b\0"))),
-            (2, &["_pq_.a"], Some((2, "_pq_.a\0"))),
-            (0, &["_PQ_.a"], None),
+        let table = [
+            (0, vec![], None),
+            (1, vec![], None),
+            (2, vec![], None),
+            (3, vec![], Some((2, ""))),
+            (9999, vec!["_pq_.grease"], Some((2, "_pq_.grease\0"))),
+            (0, vec!["_pq_.a", "_pq_.b"], Some((0, "_pq_.a\0_pq_.b\0"))),
+            (2, vec!["_pq_.a"], Some((2, "_pq_.a\0"))),
+            (0, vec!["_PQ_.a"], None),
         ];
         for (minor, options, expected) in table {
             let parameters = options.iter().map(|name| ((*name).to_owned(), "1".to_owned())).collect();
             let startup = Startup { minor, parameters };
             let expected = expected.map(|(spoken, names)| {
                 let count = u8::try_from(options.len()).unwrap();
-                let mut body = vec![0, 3, 0, u8::try_from(spoken).unwrap(), 0, 0, 0, count];
+                let mut body = vec![0, 3, 0, spoken, 0, 0, 0, count];
                 body.extend(names.as_bytes());
                 let size = u8::try_from(body.len() + 4).unwrap();
                 [vec![b'v', 0, 0, 0, size], body].concat()
