@@ -106,8 +106,27 @@ pub enum Farewell {
     OtherUser,
     /// TLS is needed here.
     NeedsTls,
-    /// Too many connections, in all or from one address.
-    TooMany,
+    /// Too many connections.
+    TooMany {
+        /// From one address; else in all.
+        from_address: bool,
+    },
+    /// A message over a bound.
+    TooBig {
+        /// Its bytes.
+        size: usize,
+        /// The bound.
+        cap: usize,
+        /// The key in `[gateway]` that sets it.
+        setting: &'static str,
+    },
+    /// Another protocol than 3.
+    OtherProtocol {
+        /// As the client asked.
+        major: u16,
+        /// As the client asked.
+        minor: u16,
+    },
     /// The client took too long to log in.
     TooSlow,
     /// The database can't be reached or refuses the gateway.
@@ -244,7 +263,24 @@ impl Farewell {
                 "this address takes TLS connections only".to_owned(),
                 Some("Connect with sslmode=require, or better verify-full."),
             ),
-            Self::TooMany => ("53300", "too many connections".to_owned(), Some("Close some, or try again later.")),
+            Self::TooMany { from_address } => {
+                let (of, key) = if *from_address {
+                    (" from one address", "max_connections_per_address")
+                } else {
+                    ("", "max_connections")
+                };
+                let hint = format!("Close some, or ask whoever runs the gateway to raise {key} in [gateway].");
+                return fatal("53300", format!("too many connections{of}"), Some(&hint));
+            }
+            Self::TooBig { size, cap, setting } => {
+                let message = format!("a message of {size} bytes is over this gateway's bound of {cap}");
+                let hint =
+                    format!("Send less at once, or ask whoever runs the gateway to raise {setting} in [gateway].");
+                return fatal("54000", message, Some(&hint));
+            }
+            Self::OtherProtocol { major, minor } => {
+                ("0A000", format!("unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.2"), None)
+            }
             Self::TooSlow => ("57014", "the login took too long".to_owned(), None),
             Self::Upstream => (
                 "08006",
@@ -260,8 +296,12 @@ impl Farewell {
                 Some("Try again in a moment."),
             ),
         };
-        backend::error(with(info("FATAL", code, message), None, hint.map(str::to_owned)))
+        fatal(code, message, hint)
     }
+}
+
+fn fatal(code: &str, message: String, hint: Option<&str>) -> Bytes {
+    backend::error(with(info("FATAL", code, message), None, hint.map(str::to_owned)))
 }
 
 /// A NoticeResponse of the gateway's own.

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::{keys, seal::SealKey, take::Chooser};
 use crate::{
-    config::{Config, ConnectionConfig, Durability, GatewayConfig, Mode, Upstream, UpstreamTls},
+    config::{Bounds, Config, ConnectionConfig, Durability, GatewayConfig, Mode, Upstream, UpstreamTls},
     identity::{Issuers, provider::Provider},
     log::Log,
     metrics::Metrics,
@@ -274,6 +274,7 @@ fn config(provider: &Provider, folder: &std::path::Path) -> Config {
         mode: Mode::Enforce,
         channel: None,
         durability: Durability::Relaxed,
+        logins: Vec::new(),
     };
     Config {
         file: folder.join("countersign.toml"),
@@ -291,6 +292,7 @@ fn config(provider: &Provider, folder: &std::path::Path) -> Config {
             hold_timeout: Duration::from_secs(900),
             hold_timeout_in_transaction: Duration::from_secs(120),
             idle_timeout: Duration::from_secs(900),
+            bounds: Bounds::default(),
         },
         identities: vec![provider.config()],
         agents: vec![provider.agent("deploy", "repo:shop", "priya@acme.dev")],

@@ -2,13 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use url::Url;
-
 use super::{
-    ConnectionConfig, Durability, Mode, RoleConfig, Upstream, UpstreamTls,
-    reader::{At, Table},
-    secrets::secret,
-    values,
+    ConnectionConfig, Durability, Mode, RoleConfig, Whose,
+    reader::{Document, Table, nearest},
+    upstream, values,
 };
 
 pub(super) fn read(tables: &[Table<'_>]) -> BTreeMap<String, ConnectionConfig> {
@@ -27,10 +24,8 @@ pub(super) fn read(tables: &[Table<'_>]) -> BTreeMap<String, ConnectionConfig> {
 fn connection(table: &Table<'_>) -> Option<ConnectionConfig> {
     table.must("name", "what clients say as dbname");
     let name = table.read("name", values::name);
-    table.must("upstream", "upstream = \"postgres://app@db.acme.dev:5432/shop\"");
-    let upstream = table.read("upstream", upstream);
-    let password = secret(table, "password");
-    let tls = upstream_tls(table, upstream.as_ref().map(|found| found.value.host.as_str()));
+    let upstream = upstream::read(table);
+    let logins = upstream::logins(table);
     let tags = table.table("tags").map(|tags| tags.all_texts().into_iter().collect()).unwrap_or_default();
     let mode =
         table.read_or("mode", Mode::Enforce, values::one_of(&[("enforce", Mode::Enforce), ("observe", Mode::Observe)]));
@@ -42,84 +37,11 @@ fn connection(table: &Table<'_>) -> Option<ConnectionConfig> {
     let channel = table.text("channel").map(|found| found.value.to_owned());
     not_yet(table);
     table.finish();
-    let upstream = Upstream { password, tls: tls?, ..upstream?.value };
-    Some(ConnectionConfig { name: name?.value, upstream, tags, mode, channel, durability })
-}
-
-/// `postgres://user@host:port/database`; the rest is filled in later.
-fn upstream(text: &str) -> Result<Upstream, String> {
-    const FORM: &str = "write \"postgres://user@host:5432/database\"";
-    let url = Url::parse(text).map_err(|_| FORM)?;
-    if !matches!(url.scheme(), "postgres" | "postgresql") {
-        return Err(FORM.to_owned());
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("leave out what follows `?` or `#`; TLS is set by `upstream_tls`".to_owned());
-    }
-    if url.password().is_some() {
-        return Err("take the password out of the URL; write password = { env = \"NAME\" } beside it".to_owned());
-    }
-    let decoded = |part: &str| values::percent_decoded(part).filter(|part| !part.is_empty()).ok_or(FORM);
-    let host = decoded(url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']'))?;
-    let database = decoded(url.path().trim_start_matches('/'))?;
-    let user = decoded(url.username()).map_err(|_| "name the login: \"postgres://user@host:5432/database\"")?;
-    let port = url.port().unwrap_or(5432);
-    Ok(Upstream { host, port, user, password: None, database, tls: UpstreamTls::Disable })
-}
-
-fn upstream_tls(table: &Table<'_>, host: Option<&str>) -> Option<UpstreamTls> {
-    let local = host.is_some_and(values::is_local);
-    if table.get("upstream_tls").is_none() {
-        return Some(if local { UpstreamTls::Disable } else { UpstreamTls::VerifyFull { ca: None } });
-    }
-    let tls = table.table("upstream_tls")?;
-    let mode = tls.read("mode", |text| match text {
-        "verify-full" => Ok(true),
-        "disable" => Ok(false),
-        _ => {
-            Err("use \"verify-full\" or \"disable\"; what lies between protects from nobody who is on the path".into())
-        }
-    });
-    let ca = tls.text("ca").map(|found| {
-        let path = table.doc.path(found.value);
-        if let Err(error) = std::fs::File::open(&path) {
-            table.doc.problem(found.at, format!("{} can't be read: {error}", path.display()), "");
-        }
-        At { value: path, at: found.at }
-    });
-    let given = tls.get("mode").is_some();
-    tls.finish();
-    let verify = if given { mode.as_ref()?.value } else { true };
-    match (verify, ca) {
-        (true, ca) => Some(UpstreamTls::VerifyFull { ca: ca.map(|ca| ca.value) }),
-        (false, Some(ca)) => {
-            table.doc.problem(ca.at, "`ca` has no meaning where TLS is disabled", "remove it, or use \"verify-full\"");
-            None
-        }
-        (false, None) => {
-            if !local {
-                let message = "the database's password and data cross the network in clear";
-                table.doc.warning(tls.at, message, "use { mode = \"verify-full\" }");
-            }
-            Some(UpstreamTls::Disable)
-        }
-    }
+    Some(ConnectionConfig { name: name?.value, upstream: upstream?, logins, tags, mode, channel, durability })
 }
 
 /// Keys of later versions. Those that would protect something are refused rather than ignored.
 fn not_yet(table: &Table<'_>) {
-    let logins = table.tables("logins");
-    for login in &logins {
-        for key in ["group", "role", "user"] {
-            login.text(key);
-        }
-        login.get("password");
-        login.finish();
-    }
-    if let Some(login) = logins.first() {
-        let message = "`logins` is not available in this version, and every session would use the login of `upstream`";
-        table.doc.problem(login.at, message, "remove it");
-    }
     let classified = table.tables("classify");
     for one in &classified {
         one.need("column", "column = \"public.customers.email\"");
@@ -179,4 +101,19 @@ pub(super) fn roles(tables: &[Table<'_>]) -> Vec<RoleConfig> {
         all.push(RoleConfig { name, max_duration });
     }
     all
+}
+
+/// A login for a role that nobody can have would never be used.
+pub(super) fn roles_are_known(doc: &Document, connections: &BTreeMap<String, ConnectionConfig>, roles: &[RoleConfig]) {
+    for rule in connections.values().flat_map(|connection| &connection.logins) {
+        let Whose::Role(role) = &rule.whose else { continue };
+        if roles.iter().any(|known| known.name == *role) {
+            continue;
+        }
+        let hint = match nearest(role, roles.iter().map(|role| role.name.as_str())) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => format!("add [[role]] name = {role:?}, or name a `group`"),
+        };
+        doc.problem(rule.at, format!("`logins` names the role {role:?}, and there is no such [[role]]"), &hint);
+    }
 }

@@ -9,10 +9,11 @@ use std::{
 use url::Url;
 
 use super::{
-    GatewayConfig, TlsConfig,
+    Bounds, GatewayConfig, TlsConfig,
     reader::{At, Table},
     values,
 };
+use crate::wire::frame::Caps;
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -79,9 +80,28 @@ pub(super) fn read(table: &Table<'_>) -> Option<GatewayConfig> {
             values::duration(SECOND..=DAY),
         ),
         idle_timeout: table.read_or("idle_timeout", 8 * 3600 * SECOND, values::duration(SECOND..=30 * DAY)),
+        bounds: bounds(table),
     };
     table.finish();
     Some(config)
+}
+
+fn bounds(table: &Table<'_>) -> Bounds {
+    let usual = Bounds::default();
+    let connections = table.number("max_connections", 1..=1_000_000).unwrap_or(usual.connections);
+    let mine = table.number("max_connections_per_address", 1..=1_000_000);
+    // PostgreSQL itself takes no message over 1 GB.
+    let cap = |key, usual| table.read_or(key, usual, values::size(64 << 10..=1 << 30));
+    Bounds {
+        connections,
+        connections_per_address: mine.unwrap_or(usual.connections_per_address).min(connections),
+        login_timeout: table.read_or("login_timeout", usual.login_timeout, values::duration(SECOND..=600 * SECOND)),
+        caps: Caps {
+            statement: cap("max_statement", usual.caps.statement),
+            parameters: cap("max_parameters", usual.caps.parameters),
+            copy_data: cap("max_copy_data", usual.caps.copy_data),
+        },
+    }
 }
 
 /// Without a trailing slash, as far as a URL can be.

@@ -5,20 +5,28 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Dura
 use countersign_shared::secret::Secret;
 use url::Url;
 
+use crate::wire::frame::Caps;
+
 mod check;
 mod connection;
 mod gateway;
 mod identity;
+mod password;
 mod read;
 mod reader;
 mod secrets;
 mod slack;
+mod upstream;
 mod values;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_upstream;
 
 pub use check::{Checked, check, check_all};
+pub use password::Password;
+pub use upstream::{Authorities, LoginRule, Upstream, UpstreamTls, Whose};
 
 /// One thing that is wrong, with where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +100,32 @@ pub struct GatewayConfig {
     pub hold_timeout_in_transaction: Duration,
     /// How long a session may do nothing.
     pub idle_timeout: Duration,
+    /// What clients may take.
+    pub bounds: Bounds,
+}
+
+/// What clients may take before they are refused.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Sessions at once, in all.
+    pub connections: usize,
+    /// Sessions at once from one address; of IPv6, from one /64.
+    pub connections_per_address: usize,
+    /// How long a client has from its first byte until it is logged in.
+    pub login_timeout: Duration,
+    /// The most that one message may have once its client is logged in.
+    pub caps: Caps,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            connections: 5_000,
+            connections_per_address: 2_500,
+            login_timeout: Duration::from_secs(30),
+            caps: Caps::default(),
+        }
+    }
 }
 
 /// PEM files.
@@ -146,8 +180,10 @@ pub struct AgentConfig {
 pub struct ConnectionConfig {
     /// What clients say as `dbname`.
     pub name: String,
-    /// Host, port, user and database upstream.
+    /// The database, and the login of whoever none of `logins` is for.
     pub upstream: Upstream,
+    /// Other logins there, in the order in which they are tried.
+    pub logins: Vec<LoginRule>,
     /// Tags for policies.
     pub tags: BTreeMap<String, String>,
     /// Enforce or observe.
@@ -156,35 +192,6 @@ pub struct ConnectionConfig {
     pub channel: Option<String>,
     /// See DESIGN §9.
     pub durability: Durability,
-}
-
-/// Where a connection leads.
-#[derive(Clone, Debug)]
-pub struct Upstream {
-    /// Host name, IP address, or folder of a Unix socket.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// Login.
-    pub user: String,
-    /// Its password, if it needs one.
-    pub password: Option<Secret<String>>,
-    /// Database.
-    pub database: String,
-    /// TLS.
-    pub tls: UpstreamTls,
-}
-
-/// `upstream_tls`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UpstreamTls {
-    /// None; the default on loopback and Unix sockets.
-    Disable,
-    /// Verify chain and host name; the default elsewhere.
-    VerifyFull {
-        /// PEM file of the authorities; the system's where absent.
-        ca: Option<PathBuf>,
-    },
 }
 
 /// `mode`.
@@ -229,6 +236,24 @@ pub struct SlackConfig {
     pub channel: String,
     /// With a trailing slash.
     pub api_url: Url,
+}
+
+impl ConnectionConfig {
+    /// The same connection, with the login that it names for somebody in these groups and roles: the
+    /// first that fits, else that of `upstream`.
+    #[must_use]
+    pub fn as_seen_by(&self, groups: &[String], roles: &[String]) -> Self {
+        let fits = |rule: &&LoginRule| match &rule.whose {
+            Whose::Group(group) => groups.contains(group),
+            Whose::Role(role) => roles.contains(role),
+        };
+        let mut connection = self.clone();
+        if let Some(rule) = self.logins.iter().find(fits) {
+            connection.upstream.user.clone_from(&rule.user);
+            connection.upstream.password.clone_from(&rule.password);
+        }
+        connection
+    }
 }
 
 impl Config {

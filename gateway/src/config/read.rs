@@ -72,12 +72,15 @@ impl Parts {
         if connections.is_empty() {
             root.doc.problem(0, "there is no [[connection]]", "add one with `name` and `upstream`");
         }
+        let connections = connection::read(&connections);
+        let roles = connection::roles(&root.tables("role"));
+        connection::roles_are_known(root.doc, &connections, &roles);
         let parts = Self {
             gateway,
             identities: identity::read(&identities),
             agents: identity::agents(&root.tables("agent")),
-            connections: connection::read(&connections),
-            roles: connection::roles(&root.tables("role")),
+            connections,
+            roles,
             slack: root.table("slack").and_then(|table| slack::read(&table)),
             scim: root.table("scim").and_then(|table| slack::scim(&table)),
         };

@@ -4,6 +4,7 @@
 use std::{
     cell::RefCell,
     collections::BTreeSet,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
 };
 
@@ -129,6 +130,22 @@ impl<'d> Table<'d> {
                 None
             }
         }
+    }
+
+    /// A whole number within bounds, if it is there and fits.
+    pub fn number(&self, key: &'static str, within: RangeInclusive<usize>) -> Option<usize> {
+        let found = self.get(key)?;
+        let Some(number) = found.get_ref().as_integer() else {
+            self.wrong_type(key, found, "a whole number");
+            return None;
+        };
+        let value = usize::from_str_radix(number.as_str(), number.radix()).ok().filter(|value| within.contains(value));
+        if value.is_none() {
+            let message = format!("`{key}` in {} can't be {}", self.name, number.as_str());
+            let hint = format!("it must be between {} and {}", within.start(), within.end());
+            self.doc.problem(found.span().start, message, &hint);
+        }
+        value
     }
 
     /// As [`Table::read`], with a default where the key is absent.

@@ -49,6 +49,30 @@ fn spelled(duration: Duration) -> String {
     format!("{value}{unit}")
 }
 
+/// `64kB`, `4MB`, `1GB`: PostgreSQL's units, 1,024 each. Bytes, within bounds.
+pub(super) fn size(within: RangeInclusive<usize>) -> impl Fn(&str) -> Result<usize, String> {
+    move |text| {
+        let units = [("kB", 10), ("MB", 20), ("GB", 30)];
+        let value = units.into_iter().find_map(|(unit, shift)| {
+            let number: usize = text.strip_suffix(unit)?.trim().parse().ok()?;
+            number.checked_mul(1 << shift)
+        });
+        let spelled = |bytes: usize| {
+            let fits = |(_, shift): &&(&str, i32)| bytes.is_multiple_of(1 << shift);
+            units
+                .iter()
+                .rev()
+                .find(fits)
+                .map_or(format!("{bytes}"), |(unit, shift)| format!("{}{unit}", bytes >> shift))
+        };
+        let value = value.ok_or("write a size like \"64kB\", \"4MB\" or \"1GB\"")?;
+        if within.contains(&value) {
+            return Ok(value);
+        }
+        Err(format!("it must be between {} and {}", spelled(*within.start()), spelled(*within.end())))
+    }
+}
+
 /// An IP address and a port.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     if let Some(port) = text.strip_prefix("localhost:") {

@@ -1,76 +1,66 @@
 //! accept: listens; bounds before allocation; TLS; the first packet.
 
 use std::{
-    collections::HashMap,
     io,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
+    time::Duration,
 };
 
-use rustls::ServerConfig;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    authenticate::{LOGIN_WITHIN, authenticate},
+    authenticate::authenticate,
     cancel::CancelKeys,
-    pipe::End,
-    session, upstream,
+    pipe::{End, Socket},
+    places::{Full, Place, Places},
+    session, tls,
 };
 use crate::{
-    config::TlsConfig,
     refusal::Farewell,
     runtime::Gateway,
-    wire::startup::{self, First, Startup},
+    wire::{
+        Violation,
+        startup::{self, First, Startup},
+    },
 };
 
-/// The most connections at once, in all and from one address.
-const MOST: usize = 5_000;
-const MOST_FROM_ONE: usize = 2_500;
+/// How long a client has to take its last word.
+const LAST_WORD_WITHIN: Duration = Duration::from_secs(5);
+/// How long a client that is refused may go on sending before the connection is cut.
+const LINGER: Duration = Duration::from_secs(2);
+/// The first byte of a TLS handshake (RFC 8446, section 5.1); as a packet's length it would be over any.
+const HANDSHAKE: u8 = 0x16;
 
 /// Listens for clients.
 pub struct Listener {
-    gateway: Arc<Gateway>,
     socket: TcpListener,
+    door: Door,
+}
+
+/// What every client meets.
+#[derive(Clone)]
+struct Door {
+    gateway: Arc<Gateway>,
     tls: Option<TlsAcceptor>,
     keys: CancelKeys,
-    count: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    places: Places,
 }
 
-/// Reads certificate and key.
-///
-/// # Errors
-/// In a sentence, with the file.
-pub fn tls(config: &TlsConfig) -> Result<TlsAcceptor, String> {
-    let chain: Vec<CertificateDer<'static>> =
-        CertificateDer::pem_file_iter(&config.cert)
-            .and_then(Iterator::collect)
-            .map_err(|e| format!("{}: not a certificate chain in PEM: {e}", config.cert.display()))?;
-    let key = PrivateKeyDer::from_pem_file(&config.key)
-        .map_err(|e| format!("{}: not a private key in PEM: {e}", config.key.display()))?;
-    let server = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(|e| format!("{}: {e}", config.cert.display()))?;
-    Ok(TlsAcceptor::from(Arc::new(server)))
+impl From<Full> for Farewell {
+    fn from(full: Full) -> Self {
+        Self::TooMany { from_address: full.from_address }
+    }
 }
 
-struct Place {
-    address: IpAddr,
-    count: Arc<Mutex<HashMap<IpAddr, usize>>>,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(n) = count.get_mut(&self.address) {
-            *n -= 1;
-            if *n == 0 {
-                count.remove(&self.address);
-            }
-        }
+impl From<Violation> for Farewell {
+    fn from(violation: Violation) -> Self {
+        Self::Protocol { message: violation.to_string() }
     }
 }
 
@@ -84,8 +74,9 @@ impl Listener {
         let socket = TcpListener::bind(config.listen)
             .await
             .map_err(|e| io::Error::new(e.kind(), format!("[gateway] listen = {}: {e}", config.listen)))?;
-        let tls = config.tls.as_ref().map(tls).transpose().map_err(io::Error::other)?;
-        Ok(Self { socket, tls, gateway, keys: CancelKeys::default(), count: Arc::default() })
+        let tls = config.tls.as_ref().map(tls::acceptor).transpose().map_err(io::Error::other)?;
+        let places = Places::new(&config.bounds);
+        Ok(Self { socket, door: Door { gateway, tls, keys: CancelKeys::default(), places } })
     }
 
     /// Where it listens.
@@ -96,17 +87,6 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    fn place(&self, address: IpAddr) -> Option<Place> {
-        let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: usize = count.values().sum();
-        let mine = count.entry(address).or_default();
-        if all >= MOST || *mine >= MOST_FROM_ONE {
-            return None;
-        }
-        *mine += 1;
-        Some(Place { address, count: Arc::clone(&self.count) })
-    }
-
     /// Takes clients until `stop`; the sessions go on in `tasks`.
     pub async fn run(self, stop: CancellationToken, tasks: TaskTracker) {
         loop {
@@ -114,120 +94,156 @@ impl Listener {
                 () = stop.cancelled() => return,
                 accepted = self.socket.accept() => accepted,
             };
-            let (socket, from) = match accepted {
-                Ok(accepted) => accepted,
+            match accepted {
+                Ok((socket, from)) => {
+                    let place = self.door.places.knock(from.ip());
+                    tasks.spawn(self.door.clone().serve(socket, from.ip(), place));
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-                    continue;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
                 }
-            };
-            let place = self.place(from.ip());
-            let (gateway, tls, keys) = (Arc::clone(&self.gateway), self.tls.clone(), self.keys.clone());
-            tasks.spawn(async move {
-                serve(gateway, socket, from, tls, keys, place.is_some()).await;
-                drop(place);
-            });
+            }
         }
     }
 }
 
-async fn serve(
-    gateway: Arc<Gateway>,
-    socket: TcpStream,
-    from: SocketAddr,
-    tls: Option<TlsAcceptor>,
-    keys: CancelKeys,
-    placed: bool,
-) {
-    if let Err(error) = socket.set_nodelay(true) {
-        tracing::debug!(%error, "a client went at once");
-    }
-    let mut end = End::new(Box::new(socket));
-    let address = from.ip().to_string();
-    let login = async {
-        if !placed {
-            return Err(Farewell::TooMany);
+impl Door {
+    async fn serve(self, socket: TcpStream, from: IpAddr, place: Result<Place, Full>) {
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "a client went at once");
         }
-        let (secured, startup) = match first(&mut end, tls.as_ref(), from.ip().is_loopback(), &keys).await? {
-            Some((secured, startup)) => (secured, startup),
-            None => return Ok(None),
+        let mut place = match place {
+            Ok(place) => place,
+            // Not even heard: whoever is this many gets no work done for them.
+            Err(full) => return say(&mut End::new(Box::new(socket)), &full.into()).await,
         };
-        end = secured;
-        let admitted = authenticate(&gateway, &mut end, &startup, &address).await?;
-        Ok(Some((startup, admitted)))
-    };
-    let login = tokio::time::timeout(LOGIN_WITHIN, login).await.unwrap_or(Err(Farewell::TooSlow));
-    let farewell = match login {
-        Ok(None) => return,
-        Ok(Some((startup, admitted))) => session::run(gateway, &mut end, startup, admitted, address, keys).await,
-        Err(farewell) => Some(farewell),
-    };
-    if let Some(farewell) = farewell {
-        end.send(&farewell.frame());
-        // Whoever does not read their last word is not waited for.
-        let _written = tokio::time::timeout(std::time::Duration::from_secs(5), end.flush()).await;
-    }
-}
-
-/// Reads first packets until a StartupMessage comes over a channel that is good enough. `None`
-/// where the client wanted something else (a cancel) and got it.
-async fn first(
-    end: &mut End,
-    tls: Option<&TlsAcceptor>,
-    loopback: bool,
-    keys: &CancelKeys,
-) -> Result<Option<(End, Startup)>, Farewell> {
-    let mut secured = false;
-    let mut gss_asked = false;
-    loop {
-        let packet = packet(end).await?;
-        match startup::parse(&packet).map_err(|v| Farewell::Protocol { message: v.to_string() })? {
-            First::Ssl if !secured => {
-                // Bytes behind the request came before the handshake: nobody vouches for them.
-                if !end.input.is_empty() {
-                    return Err(Farewell::Protocol { message: "bytes came before the TLS handshake".into() });
-                }
-                let Some(acceptor) = tls else {
-                    answer(end, b"N").await?;
-                    continue;
-                };
-                answer(end, b"S").await?;
-                let plain = std::mem::replace(end, End::new(Box::new(tokio::io::empty())));
-                let Ok(stream) = acceptor.accept(plain.into_socket()).await else { return Ok(None) };
-                *end = End::new(Box::new(stream));
-                secured = true;
+        let address = from.to_string();
+        let mut end = nowhere();
+        let login = async {
+            let Some(opened) = self.opened(socket).await else { return Ok(None) };
+            let secured = opened.secured;
+            end = opened.end;
+            let Some(startup) = self.first(&mut end, secured, from.is_loopback()).await? else { return Ok(None) };
+            place.sit()?;
+            let admitted = authenticate(&self.gateway, &mut end, &startup, &address).await?;
+            Ok(Some((startup, admitted)))
+        };
+        let within = self.gateway.config.gateway.bounds.login_timeout;
+        let login = tokio::time::timeout(within, login).await.unwrap_or(Err(Farewell::TooSlow));
+        let farewell = match login {
+            Ok(None) => return,
+            Ok(Some((startup, admitted))) => {
+                session::run(self.gateway, &mut end, startup, admitted, address, self.keys).await
             }
-            First::Gss if !secured && !gss_asked => {
-                gss_asked = true;
-                answer(end, b"N").await?;
-            }
-            First::Ssl | First::Gss => {
-                return Err(Farewell::Protocol { message: "encryption was asked for twice".into() });
-            }
-            First::Cancel(key) => {
-                cancel(keys, &key).await;
-                return Ok(None);
-            }
-            First::Startup(startup) => {
-                if tls.is_some() && !secured && !loopback {
-                    return Err(Farewell::NeedsTls);
-                }
-                if startup.get("replication").is_some_and(|r| !matches!(r, "false" | "off" | "no" | "0")) {
-                    return Err(Farewell::Protocol { message: "replication is not supported".into() });
-                }
-                let end = std::mem::replace(end, End::new(Box::new(tokio::io::empty())));
-                return Ok(Some((end, startup)));
+            Err(farewell) => Some(farewell),
+        };
+        if let Some(farewell) = farewell {
+            say(&mut end, &farewell).await;
+            if !matches!(farewell, Farewell::Ended { .. }) {
+                linger(end).await;
             }
         }
     }
+
+    /// The client's end, behind TLS where it begins with that (direct TLS, as since PostgreSQL 17).
+    /// `None` where that fails.
+    async fn opened(&self, socket: TcpStream) -> Option<Opened> {
+        let mut first = [0];
+        // What is peeked at stays to be read.
+        match socket.peek(&mut first).await {
+            Ok(1) if first[0] == HANDSHAKE => {}
+            Ok(1) => return Some(Opened { end: End::new(Box::new(socket)), secured: false }),
+            _ => return None,
+        }
+        let stream = handshake(self.tls.as_ref()?, socket).await?;
+        // Without ALPN the handshake may have been meant for somebody else. PostgreSQL closes too.
+        let ours = stream.get_ref().1.alpn_protocol() == Some(tls::ALPN);
+        ours.then(|| Opened { end: End::new(Box::new(stream)), secured: true })
+    }
+
+    /// Reads first packets until a StartupMessage comes over a channel that is good enough. `None`
+    /// where the client wanted something else (a cancel) and got it.
+    async fn first(&self, end: &mut End, secured: bool, loopback: bool) -> Result<Option<Startup>, Farewell> {
+        let (mut secured, mut tls_asked, mut gss_asked) = (secured, secured, secured);
+        loop {
+            let packet = packet(end).await?;
+            match startup::parse(&packet)? {
+                First::Ssl if !tls_asked => {
+                    tls_asked = true;
+                    nothing_early(end)?;
+                    let Some(acceptor) = &self.tls else {
+                        answer(end, b"N").await?;
+                        continue;
+                    };
+                    answer(end, b"S").await?;
+                    let plain = std::mem::replace(end, nowhere());
+                    let Some(stream) = handshake(acceptor, plain.into_socket()).await else { return Ok(None) };
+                    *end = End::new(Box::new(stream));
+                    (secured, gss_asked) = (true, true);
+                }
+                First::Gss if !gss_asked => {
+                    gss_asked = true;
+                    nothing_early(end)?;
+                    answer(end, b"N").await?;
+                }
+                First::Ssl | First::Gss => {
+                    return Err(Farewell::Protocol { message: "encryption was asked for twice".into() });
+                }
+                First::Cancel(key) => {
+                    self.cancel(&key).await;
+                    return Ok(None);
+                }
+                First::Unsupported { major, minor } => return Err(Farewell::OtherProtocol { major, minor }),
+                First::Startup(startup) => {
+                    if self.tls.is_some() && !secured && !loopback {
+                        return Err(Farewell::NeedsTls);
+                    }
+                    if startup.get("replication").is_some_and(|r| !matches!(r, "false" | "off" | "no" | "0")) {
+                        return Err(Farewell::Protocol { message: "replication is not supported".into() });
+                    }
+                    return Ok(Some(startup));
+                }
+            }
+        }
+    }
+
+    /// The client gets no answer, whatever becomes of it; that the connection closes says that it is done.
+    async fn cancel(&self, key: &startup::CancelKey) {
+        let Some(target) = self.keys.find(key) else { return };
+        if let Err(error) = target.cancel(key).await {
+            tracing::warn!(%error, "a cancel request could not be passed on");
+        }
+    }
+}
+
+/// A client's end, and whether it is behind TLS.
+struct Opened {
+    end: End,
+    secured: bool,
+}
+
+/// An end that reads nothing, in place of one that is elsewhere.
+fn nowhere() -> End {
+    End::new(Box::new(tokio::io::empty()))
+}
+
+async fn handshake<S: Socket>(acceptor: &TlsAcceptor, socket: S) -> Option<TlsStream<S>> {
+    acceptor.accept(socket).await.inspect_err(|error| tracing::debug!(%error, "a TLS handshake failed")).ok()
+}
+
+/// Bytes behind a request for encryption came before the handshake: nobody vouches for them.
+fn nothing_early(end: &End) -> Result<(), Farewell> {
+    if end.input.is_empty() {
+        return Ok(());
+    }
+    Err(Farewell::Protocol { message: "received unencrypted data after a request for encryption".into() })
 }
 
 async fn packet(end: &mut End) -> Result<bytes::Bytes, Farewell> {
     let gone = |_| Farewell::Protocol { message: "the client closed before its startup message".into() };
     let length = end.exactly(4).await.map_err(gone)?;
-    let size = startup::size([length[0], length[1], length[2], length[3]])
-        .map_err(|v| Farewell::Protocol { message: v.to_string() })?;
+    let size = startup::size([length[0], length[1], length[2], length[3]])?;
     end.exactly(size - 4).await.map_err(gone)
 }
 
@@ -236,12 +252,21 @@ async fn answer(end: &mut End, byte: &[u8]) -> Result<(), Farewell> {
     end.flush().await.map_err(|_| Farewell::Protocol { message: "the client closed".into() })
 }
 
-async fn cancel(keys: &CancelKeys, key: &startup::CancelKey) {
-    let Some(target) = keys.find(key) else { return };
-    if target.withdraw.ring() {
-        return;
-    }
-    if let Err(error) = upstream::cancel(&target.upstream, key).await {
-        tracing::warn!(%error, "a cancel request could not be passed on");
-    }
+/// Says a last word. Whoever does not read it is not waited for.
+async fn say(end: &mut End, farewell: &Farewell) {
+    end.send(&farewell.frame());
+    let _written = tokio::time::timeout(LAST_WORD_WITHIN, end.flush()).await;
+}
+
+/// Lets the client read its last word: a socket that is closed with bytes unread is reset, and takes
+/// back what was said.
+async fn linger(end: End) {
+    let mut socket = end.into_socket();
+    let work = async {
+        socket.shutdown().await?;
+        let mut unread = [0; 4096];
+        while socket.read(&mut unread).await? > 0 {}
+        io::Result::Ok(())
+    };
+    let _closed = tokio::time::timeout(LINGER, work).await;
 }

@@ -1,6 +1,6 @@
 //! authenticate: an OIDC token as the password, into a principal that may connect.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use chrono::Utc;
 use countersign_shared::duties::Human;
@@ -21,16 +21,11 @@ use crate::{
     wire::{frame, startup::Startup},
 };
 
-/// How long a client has from its first byte to its password.
-pub const LOGIN_WITHIN: Duration = Duration::from_secs(30);
-/// The most that a password message may have.
-const PASSWORD_CAP: usize = 64 << 10;
-
 /// Who is connected, to what.
 pub struct Admitted {
     /// The verified token.
     pub identity: Identity,
-    /// The connection.
+    /// The connection, with this principal's login upstream.
     pub connection: ConnectionConfig,
 }
 
@@ -49,7 +44,10 @@ pub async fn authenticate(
     entry.connection = startup.get("database").or_else(|| startup.get("user")).map(str::to_owned);
     entry.detail = serde_json::json!({ "address": address, "application": startup.get("application_name") });
     match &result {
-        Ok(admitted) => entry.principal = Some(admitted.identity.human.principal.clone()),
+        Ok(admitted) => {
+            entry.principal = Some(admitted.identity.human.principal.clone());
+            entry.detail["login"] = admitted.connection.upstream.user.clone().into();
+        }
         Err(Farewell::NotAllowed { principal, .. }) => entry.principal = Some(principal.clone()),
         Err(_) => {}
     }
@@ -76,7 +74,9 @@ async fn check(
     startup: &Startup,
     address: &str,
 ) -> Result<Admitted, Farewell> {
-    negotiate(client, startup);
+    if let Some(negotiation) = startup.negotiation() {
+        client.send(&negotiation);
+    }
     client.send(&[b'R', 0, 0, 0, 8, 0, 0, 0, 3]);
     let token = password(client).await?;
     let identity = gateway.issuers.verify(&token).await.map_err(Farewell::Token)?;
@@ -99,29 +99,10 @@ async fn check(
     let connection = gateway.config.connections.get(name).ok_or_else(not_allowed)?;
     let asker = Asker { human: identity.human.clone(), groups: identity.groups.clone(), roles: Vec::new() };
     if may_connect(gateway, &asker, connection, address, startup.get("application_name").unwrap_or_default()) {
-        Ok(Admitted { connection: connection.clone(), identity })
+        Ok(Admitted { connection: connection.as_seen_by(&asker.groups, &asker.roles), identity })
     } else {
         Err(not_allowed())
     }
-}
-
-/// NegotiateProtocolVersion, where the client asks for more than 3.0: the version that is spoken, and
-/// the protocol options that are not known.
-fn negotiate(client: &mut End, startup: &Startup) {
-    let unknown: Vec<_> = startup.parameters.iter().map(|(name, _)| name).filter(|n| n.starts_with("_pq_.")).collect();
-    if startup.minor == 0 && unknown.is_empty() {
-        return;
-    }
-    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_be_bytes();
-    let mut body = (3_u32 << 16).to_be_bytes().to_vec();
-    body.extend(number(unknown.len()));
-    for name in unknown {
-        body.extend(name.as_bytes());
-        body.push(0);
-    }
-    client.send(b"v");
-    client.send(&number(body.len() + 4));
-    client.send(&body);
 }
 
 /// Whether policy permits `connect`, now.
@@ -143,7 +124,7 @@ async fn password(client: &mut End) -> Result<String, Farewell> {
     let bad = |message: &str| Farewell::Protocol { message: message.into() };
     client.flush().await.map_err(gone)?;
     loop {
-        let head = frame::head(&client.input, |_| PASSWORD_CAP).map_err(|v| bad(&v.to_string()))?;
+        let head = frame::head(&client.input, |_| frame::LOGIN_CAP).map_err(|v| bad(&v.to_string()))?;
         if let Some(head) = head {
             if head.tag != b'p' {
                 return Err(bad("a password was asked for, and something else came"));

@@ -5,8 +5,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Mutex as AsyncMutex, Notify};
 
+use super::upstream::{self, UpstreamError};
 use crate::{config::Upstream, wire::startup::CancelKey};
 
 /// What a CancelRequest reaches.
@@ -16,6 +17,29 @@ pub struct Target {
     pub upstream: Upstream,
     /// Rings the session while it holds a statement.
     pub withdraw: Arc<Withdraw>,
+    /// Taken while a cancel is passed on: a session's own key opens one connection at a time, however
+    /// often it is sent.
+    pub passing: Arc<AsyncMutex<()>>,
+}
+
+impl Target {
+    /// A session at `upstream`.
+    #[must_use]
+    pub fn new(upstream: Upstream, withdraw: Arc<Withdraw>) -> Self {
+        Self { upstream, withdraw, passing: Arc::default() }
+    }
+
+    /// Withdraws what is held, else passes the request on and waits until the server has taken it.
+    ///
+    /// # Errors
+    /// Where the server can't be reached.
+    pub async fn cancel(&self, key: &CancelKey) -> Result<(), UpstreamError> {
+        if self.withdraw.ring() {
+            return Ok(());
+        }
+        let _one_at_a_time = self.passing.lock().await;
+        upstream::cancel(&self.upstream, key).await
+    }
 }
 
 /// Withdraws a hold, and nothing else: a ring while nothing is held goes to the server instead, and
@@ -81,7 +105,8 @@ impl CancelKeys {
         Registered { keys: self.clone(), key, withdraw }
     }
 
-    /// The one session with this key; `None` where there is none, or more than one.
+    /// The one session with this key; `None` where there is none, or more than one. A guess is looked up
+    /// by its keyed hash, so that the time it takes does not tell how much of it was right.
     #[must_use]
     pub fn find(&self, key: &CancelKey) -> Option<Target> {
         let keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -101,5 +126,52 @@ impl Drop for Registered {
                 keys.remove(&self.key);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::UpstreamTls;
+
+    fn target() -> Target {
+        let upstream = Upstream {
+            host: "127.0.0.1".into(),
+            port: 5432,
+            user: "app".into(),
+            password: None,
+            database: "shop".into(),
+            tls: UpstreamTls::Disable,
+        };
+        Target::new(upstream, Arc::default())
+    }
+
+    fn key(pid: i32, secret: &[u8]) -> CancelKey {
+        CancelKey { pid, secret: secret.to_vec() }
+    }
+
+    #[test]
+    fn only_the_whole_key_of_one_live_session_finds_it() {
+        let keys = CancelKeys::default();
+        let long = [7; 256];
+        let first = keys.register(key(1, b"abcd"), target());
+        let _long = keys.register(key(2, &long), target());
+        let table = [
+            ("its own", key(1, b"abcd"), true),
+            ("a long one", key(2, &long), true),
+            ("a long one, cut to four bytes", key(2, &long[..4]), false),
+            ("longer than it is", key(1, b"abcd\0"), false),
+            ("another secret", key(1, b"abce"), false),
+            ("another process", key(3, b"abcd"), false),
+        ];
+        for (case, key, found) in table {
+            assert_eq!(keys.find(&key).is_some(), found, "{case}");
+        }
+        let second = keys.register(key(1, b"abcd"), target());
+        assert!(keys.find(&key(1, b"abcd")).is_none(), "two databases gave the same: it might be either");
+        drop(first);
+        assert!(keys.find(&key(1, b"abcd")).is_some(), "one of them is gone");
+        drop(second);
+        assert!(keys.find(&key(1, b"abcd")).is_none());
     }
 }

@@ -187,10 +187,10 @@ impl Session {
             return Ok(());
         }
         let changes = self.gateway.changes.load(Ordering::Acquire);
-        self.catalog = match self.catalogs.fresh(changes, &self.connection.upstream) {
+        self.catalog = match self.catalogs.fresh(changes, self.shared_login()) {
             Some(catalog) => catalog,
             None => {
-                let read = self.catalogs.read(changes, &self.connection.upstream).await;
+                let read = self.catalogs.read(changes, self.shared_login()).await;
                 read.map_err(|error| self.no_catalog(&error))?
             }
         };
@@ -200,8 +200,14 @@ impl Session {
     /// Asks the server whether the catalog is what it was, however short ago that was asked.
     pub(super) async fn ask_catalog(&self) -> Result<(), Ended> {
         let changes = self.gateway.changes.load(Ordering::Acquire);
-        let read = self.catalogs.read_now(changes, &self.connection.upstream).await;
+        let read = self.catalogs.read_now(changes, self.shared_login()).await;
         read.map(|_| ()).map_err(|error| self.no_catalog(&error))
+    }
+
+    /// The connection's own login, whoever's session asks: all share what is read.
+    fn shared_login(&self) -> &crate::config::Upstream {
+        let connections = &self.gateway.config.connections;
+        &connections.get(&self.connection.name).unwrap_or(&self.connection).upstream
     }
 
     fn no_catalog(&self, error: &str) -> Ended {

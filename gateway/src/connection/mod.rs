@@ -3,8 +3,11 @@
 //! | file | what it does |
 //! |---|---|
 //! | [`accept`] | listens, bounds, TLS, the first packet |
+//! | [`places`] | how many clients may be here at once |
+//! | [`tls`] | TLS, towards clients and databases |
 //! | [`authenticate`] | a token into a principal that may connect |
-//! | [`upstream`] | the gateway's own login at the database |
+//! | [`upstream`] | the gateway's own connections to the database |
+//! | [`dial`], [`binding`], [`login`] | a socket to it, what ties a login to that, and the login |
 //! | [`session`] | the loop: reads like the path of a statement |
 //! | [`simple`], [`extended`] | the two protocols' requests |
 //! | [`wait`] | a held statement |
@@ -16,14 +19,21 @@
 
 pub mod accept;
 pub mod authenticate;
+pub mod binding;
 pub mod cancel;
 pub mod catalogs;
+pub mod dial;
 pub mod extended;
 pub mod facts;
+pub mod login;
+#[cfg(test)]
+mod login_tests;
 pub mod memory;
 pub mod pipe;
+pub mod places;
 pub mod relay;
 pub mod session;
 pub mod simple;
+pub mod tls;
 pub mod upstream;
 pub mod wait;

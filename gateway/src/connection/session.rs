@@ -64,6 +64,15 @@ impl From<std::io::Error> for Ended {
     }
 }
 
+impl From<frame::Unread> for Ended {
+    fn from(unread: frame::Unread) -> Self {
+        match unread {
+            frame::Unread::Violation(violation) => violation.into(),
+            frame::Unread::TooBig { size, cap, setting } => Self::With(Farewell::TooBig { size, cap, setting }),
+        }
+    }
+}
+
 impl From<crate::wire::Violation> for Ended {
     fn from(violation: crate::wire::Violation) -> Self {
         Self::With(Farewell::Protocol { message: violation.to_string() })
@@ -180,7 +189,7 @@ impl Session {
             Ok(both) => both,
             Err(refusal) => return Err((client, Farewell::Startup(refusal))),
         };
-        let opened = match upstream::open(&connection.upstream, &parameters).await {
+        let opened = match upstream::open_speaking(&connection.upstream, &parameters, startup.spoken()).await {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::error!(connection = connection.name, %error, "the database can't be reached");
@@ -203,9 +212,10 @@ impl Session {
         entry.principal = Some(principal);
         entry.connection = Some(connection.name.clone());
         let withdraw = Arc::new(Withdraw::default());
-        let registered = opened.cancel.clone().map(|key| {
-            keys.register(key, Target { upstream: connection.upstream.clone(), withdraw: Arc::clone(&withdraw) })
-        });
+        let registered = opened
+            .cancel
+            .clone()
+            .map(|key| keys.register(key, Target::new(connection.upstream.clone(), Arc::clone(&withdraw))));
         // AuthenticationOk; then what the server said of itself; then its key.
         client.send(&[b'R', 0, 0, 0, 8, 0, 0, 0, 0]);
         opened.parameters.iter().for_each(|frame| client.send(frame));
@@ -278,7 +288,8 @@ impl Session {
         if !may || self.pipe.upstream.is_full() {
             return Ok(None);
         }
-        let Some(head) = frame::head(&self.pipe.client.input, frame::client_cap)? else { return Ok(None) };
+        let caps = &self.gateway.config.gateway.bounds.caps;
+        let Some(head) = frame::client_head(&self.pipe.client.input, caps)? else { return Ok(None) };
         if self.pipe.client.input.len() < head.size {
             return Ok(None);
         }
@@ -325,7 +336,8 @@ impl Session {
 
     /// Waits for something to happen on either side, or for the session's end.
     pub(super) async fn pump(&mut self) -> Result<(), Ended> {
-        let want = match frame::head(&self.pipe.client.input, frame::client_cap) {
+        let caps = &self.gateway.config.gateway.bounds.caps;
+        let want = match frame::client_head(&self.pipe.client.input, caps) {
             Ok(Some(head)) if self.replies.is_empty() || self.copy_in || self.unsynced => head.size,
             _ => 0,
         };

@@ -29,7 +29,7 @@ pub struct Report {
 /// Reads an ErrorResponse's or NoticeResponse's body. Text that is not UTF-8 is shown as such.
 ///
 /// # Errors
-/// Where the fields do not fill it exactly.
+/// Where the fields do not fill it exactly, or none is an SQLSTATE.
 pub fn report(body: &[u8]) -> Result<Report, Violation> {
     let mut fields = Fields::of(body);
     let mut report = Report::default();
@@ -37,7 +37,8 @@ pub fn report(body: &[u8]) -> Result<Report, Violation> {
         let kind = fields.u8()?;
         if kind == 0 {
             fields.end()?;
-            return Ok(report);
+            let sqlstate = report.code.len() == 5 && report.code.bytes().all(|b| b.is_ascii_alphanumeric());
+            return if sqlstate { Ok(report) } else { Err(Violation::new("an error without an SQLSTATE")) };
         }
         let end = fields.rest().iter().position(|b| *b == 0).ok_or_else(|| Violation::new("a field has no end"))?;
         let text = String::from_utf8_lossy(fields.take(end)?).into_owned();
@@ -194,6 +195,19 @@ mod tests {
         let frame = error(ErrorInfo::new("ERROR".into(), "42501".into(), "no".into()));
         let report = report(&frame[5..]).expect("a report");
         assert_eq!((report.code.as_str(), report.message.as_str()), ("42501", "no"));
+    }
+
+    #[test]
+    fn an_error_without_an_sqlstate_is_none() {
+        for (case, body) in [
+            ("no code", &b"SERROR\0Mno\0\0"[..]),
+            ("an empty code", b"SERROR\0C\0Mno\0\0"),
+            ("a code that is none", b"SERROR\0C4250\x1b\0Mno\0\0"),
+            ("cut", b"SERROR\0C42501\0Mno"),
+            ("padded", b"SERROR\0C42501\0Mno\0\0\0"),
+        ] {
+            assert!(report(body).is_err(), "{case}");
+        }
     }
 
     #[test]

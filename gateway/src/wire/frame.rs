@@ -35,21 +35,71 @@ pub fn head(buf: &[u8], cap: impl FnOnce(u8) -> usize) -> Result<Option<Head>, V
     Ok(Some(Head { tag, size }))
 }
 
-/// The most that one message of a logged-in client may have, by type: texts and parameters that must
-/// be read whole are bounded, rows of COPY pass in pieces.
-#[must_use]
-pub const fn client_cap(tag: u8) -> usize {
-    match tag {
-        b'Q' | b'P' => 4 << 20,
-        b'B' => 64 << 20,
-        b'd' => 1 << 30,
-        b'D' | b'E' | b'C' | b'f' => 64 << 10,
-        _ => 8 << 10,
+/// The most that one message of a logged-in client may have, in bytes of the whole frame: what must be
+/// read whole is bounded before it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// Query and Parse.
+    pub statement: usize,
+    /// Bind.
+    pub parameters: usize,
+    /// CopyData.
+    pub copy_data: usize,
+}
+
+impl Default for Caps {
+    fn default() -> Self {
+        Self { statement: 4 << 20, parameters: 64 << 20, copy_data: 64 << 20 }
+    }
+}
+
+impl Caps {
+    /// The cap for a message type, and the setting that says so.
+    const fn of(&self, tag: u8) -> (usize, Option<&'static str>) {
+        match tag {
+            b'Q' | b'P' => (self.statement, Some("max_statement")),
+            b'B' => (self.parameters, Some("max_parameters")),
+            b'd' => (self.copy_data, Some("max_copy_data")),
+            b'D' | b'E' | b'C' | b'f' => (64 << 10, None),
+            _ => (8 << 10, None),
+        }
+    }
+}
+
+/// Why a client's message is not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// It is not the protocol.
+    Violation(Violation),
+    /// It is over a bound that somebody can raise.
+    TooBig {
+        /// The bytes of the whole frame.
+        size: usize,
+        /// The bound.
+        cap: usize,
+        /// The key in `[gateway]`.
+        setting: &'static str,
+    },
+}
+
+/// As [`head`], for a logged-in client.
+///
+/// # Errors
+/// Where the length is smaller than itself, or over the cap for its type.
+pub fn client_head(buf: &[u8], caps: &Caps) -> Result<Option<Head>, Unread> {
+    let cap = |tag| caps.of(tag).1.map_or(caps.of(tag).0, |_| usize::MAX);
+    let head = head(buf, cap).map_err(Unread::Violation)?;
+    match head.map(|head| (head.size, caps.of(head.tag))) {
+        Some((size, (cap, Some(setting)))) if size > cap => Err(Unread::TooBig { size, cap, setting }),
+        _ => Ok(head),
     }
 }
 
 /// The most that one message of a server may have where it must be read whole.
 pub const SERVER_CAP: usize = 16 << 20;
+
+/// The most that one message may have before its sender is logged in, on either side.
+pub const LOGIN_CAP: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -66,12 +116,32 @@ mod tests {
             ("an empty body", [b'S', 0, 0, 0, 4], true),
         ];
         for (case, bytes, good) in table {
-            assert_eq!(head(&bytes, client_cap).is_ok(), good, "{case}");
+            assert_eq!(client_head(&bytes, &Caps::default()).is_ok(), good, "{case}");
         }
     }
 
     #[test]
+    fn what_is_too_big_names_the_setting_that_says_so() {
+        let caps = Caps { statement: 1 << 16, parameters: 1 << 17, copy_data: 1 << 18 };
+        let sized = |tag: u8, size: u32| {
+            let length = (size - 1).to_be_bytes();
+            client_head(&[tag, length[0], length[1], length[2], length[3]], &caps)
+        };
+        for (tag, cap, setting) in [
+            (b'Q', caps.statement, "max_statement"),
+            (b'P', caps.statement, "max_statement"),
+            (b'B', caps.parameters, "max_parameters"),
+            (b'd', caps.copy_data, "max_copy_data"),
+        ] {
+            let most = u32::try_from(cap).unwrap();
+            assert_eq!(sized(tag, most), Ok(Some(Head { tag, size: cap })), "{setting}");
+            assert_eq!(sized(tag, most + 1), Err(Unread::TooBig { size: cap + 1, cap, setting }));
+        }
+        assert!(matches!(sized(b'D', 1 << 17), Err(Unread::Violation(_))), "no setting raises this one");
+    }
+
+    #[test]
     fn a_head_in_pieces_is_waited_for() {
-        assert_eq!(head(&[b'Q', 0, 0], client_cap), Ok(None));
+        assert_eq!(client_head(&[b'Q', 0, 0], &Caps::default()), Ok(None));
     }
 }

@@ -4,15 +4,21 @@
 //! client   a program that speaks PostgreSQL       process  the binary, started, stopped and killed
 //! people   colleagues in Slack                    control  the control API, as a person calls it
 //! psql     the real one                           state    the state's file, as a burglar opens it
+//! raw      a client that says bytes               tls      authorities, and what they vouch for
+//! guarded  a database server with TLS             between  somebody on the path to a database
 //! wire     a client that sends what no driver would
 //! ```
 
+pub mod between;
 pub mod client;
 pub mod control;
+pub mod guarded;
 pub mod people;
 pub mod process;
 pub mod psql;
+pub mod raw;
 pub mod state;
+pub mod tls;
 pub mod wire;
 
 use std::{
@@ -109,6 +115,24 @@ impl Story {
                 Err(NotStarted(said)) => panic!("the gateway did not start:\n{said}"),
             }
             story.bot_is_there().await;
+            return story;
+        }
+        panic!("no port stays free");
+    }
+
+    /// The gateway alone, from a config that `change` makes of the usual one. It may write files for it
+    /// into the folder.
+    pub async fn gateway_with(change: impl Fn(&str, &Path) -> String) -> Self {
+        for _ in 0..3 {
+            let mut story = Self::prepare().await;
+            let file = &story.world.facts.config;
+            let config = fs::read_to_string(file).expect("the config");
+            fs::write(file, change(&config, &story.folder())).expect("a changed config");
+            match story.try_start("gateway").await {
+                Ok(process) => story.gateway = Some(process),
+                Err(NotStarted(said)) if said.contains("in use") => continue,
+                Err(NotStarted(said)) => panic!("the gateway did not start:\n{said}"),
+            }
             return story;
         }
         panic!("no port stays free");
