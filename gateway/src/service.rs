@@ -10,7 +10,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     approval::{keys::load_or_create_bot_key, seal::SealKey},
     config::Config,
-    connection::accept::Listener,
+    connection::{accept::Listener, shards::Shards},
     control,
     identity::Issuers,
     log::{Entry, Kind, Log},
@@ -110,7 +110,8 @@ impl Service {
     pub async fn run(self, more: Router, stop: CancellationToken, last: impl Future<Output = ()>) -> io::Result<()> {
         let Self { gateway, clients, control, .. } = self;
         let sessions = TaskTracker::new();
-        let accepting = tokio::spawn(clients.run(stop.clone(), sessions.clone()));
+        let shards = Arc::new(Shards::start()?);
+        let accepting = tokio::spawn(clients.run(stop.clone(), sessions.clone(), Arc::clone(&shards)));
         let watching = tokio::spawn(tell_policy_loads(Arc::clone(&gateway), stop.clone()));
         let pages = control::router(Arc::clone(&gateway)).merge(more);
         let pages = pages.into_make_service_with_connect_info::<SocketAddr>();

@@ -19,7 +19,9 @@ use super::{
     cancel::CancelKeys,
     pipe::{End, Socket},
     places::{Full, Place, Places},
-    session, tls,
+    session,
+    shards::Shards,
+    tls,
 };
 use crate::{
     refusal::Farewell,
@@ -87,17 +89,25 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// Takes clients until `stop`; the sessions go on in `tasks`.
-    pub async fn run(self, stop: CancellationToken, tasks: TaskTracker) {
+    /// Takes clients until `stop`; the sessions go on in `tasks`, on `shards`.
+    pub async fn run(self, stop: CancellationToken, tasks: TaskTracker, shards: Arc<Shards>) {
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => return,
                 accepted = self.socket.accept() => accepted,
             };
-            match accepted {
+            // A socket belongs to the event loop that it was accepted on, and must go to the session's.
+            match accepted.and_then(|(socket, from)| Ok((socket.into_std()?, from.ip()))) {
                 Ok((socket, from)) => {
-                    let place = self.door.places.knock(from.ip());
-                    tasks.spawn(self.door.clone().serve(socket, from.ip(), place));
+                    let place = self.door.places.knock(from);
+                    let door = self.door.clone();
+                    let session = async move {
+                        match TcpStream::from_std(socket) {
+                            Ok(socket) => door.serve(socket, from, place).await,
+                            Err(error) => tracing::warn!(%error, "a connection could not be taken over"),
+                        }
+                    };
+                    tasks.spawn_on(session, shards.next());
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");

@@ -8,6 +8,7 @@
 //! | [`authenticate`] | a token into a principal that may connect |
 //! | [`upstream`] | the gateway's own connections to the database |
 //! | [`dial`], [`binding`], [`login`] | a socket to it, what ties a login to that, and the login |
+//! | [`shards`] | the threads that carry sessions |
 //! | [`session`] | the loop: reads like the path of a statement |
 //! | [`simple`], [`extended`] | the two protocols' requests |
 //! | [`wait`] | a held statement |
@@ -33,6 +34,7 @@ pub mod pipe;
 pub mod places;
 pub mod relay;
 pub mod session;
+pub mod shards;
 pub mod simple;
 pub mod tls;
 pub mod upstream;

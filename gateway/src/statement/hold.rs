@@ -180,7 +180,7 @@ impl Held {
         entry.request = Some(id.clone());
         entry.sql = Some(wish.request.sql.to_string());
         entry.outcome = Some("hold".to_owned());
-        entry.detail = record::detail(wish.request, &wish.asked.effects, connection, Some(wish.digest));
+        entry.detail = record::detail(wish.request, connection, Some(wish.digest));
         gateway.log.append_durably(&entry).await.map_err(|down| unavailable(&down))?;
 
         let channel = gateway.config.connections.get(connection).and_then(|c| c.channel.clone());

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use countersign_shared::{digest::Digest, ids::RequestId};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
-use super::{assemble::Request, effect::Effect, hold::Permit};
+use super::{assemble::Request, hold::Permit};
 use crate::{
     config::Durability,
     log::{Entry, Kind, Log, LogDown, Record},
@@ -110,20 +110,16 @@ impl Open {
 struct Detail<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     parameters: Vec<String>,
-    #[serde(serialize_with = "effects")]
-    effects: (&'a [Effect], &'a str),
+    effects: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     digest: Option<Digest>,
 }
 
-fn effects<S: Serializer>(&(effects, connection): &(&[Effect], &str), to: S) -> Result<S::Ok, S::Error> {
-    to.collect_seq(effects.iter().map(|effect| format!("{} {}", effect.action, effect.object.display(connection))))
-}
-
 /// What is told of a statement in an entry's detail.
 #[must_use]
-pub fn detail(request: &Request, all: &[Effect], connection: &str, digest: Option<Digest>) -> serde_json::Value {
-    let detail = Detail { parameters: request.parameters_as_text(), effects: (all, connection), digest };
+pub fn detail(request: &Request, connection: &str, digest: Option<Digest>) -> serde_json::Value {
+    let effects = request.analysis.told(connection);
+    let detail = Detail { parameters: request.parameters_as_text(), effects, digest };
     // Texts, lists and a digest: nothing that JSON can't hold.
     serde_json::to_value(detail).unwrap_or_default()
 }
@@ -141,7 +137,7 @@ pub async fn open(
 ) -> Result<Recorded, LogDown> {
     let held = permit.request();
     let connection = header.entry.connection.as_deref().unwrap_or_default();
-    let effects = (request.analysis.effects.as_slice(), connection);
+    let effects = request.analysis.told(connection);
     let detail = Detail { parameters: request.parameters_as_text(), effects, digest: None };
     let mut line = header.line(Kind::Statement, held, detail);
     line.sql = Some(&request.sql);
@@ -202,7 +198,7 @@ mod tests {
     use super::*;
     use crate::statement::{
         classify::{Analysis, Statement},
-        effect::{Action, Object},
+        effect::{Action, Effect, Object},
     };
 
     #[test]
@@ -222,11 +218,8 @@ mod tests {
             analysis: Arc::new(Analysis { statements: vec![statement], ..Analysis::default() }.into()),
         };
         let id = RequestId::random();
-        let detail = Detail {
-            parameters: request.parameters_as_text(),
-            effects: (&request.analysis.effects, "shop"),
-            digest: None,
-        };
+        let detail =
+            Detail { parameters: request.parameters_as_text(), effects: request.analysis.told("shop"), digest: None };
         let mut line = header.line(Kind::Statement, Some(&id), detail);
         line.sql = Some(&request.sql);
         line.outcome = Some("released");
@@ -238,7 +231,7 @@ mod tests {
         expected.request = Some(id);
         expected.sql = Some(request.sql.to_string());
         expected.outcome = Some("released".into());
-        expected.detail = super::detail(&request, &request.analysis.effects, "shop", None);
+        expected.detail = super::detail(&request, "shop", None);
         assert_eq!(read, expected);
         assert_eq!(read.detail["effects"][0], r#"delete Table::"shop/public.orders""#);
     }

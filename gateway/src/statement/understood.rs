@@ -1,6 +1,6 @@
 //! What a text is, with all that the path of a statement reads of it worked out once.
 
-use std::ops::Deref;
+use std::{ops::Deref, sync::OnceLock};
 
 use super::{
     classify::{Analysis, TransactionMove},
@@ -25,6 +25,17 @@ pub struct Understood {
     pub changes_session: Changes,
     /// Whether the catalog may be another afterwards.
     pub changes_catalog: bool,
+    told: OnceLock<Vec<String>>,
+}
+
+impl Understood {
+    /// The effects as records tell them, on the connection that the text was understood for.
+    pub fn told(&self, connection: &str) -> &[String] {
+        self.told.get_or_init(|| {
+            let tell = |effect: &Effect| format!("{} {}", effect.action, effect.object.display(connection));
+            self.effects.iter().map(tell).collect()
+        })
+    }
 }
 
 /// When names, settings or prepared statements may be others.
@@ -71,6 +82,7 @@ impl From<Analysis> for Understood {
             moves_transaction: statements.iter().any(|s| s.transaction != TransactionMove::None),
             changes_catalog: effects.iter().any(|effect| changes_catalog(effect.action)),
             changes_session,
+            told: OnceLock::new(),
             effects,
             analysis,
         }
