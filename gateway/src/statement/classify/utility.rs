@@ -51,7 +51,11 @@ impl Walk<'_> {
             let [only] = tree.stmts.as_slice() else { return false };
             let Some(node) = &only.stmt else { return false };
             match &node.node {
-                Some(NodeEnum::PrepareStmt(prepared)) => self.maybe(&prepared.query),
+                Some(NodeEnum::PrepareStmt(prepared)) => {
+                    // Its arguments become values of these types now.
+                    self.list(&prepared.argtypes);
+                    self.maybe(&prepared.query);
+                }
                 _ => self.visit(node),
             }
             true
