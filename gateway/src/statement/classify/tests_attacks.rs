@@ -257,6 +257,16 @@ fn the_types_of_a_prepared_statements_arguments_count_when_it_runs() {
 }
 
 #[test]
+fn a_short_text_does_not_have_a_long_one_read_again_and_again() {
+    let long = format!("PREPARE s AS SELECT 1 WHERE 1 IN ({}1)", "1, ".repeat(50_000));
+    let prepared = [("s".to_owned(), long)].into();
+    let analysis = classify(&"EXECUTE s; ".repeat(2_000), &shop(), &Names { prepared, ..names() });
+    let opaque = |s: &super::Statement| s.effects.iter().any(|e| e.action == Action::Opaque);
+    assert!(!opaque(&analysis.statements[0]), "one is read");
+    assert!(analysis.statements[10..].iter().all(opaque), "the many are not");
+}
+
+#[test]
 fn a_type_that_somebody_put_into_the_servers_schema_is_not_the_servers() {
     let mut builder = shop_builder();
     let checks = vec!["public.wipe(VALUE)".into()];

@@ -44,6 +44,11 @@ impl Walk<'_> {
             self.opaque("EXECUTE runs itself");
             return;
         }
+        let Some(left) = self.remembered.checked_sub(text.len()) else {
+            self.opaque("what its EXECUTEs would run is too long to analyse");
+            return;
+        };
+        self.remembered = left;
         self.depth += 1;
         let with_names = std::mem::take(&mut self.with_names);
         let understood = parse::with_tree(text, |tree| {
