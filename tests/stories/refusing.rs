@@ -1,6 +1,6 @@
 //! Statements that do not run, and what their client reads.
 
-use crate::harness::Story;
+use crate::harness::{PATIENCE, Story};
 
 const DELETE: &str = "delete from orders where status = 'cancelled'";
 const CANCELLED: &str = "select count(*) from orders where status = 'cancelled'";
@@ -89,4 +89,21 @@ async fn mistakes_are_told_as_postgresql_tells_them() {
         assert_eq!(refused.code, code, "{why}, extended: {sql}: {refused:?}");
     }
     ana.runs("select 1").ends().await.expect("the session lives on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_when_access_ends_is_stopped_at_the_database() {
+    const RUNNING: &str = "select count(*) from pg_stat_activity where query like 'select pg_sleep(600)%'";
+    let story = Story::begin().await;
+    let ana = story.logs_in("ana").await;
+    let sleep = ana.runs("select pg_sleep(600)");
+    until(async || story.number(RUNNING).await == 1).await;
+    story.ends_sessions("ana").await;
+    assert_eq!(sleep.gets_refused().await.code, "57P01");
+    until(async || story.number(RUNNING).await == 0).await;
+}
+
+async fn until(so: impl AsyncFn() -> bool) {
+    let asking = async { while !so().await {} };
+    tokio::time::timeout(PATIENCE, asking).await.expect("it comes to be so");
 }

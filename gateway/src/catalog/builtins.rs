@@ -48,6 +48,7 @@ const NATIVE_ONLY: &[&str] = &[
     "btree_gin",
     "btree_gist",
     "cube",
+    "earthdistance",
     "fuzzystrmatch",
     "hstore",
     "intarray",
@@ -64,8 +65,9 @@ const NATIVE_ONLY: &[&str] = &[
     "uuid-ossp",
     "vector",
 ];
-/// Of these, functions in SQL too: each is one call of a built-in.
-const SQL_TOO: &[&str] = &["citext", "earthdistance"];
+/// Of these, functions in SQL too: each is one call of a built-in by its qualified name. Its operators
+/// are not qualified, so that they are the server's own only where `pg_catalog` is looked in first.
+const SQL_TOO: &[&str] = &["citext"];
 
 /// Whether a function of an extension is trusted.
 #[must_use]
@@ -133,6 +135,7 @@ mod tests {
     fn extensions_are_trusted_by_name_and_language() {
         assert!(extension_is_trusted("pg_trgm", "c", "similarity"));
         assert!(!extension_is_trusted("pg_trgm", "plpgsql", "similarity"), "a body is not native code");
+        assert!(!extension_is_trusted("earthdistance", "sql", "ll_to_earth"), "its body calls earth() by the path");
         assert!(!extension_is_trusted("dblink", "c", "dblink"));
         assert!(!extension_is_trusted("pg_stat_statements", "c", "pg_stat_statements_reset"));
     }

@@ -133,6 +133,7 @@ pub struct Session {
     alarm: Pin<Box<Sleep>>,
     expires_at: Instant,
     idle_since: Instant,
+    cancel: Option<CancelKey>,
     _registered: Option<Registered>,
 }
 
@@ -155,6 +156,9 @@ pub async fn run(
         }
     };
     let ended = session.serve().await;
+    if matches!(ended, Ended::With(Farewell::Ended { .. })) {
+        session.stop_what_runs();
+    }
     let connection = session.connection.name.clone();
     session.lose_runs().await;
     let mut entry = session.header.entry(Kind::Logout);
@@ -260,11 +264,24 @@ impl Session {
             alarm: Box::pin(tokio::time::sleep_until(began)),
             expires_at: began + left,
             idle_since: began,
+            cancel: opened.cancel,
             _registered: registered,
             gateway,
             connection,
             id,
         })
+    }
+
+    /// Access is over: what runs would go on at the server, which looks at the socket only when it
+    /// has something to say.
+    fn stop_what_runs(&self) {
+        let Some(key) = self.cancel.clone().filter(|_| !self.replies.is_quiet()) else { return };
+        let (upstream, connection) = (self.connection.upstream.clone(), self.connection.name.clone());
+        tokio::spawn(async move {
+            if let Err(error) = upstream::cancel(&upstream, &key).await {
+                tracing::error!(connection, %error, "a statement of a session that was ended could not be cancelled");
+            }
+        });
     }
 
     async fn serve(&mut self) -> Ended {

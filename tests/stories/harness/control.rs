@@ -1,7 +1,7 @@
 //! The control API, as somebody calls it with a token of theirs.
 
 use countersign_shared::{
-    api::{DecisionBody, DecisionTaken, Problem, RequestView},
+    api::{DecisionBody, DecisionTaken, Problem, RequestView, SessionView},
     request::Choice,
 };
 
@@ -40,6 +40,19 @@ impl Story {
             Ok(serde_json::from_str(&text).unwrap_or_else(|error| unreadable(error)))
         } else {
             Err(serde_json::from_str(&text).unwrap_or_else(|error| unreadable(error)))
+        }
+    }
+
+    /// Ends every session that `who` may end.
+    pub async fn ends_sessions(&self, who: &str) {
+        let url = self.world.facts.control.join("v1/sessions").expect("an address");
+        let token = self.world.idp.token_for(who).expect("a token");
+        let answer = client().get(url.clone()).bearer_auth(&token).send().await.expect("an answer");
+        let sessions: Vec<SessionView> =
+            serde_json::from_str(&answer.text().await.expect("a body")).expect("a list of sessions");
+        for session in sessions {
+            let answer = client().delete(format!("{url}/{}", session.id)).bearer_auth(&token).send().await;
+            assert!(answer.expect("an answer").status().is_success());
         }
     }
 }

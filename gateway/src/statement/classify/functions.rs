@@ -94,13 +94,15 @@ impl Walk<'_> {
             };
             self.snapshot.functions(name).iter().filter(reaches).collect()
         };
+        // A body in SQL is read under the session's own path.
+        let follows_path = self.place == Place::Text && self.path().next() != Some("pg_catalog");
         let mut known = !in_reach.is_empty();
         if known {
             self.reads_literals();
         }
         for candidate in in_reach {
             self.found.functions.insert(format!("{}.{}", candidate.schema, candidate.name));
-            if !candidate.is_trusted() {
+            if !candidate.is_trusted() || follows_path && candidate.language == "sql" {
                 let object = Object::Function { schema: candidate.schema.clone(), name: candidate.name.clone() };
                 self.effect(Action::Call, object.clone());
                 self.effect(Action::Opaque, object);
@@ -264,7 +266,7 @@ impl Walk<'_> {
         if !n.typmods.is_empty() || literals::are_looked_up_by(&name) {
             self.reads_literals();
         }
-        if schema == "pg_catalog" {
+        if schema == "pg_catalog" && self.snapshot.types_named(&name).is_empty() {
             return;
         }
         self.found.uses_names = true;

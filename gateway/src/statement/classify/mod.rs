@@ -202,14 +202,16 @@ fn analyse(sql: &str, tree: &ParseResult, catalog: &Snapshot, names: &Names) -> 
     // Whether an earlier statement of this text may make every name mean something else, or has
     // put other things under some. What it prepares is known to those after it.
     let (mut moved, mut made) = (false, false);
+    let mut remembered = limits::BYTES;
     let mut names = std::borrow::Cow::Borrowed(names);
     for raw in &tree.stmts {
         let range = range(sql, raw);
-        let mut walk = walk::Walk::new(catalog, &names);
+        let mut walk = walk::Walk { remembered, ..walk::Walk::new(catalog, &names) };
         match raw.stmt.as_deref() {
             Some(node) => walk.visit(node),
             None => walk.opaque("a statement without a tree"),
         }
+        remembered = walk.remembered;
         let mut found = walk.finish(analysis.own_setting.is_some());
         if moved && (found.uses_names || found.uses_path) || made && found.uses_names {
             found.opaque("an earlier statement of the same text may change what its names mean; send it alone");

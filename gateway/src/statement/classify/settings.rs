@@ -47,6 +47,11 @@ const HARMLESS: &[&str] = &[
     "idle_session_timeout",
     "intervalstyle",
     "jit",
+    "jit_above_cost",
+    "jit_expressions",
+    "jit_inline_above_cost",
+    "jit_optimize_above_cost",
+    "jit_tuple_deforming",
     "join_collapse_limit",
     "lc_monetary",
     "lc_numeric",
@@ -79,7 +84,7 @@ const HARMLESS: &[&str] = &[
     "xmlbinary",
     "xmloption",
 ];
-const HARMLESS_BEGINNINGS: &[&str] = &["enable_", "geqo", "jit_", "debug_print_", "debug_pretty_print"];
+const HARMLESS_BEGINNINGS: &[&str] = &["enable_", "geqo", "debug_print_", "debug_pretty_print"];
 
 /// What a statement does to a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

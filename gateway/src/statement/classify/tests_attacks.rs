@@ -2,7 +2,7 @@
 
 use super::{Names, classify, tests::*};
 use crate::{
-    catalog::{Events, builder::Builder},
+    catalog::{Events, Function, TypeFacts, builder::Builder},
     statement::effect::Action,
 };
 
@@ -28,6 +28,7 @@ fn no_attack_is_called_reading() {
             "UPDATE pg_settings SET setting = 'off' WHERE name = 'standard_conforming_strings'",
             "a rule calls set_config",
         ),
+        ("SET jit_dump_bitcode = on", "the server writes files"),
         ("SET session_authorization = 'postgres'", "another user"),
         ("SET SESSION ROLE postgres", "another role"),
         ("SET \"role\" TO 'postgres'", "the same as a plain setting"),
@@ -221,6 +222,58 @@ fn a_function_earlier_or_later_on_the_path_counts() {
     assert!(opaque(&path(&["pg_catalog", "hidden"])), "an exact match of types wins over the server's own");
     assert!(opaque(&path(&["hidden"])), "pg_catalog is only implied");
     assert!(opaque(&path(&[])), "an unknown path reaches everything");
+}
+
+#[test]
+fn a_body_in_sql_is_trusted_only_where_its_operators_are_the_servers_own() {
+    let mut builder = shop_builder();
+    builder.add_function(Function {
+        oid: 18_001,
+        schema: "public".into(),
+        name: "regexp_match".into(),
+        language: "sql".into(),
+        extension: Some("citext".into()),
+        takes_one: false,
+        stamp: String::new(),
+    });
+    let shop = builder.build();
+    for (path, opaque) in [
+        (vec!["pg_catalog", "public"], false),
+        (vec!["public"], false),
+        (vec!["archive", "pg_catalog", "public"], true),
+    ] {
+        let names = Names { search_path: path.iter().map(|s| (*s).to_owned()).collect(), ..names() };
+        let analysis = classify("SELECT regexp_match(status, 'x', 'c') FROM public.orders", &shop, &names);
+        let found = analysis.statements[0].effects.iter().any(|e| e.action == Action::Opaque);
+        assert_eq!(found, opaque, "{path:?}");
+    }
+}
+
+#[test]
+fn the_types_of_a_prepared_statements_arguments_count_when_it_runs() {
+    let prepared = [("s".to_owned(), "PREPARE s (email) AS SELECT $1".to_owned())].into();
+    let analysis = classify("EXECUTE s ('x')", &shop(), &Names { prepared, ..names() });
+    assert!(analysis.statements[0].effects.iter().any(|e| e.action == Action::Opaque), "a domain's check runs");
+}
+
+#[test]
+fn a_short_text_does_not_have_a_long_one_read_again_and_again() {
+    let long = format!("PREPARE s AS SELECT 1 WHERE 1 IN ({}1)", "1, ".repeat(50_000));
+    let prepared = [("s".to_owned(), long)].into();
+    let analysis = classify(&"EXECUTE s; ".repeat(2_000), &shop(), &Names { prepared, ..names() });
+    let opaque = |s: &super::Statement| s.effects.iter().any(|e| e.action == Action::Opaque);
+    assert!(!opaque(&analysis.statements[0]), "one is read");
+    assert!(analysis.statements[10..].iter().all(opaque), "the many are not");
+}
+
+#[test]
+fn a_type_that_somebody_put_into_the_servers_schema_is_not_the_servers() {
+    let mut builder = shop_builder();
+    let checks = vec!["public.wipe(VALUE)".into()];
+    let facts = TypeFacts { schema: "pg_catalog".into(), name: "trusted".into(), checks, ..TypeFacts::default() };
+    builder.add_type(18_002, facts);
+    let analysis = classify("SELECT 'x'::pg_catalog.trusted", &builder.build(), &names());
+    assert!(analysis.statements[0].effects.iter().any(|e| e.action == Action::Opaque));
 }
 
 #[test]

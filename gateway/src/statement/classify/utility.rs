@@ -44,6 +44,11 @@ impl Walk<'_> {
             self.opaque("EXECUTE runs itself");
             return;
         }
+        let Some(left) = self.remembered.checked_sub(text.len()) else {
+            self.opaque("what its EXECUTEs would run is too long to analyse");
+            return;
+        };
+        self.remembered = left;
         self.depth += 1;
         let with_names = std::mem::take(&mut self.with_names);
         let understood = parse::with_tree(text, |tree| {
@@ -51,7 +56,11 @@ impl Walk<'_> {
             let [only] = tree.stmts.as_slice() else { return false };
             let Some(node) = &only.stmt else { return false };
             match &node.node {
-                Some(NodeEnum::PrepareStmt(prepared)) => self.maybe(&prepared.query),
+                Some(NodeEnum::PrepareStmt(prepared)) => {
+                    // Its arguments become values of these types now.
+                    self.list(&prepared.argtypes);
+                    self.maybe(&prepared.query);
+                }
                 _ => self.visit(node),
             }
             true

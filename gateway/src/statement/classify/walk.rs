@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::{Doubt, Names, Statement, TransactionMove, literals};
+use super::{Doubt, Names, Statement, TransactionMove, limits, literals};
 use crate::{
     catalog::{Derived, Snapshot},
     statement::effect::{Action, Effect, Object},
@@ -115,6 +115,8 @@ pub(super) struct Walk<'a> {
     pub followed: HashSet<(u32, u8)>,
     /// Views within views, EXECUTE within EXECUTE.
     pub depth: usize,
+    /// So many bytes of remembered texts may EXECUTE still read, in all statements of the text.
+    pub remembered: usize,
 }
 
 /// Deepest nesting of stored queries that is followed.
@@ -132,6 +134,7 @@ impl<'a> Walk<'a> {
             creation_schema: None,
             followed: HashSet::new(),
             depth: 0,
+            remembered: limits::BYTES,
         }
     }
 
