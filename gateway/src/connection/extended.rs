@@ -432,7 +432,7 @@ impl Session {
         self.discarding = true;
         if self.unsynced || self.status == b'T' {
             let mut out = BytesMut::new();
-            build::parse("", &self.failing(), [], &mut out)?;
+            build::parse("", &Self::failing(), [], &mut out)?;
             build::bind("", "", [], Vec::<()>::new(), |(), _| Ok(postgres_protocol::IsNull::No), [], &mut out)
                 .map_err(|_| std::io::Error::other("a Bind could not be built"))?;
             build::execute("", 0, &mut out)?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use countersign_shared::ids::SessionId;
 
 use super::session::{Ended, Session, unavailable};
 use crate::{
@@ -130,15 +131,16 @@ impl Session {
         Ok(())
     }
 
-    /// A statement that does nothing but fail, in a transaction and outside.
-    pub(super) fn failing(&self) -> String {
-        format!("ROLLBACK TO SAVEPOINT \"refused by countersign in {}\"", self.id)
+    /// A statement that does nothing but fail, in a transaction and outside: nobody can have made a
+    /// savepoint of a name that did not exist before.
+    pub(super) fn failing() -> String {
+        format!("ROLLBACK TO SAVEPOINT \"refused by countersign {}\"", SessionId::random())
     }
 
     /// Puts an open transaction into the failed state, as PostgreSQL's own error would.
     pub(super) async fn fail_transaction(&mut self) -> Result<(), Ended> {
         if self.status == b'T' {
-            let fails = self.failing();
+            let fails = Self::failing();
             self.own_query(&fails).await?;
         }
         Ok(())
