@@ -14,3 +14,4 @@ mod separation;
 mod several;
 mod smuggling;
 mod transactions;
+mod values;
