@@ -1,6 +1,6 @@
 # The few commands that people and CI both run. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test tools fmt lint clean
+.PHONY: help demo test tools fmt lint audit clean
 
 # rustup's folder is not on the PATH of every shell.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -27,7 +27,11 @@ fmt: ## Format the code
 lint: ## Check formatting, lints and, where cargo-deny is installed, dependencies
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	@if command -v cargo-deny >/dev/null; then cargo deny check; else echo "cargo-deny is not installed; dependencies were not checked"; fi
+	@scripts/dependencies.sh
+
+audit: ## Check dependencies against known vulnerabilities too (installs cargo-deny, needs the network)
+	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny --locked check
 
 clean: ## Remove what was built and installed in this folder
 	cargo clean

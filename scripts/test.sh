@@ -14,6 +14,8 @@ step "formatting"
 cargo fmt --all --check
 step "lints"
 cargo clippy --locked --workspace --all-targets -- -D warnings
+step "dependencies"
+scripts/dependencies.sh
 step "tests: build"
 cargo test --locked --workspace --no-run
 step "tests"

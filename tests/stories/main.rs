@@ -16,3 +16,4 @@ mod several;
 mod smuggling;
 mod transactions;
 mod upstream;
+mod values;

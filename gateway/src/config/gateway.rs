@@ -34,7 +34,7 @@ pub(super) fn read(table: &Table<'_>) -> Option<GatewayConfig> {
     let state = state(table);
     let beside = state.parent().map(PathBuf::from).unwrap_or_else(|| doc.folder.clone());
     let tls = tls(table);
-    let addresses = [&listen, &control, &public];
+    let addresses = [&listen, &public];
     if table.get("tls").is_none()
         && let Some(open) = addresses.into_iter().flatten().find(|address| !address.value.ip().is_loopback())
     {
@@ -52,10 +52,10 @@ pub(super) fn read(table: &Table<'_>) -> Option<GatewayConfig> {
         doc.problem(control.at, "`listen` and `control` are the same address", "give each its own port");
     }
     if let Some(open) = control.as_ref().filter(|control| !control.value.ip().is_loopback()) {
-        doc.warning(
+        doc.problem(
             open.at,
-            format!("{} is served as plain HTTP, although it can be reached from outside this machine", open.value),
-            "bind `control` to loopback, or keep it behind a proxy that speaks TLS",
+            format!("{} is not a loopback address, and `control` is plain HTTP; `tls` is for `listen` alone", open.value),
+            "bind `control` to loopback, behind a proxy that speaks TLS; set `url` to how browsers reach that",
         );
     }
     let listen = listen.map_or(local(6432), |found| found.value);

@@ -174,7 +174,7 @@ fn each_mistake_is_told_with_its_line_and_a_hint() {
         ),
         (
             "[gateway]\ncontrol = \"10.0.0.1:6480\"",
-            "8: 10.0.0.1:6480 is not a loopback address, so [gateway] needs `tls` (tls = { cert = \"chain.pem\", key = \"key.pem\" })",
+            "8: 10.0.0.1:6480 is not a loopback address, and `control` is plain HTTP; `tls` is for `listen` alone (bind `control` to loopback, behind a proxy that speaks TLS; set `url` to how browsers reach that)",
         ),
         (
             "[gateway]\nlisten = \"127.0.0.1:6480\"\ncontrol = \"127.0.0.1:6480\"",

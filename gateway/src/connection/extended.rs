@@ -31,6 +31,10 @@ use crate::{
 pub struct Prepared {
     /// Its text; `None` where something opaque may have changed it.
     pub sql: Option<String>,
+    /// No other statement of the session has it.
+    pub number: u64,
+    /// Its parameters' types, by oid, as the client gave them or the server told since.
+    pub types: Vec<u32>,
     /// Its Parse, as it came.
     pub frame: Bytes,
     /// Whether the Parse went upstream.
@@ -58,7 +62,7 @@ impl Session {
         &mut self,
         name: String,
         sql: String,
-        types: &[u32],
+        types: Vec<u32>,
         frame: Bytes,
     ) -> Result<(), Ended> {
         self.describe_parked().await?;
@@ -78,10 +82,11 @@ impl Session {
             return self.refuse_group(Refusal::NotSupported { message }).await;
         }
         let passes = self.passes(&sql, &analysis);
-        self.prepared.insert(
-            name.clone(),
-            Prepared { sql: Some(sql.clone()), frame: frame.clone(), sent: passes, confirmed: false },
-        );
+        let number = self.next_prepared;
+        self.next_prepared += 1;
+        let (sql_of, frame_of) = (Some(sql.clone()), frame.clone());
+        let prepared = Prepared { sql: sql_of, number, types, frame: frame_of, sent: passes, confirmed: false };
+        self.prepared.insert(name.clone(), prepared);
         if !name.is_empty() {
             // SQL's EXECUTE reaches it from now on.
             self.names.prepared.insert(name.clone(), sql.clone());
@@ -151,7 +156,7 @@ impl Session {
                     return Ok(());
                 }
                 self.unpark(name);
-                self.send(&frame, Sent::DescribeStatement);
+                self.send(&frame, Sent::DescribeStatement { of: prepared.number });
             }
         }
         Ok(())
@@ -177,7 +182,7 @@ impl Session {
         self.unpark(&statement);
         let mut out = BytesMut::new();
         build::describe(b'S', &statement, &mut out)?;
-        self.send(&out.freeze(), Sent::DescribePortalByStatement { formats });
+        self.send(&out.freeze(), Sent::DescribePortalByStatement { of: prepared.number, formats });
         Ok(())
     }
 
@@ -237,10 +242,11 @@ impl Session {
             };
         }
         let bind = &portal.bind;
-        let request = Request {
+        let mut request = Request {
             sql: shared(sql),
             parameters: bind.parameters.clone(),
             formats: (0..bind.parameters.len()).map(|index| bind.format(index)).collect(),
+            types: prepared.types.clone(),
             limit,
             analysis: std::sync::Arc::clone(&analysis),
         };
@@ -251,6 +257,10 @@ impl Session {
             self.settle().await?;
             if self.discarding {
                 return Ok(());
+            }
+            // The server may have told the types meanwhile.
+            if let Some(now) = self.prepared.values().find(|now| now.number == prepared.number) {
+                request.types.clone_from(&now.types);
             }
         }
         let permit = if portal.ran {

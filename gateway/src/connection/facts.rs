@@ -169,7 +169,14 @@ impl Session {
                 // What SQL's PREPARE made has the whole PREPARE as its text, which does nothing; a
                 // Bind of it would do what is within. EXECUTE is analysed, a Bind is opaque.
                 let frame = bytes::Bytes::new();
-                let prepared = super::extended::Prepared { sql: None, frame, sent: true, confirmed: true };
+                let prepared = super::extended::Prepared {
+                    sql: None,
+                    number: u64::MAX,
+                    types: Vec::new(),
+                    frame,
+                    sent: true,
+                    confirmed: true,
+                };
                 self.prepared.insert(name.clone(), prepared);
             }
         }

@@ -115,6 +115,12 @@ impl Session {
                 }
             }
             Meaning::CopyIn => self.copy_in = true,
+            Meaning::Parameters { of } => {
+                let types = backend::parameter_types(body)?;
+                self.prepared.values_mut().filter(|prepared| prepared.number == of).for_each(|prepared| {
+                    prepared.types.clone_from(&types);
+                });
+            }
             Meaning::Suspended { run } => self.end_run(run, RunEnd::Completed(vec!["suspended".into()])).await?,
             Meaning::Completed { run, last } => {
                 let tag = Fields::of(body).text().unwrap_or_default().to_owned();

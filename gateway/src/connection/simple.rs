@@ -49,7 +49,14 @@ impl Session {
                 Err(refusal) => self.refuse_query(&sql, refusal).await,
             };
         }
-        let request = Request { sql: sql.as_str().into(), parameters: vec![], formats: vec![], limit: 0, analysis };
+        let request = Request {
+            sql: sql.as_str().into(),
+            parameters: vec![],
+            formats: vec![],
+            types: vec![],
+            limit: 0,
+            analysis,
+        };
         match self.permit(&request).await? {
             Ok(permit) => self.run(permit, &request, &[frame], true).await,
             Err(refusal) => self.refuse_query(&sql, refusal).await,

@@ -299,14 +299,19 @@ async fn a_provider_that_is_down_or_lies_verifies_nobody() {
 }
 
 #[tokio::test]
-async fn cached_keys_outlive_an_outage() {
+async fn cached_keys_outlive_a_short_outage_and_no_long_one() {
     let provider = Provider::start().await;
     let issuers = only(&provider);
     let (now, start) = (Utc::now(), Instant::now());
     let token = provider.token(&provider.claims("ana@acme.dev", "1", &[]));
     assert!(issuers.verify_at(&token, now, start).await.is_ok());
     provider.redirect_keys();
-    assert!(issuers.verify_at(&token, now, start + Duration::from_secs(3600)).await.is_ok());
+    let after = |seconds| issuers.verify_at(&token, now, start + Duration::from_secs(seconds));
+    assert!(after(599).await.is_ok(), "they are looked for, in vain, and still count");
+    assert_eq!(after(600).await, Err(TokenRefused::Unavailable), "nobody knows whether they still hold");
+    provider.show(vec![OWN.jwk("p256", "p256")]);
+    assert_eq!(after(601).await, Err(TokenRefused::Unavailable), "not asked again so soon");
+    assert!(after(631).await.is_ok(), "the provider is back");
 }
 
 #[tokio::test]

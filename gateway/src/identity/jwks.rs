@@ -20,8 +20,11 @@ const BETWEEN: Duration = Duration::from_secs(30);
 /// The least time between two tries while there is no key at all: a provider that comes up shortly
 /// after us shall not be waited for half a minute.
 const BETWEEN_FIRST: Duration = Duration::from_secs(2);
-/// Keys older than this are fetched anew before they are used, so that a withdrawn one ends.
-const FRESH: Duration = Duration::from_secs(10 * 60);
+/// Keys older than this are fetched anew before they are used, so that a withdrawn one ends ...
+const FRESH: Duration = Duration::from_secs(5 * 60);
+/// ... and older than this they count no more, should the issuer be away for so long: nobody could
+/// tell whether one of them was withdrawn.
+const TRUSTED: Duration = Duration::from_secs(10 * 60);
 /// More keys than this are not looked at.
 const MOST: usize = 100;
 
@@ -53,7 +56,7 @@ pub(super) enum Found {
     Keys(Vec<DecodingKey>),
     /// No such key.
     None,
-    /// There are no keys, since the issuer can't be reached.
+    /// There are no keys that are young enough, since the issuer can't be reached.
     Unavailable,
 }
 
@@ -77,7 +80,7 @@ impl Keys {
             }
         }
         self.refresh(now).await;
-        match self.current() {
+        match self.current().filter(|fetched| now.saturating_duration_since(fetched.at) < TRUSTED) {
             None => Found::Unavailable,
             Some(fetched) => match fetched.matching(id, algorithm) {
                 keys if keys.is_empty() => Found::None,

@@ -144,7 +144,8 @@ impl Provider {
 
     /// Shows these keys from now on.
     pub fn show(&self, keys: Vec<Value>) {
-        self.shown.lock().unwrap().keys = keys;
+        let mut shown = self.shown.lock().unwrap();
+        (shown.keys, shown.redirect) = (keys, false);
     }
 
     /// Claims to be another issuer in its metadata.

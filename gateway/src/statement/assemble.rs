@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use countersign_shared::digest::{Digest, Fields};
 
-use super::understood::Understood;
+use super::{understood::Understood, values};
 
 /// A statement with its bound parameters, and the exact bytes that a permit would forward.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub struct Request {
     pub parameters: Vec<Option<Bytes>>,
     /// Their formats: 0 text, 1 binary; one each.
     pub formats: Vec<u16>,
+    /// Their types' oids as the server reads them, as far as they are known; 0 where not.
+    pub types: Vec<u32>,
     /// At most so many rows; 0 for all.
     pub limit: i32,
     /// What it is.
@@ -51,7 +53,11 @@ impl Request {
             .field("parameters", (self.parameters.len() as u64).to_be_bytes());
         for (index, value) in self.parameters.iter().enumerate() {
             let format = self.formats.get(index).copied().unwrap_or(0);
-            fields = fields.field("format", format.to_be_bytes()).optional("value", value.as_ref());
+            let of = self.types.get(index).copied().unwrap_or(0);
+            fields = fields
+                .field("type", of.to_be_bytes())
+                .field("format", format.to_be_bytes())
+                .optional("value", value.as_ref());
         }
         fields
             .field("limit", self.limit.to_be_bytes())
@@ -66,37 +72,16 @@ impl Request {
             .finish()
     }
 
-    /// Parameters as people read them: text as it is, binary as hexadecimal.
+    /// Parameters as people read them: text as it is, binary as the server would print it.
     #[must_use]
     pub fn parameters_as_text(&self) -> Vec<String> {
         let show = |(index, value): (usize, &Option<Bytes>)| match value {
             None => "NULL".to_owned(),
-            Some(bytes) if self.formats.get(index).copied().unwrap_or(0) == 0 => {
-                String::from_utf8_lossy(bytes).into_owned()
-            }
-            Some(bytes) => binary(bytes),
+            Some(bytes) if self.formats.get(index).copied().unwrap_or(0) == 0 => values::text(bytes),
+            Some(bytes) => values::binary(self.types.get(index).copied().unwrap_or(0), bytes),
         };
         self.parameters.iter().enumerate().map(show).collect()
     }
-}
-
-/// A binary value: its bytes, which are what counts, and what they would say as text and as a number.
-fn binary(bytes: &[u8]) -> String {
-    let mut shown = bytes.iter().fold("\\x".to_owned(), |text, byte| text + &format!("{byte:02x}"));
-    let text = std::str::from_utf8(bytes).ok().filter(|text| !text.is_empty() && !text.contains(char::is_control));
-    let number = match *bytes {
-        [a, b] => Some(i64::from(i16::from_be_bytes([a, b]))),
-        [a, b, c, d] => Some(i64::from(i32::from_be_bytes([a, b, c, d]))),
-        [a, b, c, d, e, f, g, h] => Some(i64::from_be_bytes([a, b, c, d, e, f, g, h])),
-        _ => None,
-    };
-    if let Some(text) = text {
-        shown += &format!(" (as text: {text})");
-    }
-    if let Some(number) = number {
-        shown += &format!(" (as a number: {number})");
-    }
-    shown
 }
 
 #[cfg(test)]
@@ -108,6 +93,7 @@ mod tests {
             sql: sql.into(),
             parameters: parameters.iter().map(|p| p.map(|p| Bytes::from_static(p.as_bytes()))).collect(),
             formats: vec![0; parameters.len()],
+            types: vec![23; parameters.len()],
             limit: 0,
             analysis: Arc::default(),
         }
@@ -131,6 +117,8 @@ mod tests {
         let digest = delete.digest(&around);
         let mut binary = delete.clone();
         binary.formats = vec![1];
+        let mut retyped = delete.clone();
+        retyped.types = vec![25];
         let mut limited = delete.clone();
         limited.limit = 1;
         let others = [
@@ -139,6 +127,7 @@ mod tests {
             ("NULL, not empty", request(&delete.sql, &[None]).digest(&around)),
             ("empty, not NULL", request(&delete.sql, &[Some("")]).digest(&around)),
             ("another format", binary.digest(&around)),
+            ("another type", retyped.digest(&around)),
             ("another row limit", limited.digest(&around)),
             ("another session", delete.digest(&Surroundings { session: "S2", ..around.clone() })),
             ("another principal", delete.digest(&Surroundings { principal: "ben@acme.dev", ..around.clone() })),
@@ -156,8 +145,10 @@ mod tests {
 
     #[test]
     fn parameters_are_shown_whole() {
-        let mut request = request("", &[Some("a'b"), None, Some("\u{1}\u{2}")]);
-        request.formats[2] = 1;
-        assert_eq!(request.parameters_as_text(), ["a'b", "NULL", "\\x0102 (as a number: 258)"]);
+        let mut request = request("", &[Some("a'b"), None, Some("\0\0\u{1}\u{2}"), Some("\u{1}\u{2}")]);
+        request.formats = vec![0, 0, 1, 1];
+        request.types = vec![25, 25, 23];
+        let bytes = "\\x0102 (2 bytes of a type that was not named)";
+        assert_eq!(request.parameters_as_text(), ["a'b", "NULL", "258", bytes]);
     }
 }

@@ -13,3 +13,4 @@ pub mod hold;
 pub mod record;
 pub mod shape;
 pub mod understood;
+pub mod values;

@@ -167,6 +167,18 @@ pub fn with_formats(frame: &[u8], formats: &[u16]) -> Result<Bytes, Violation> {
     Ok(out.into())
 }
 
+/// The oids in a ParameterDescription's body.
+///
+/// # Errors
+/// Where they do not fill the body.
+pub fn parameter_types(body: &[u8]) -> Result<Vec<u32>, Violation> {
+    let mut fields = Fields::of(body);
+    let count = fields.u16()?;
+    let types = fields.take(usize::from(count) * 4)?;
+    fields.end()?;
+    Ok(types.as_chunks().0.iter().copied().map(u32::from_be_bytes).collect())
+}
+
 /// The fields of a DataRow's body as text; `None` for NULL. For the gateway's own queries only.
 ///
 /// # Errors

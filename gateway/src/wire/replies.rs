@@ -20,9 +20,14 @@ pub enum Sent {
     /// Answered by CloseComplete.
     Close,
     /// Answered by ParameterDescription and RowDescription or NoData.
-    DescribeStatement,
+    DescribeStatement {
+        /// The statement's number in its session.
+        of: u64,
+    },
     /// The same, but the client asked for a portal: no ParameterDescription, and these formats.
     DescribePortalByStatement {
+        /// The statement's number in its session.
+        of: u64,
         /// The portal's result formats.
         formats: Vec<u16>,
     },
@@ -101,6 +106,11 @@ pub enum Meaning {
     },
     /// The server waits for COPY data.
     CopyIn,
+    /// The types of a statement's parameters.
+    Parameters {
+        /// The statement's number in its session.
+        of: u64,
+    },
 }
 
 /// The queue.
@@ -194,11 +204,13 @@ impl Replies {
             (Sent::Parse { name }, b'1') => (pass, Meaning::Prepared { name: name.clone() }, true),
             (Sent::Bind, b'2')
             | (Sent::Close, b'3')
-            | (Sent::DescribePortal | Sent::DescribeStatement, b'T' | b'n') => (pass, Meaning::Nothing, true),
-            (Sent::DescribeStatement, b't') => (pass, Meaning::Nothing, false),
-            (Sent::DescribePortalByStatement { .. }, b't') => (Pass::Swallow, Meaning::Nothing, false),
+            | (Sent::DescribePortal | Sent::DescribeStatement { .. }, b'T' | b'n') => (pass, Meaning::Nothing, true),
+            (Sent::DescribeStatement { of }, b't') => (pass, Meaning::Parameters { of: *of }, false),
+            (Sent::DescribePortalByStatement { of, .. }, b't') => {
+                (Pass::Swallow, Meaning::Parameters { of: *of }, false)
+            }
             (Sent::DescribePortalByStatement { .. }, b'n') => (pass, Meaning::Nothing, true),
-            (Sent::DescribePortalByStatement { formats }, b'T') => {
+            (Sent::DescribePortalByStatement { formats, .. }, b'T') => {
                 (Pass::ShowWithFormats(formats.clone()), Meaning::Nothing, true)
             }
             (Sent::Execute { run }, b'C' | b'I') => (pass, Meaning::Completed { run: *run, last: true }, true),
@@ -294,9 +306,9 @@ mod tests {
     fn what_we_asked_for_ourselves_is_swallowed() {
         let mut replies = Replies::default();
         replies.sent_for_us(Sent::Parse { name: "s".into() });
-        replies.sent(Sent::DescribePortalByStatement { formats: vec![1] });
+        replies.sent(Sent::DescribePortalByStatement { of: 7, formats: vec![1] });
         assert_eq!(replies.take(b'1'), Ok((Pass::Swallow, Meaning::Prepared { name: "s".into() })));
-        assert_eq!(replies.take(b't'), Ok((Pass::Swallow, Meaning::Nothing)));
+        assert_eq!(replies.take(b't'), Ok((Pass::Swallow, Meaning::Parameters { of: 7 })));
         assert_eq!(replies.take(b'T'), Ok((Pass::ShowWithFormats(vec![1]), Meaning::Nothing)));
     }
 

@@ -54,7 +54,8 @@ pub const PATIENCE: Duration = Duration::from_secs(45);
 static SERVER: OnceCell<(Server, Shops, Mutex<()>)> = OnceCell::const_new();
 static STORIES: AtomicUsize = AtomicUsize::new(0);
 
-async fn shop() -> Login {
+/// A way into a shop of its own, without the gateway.
+pub async fn shop() -> Login {
     let start = || async {
         let server = Server::start(None).await.expect("a PostgreSQL server");
         let shops = Shops::prepare(&server).await.expect("a shop to copy");
