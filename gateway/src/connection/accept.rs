@@ -96,8 +96,10 @@ impl Listener {
             };
             match accepted {
                 Ok((socket, from)) => {
-                    let place = self.door.places.knock(from.ip());
-                    tasks.spawn(self.door.clone().serve(socket, from.ip(), place));
+                    // On a socket for both, IPv4 comes in IPv6's clothes.
+                    let from = from.ip().to_canonical();
+                    let place = self.door.places.knock(from);
+                    tasks.spawn(self.door.clone().serve(socket, from, place));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -125,7 +127,7 @@ impl Door {
             let secured = opened.secured;
             end = opened.end;
             let Some(startup) = self.first(&mut end, secured, from.is_loopback()).await? else { return Ok(None) };
-            place.sit()?;
+            place.sit().inspect_err(|full| tracing::warn!(%from, ?full, "a client found no place"))?;
             let admitted = authenticate(&self.gateway, &mut end, &startup, &address).await?;
             Ok(Some((startup, admitted)))
         };
