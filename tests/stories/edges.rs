@@ -151,6 +151,9 @@ async fn versions_are_negotiated() {
     let mut raw = story.raw().await;
     raw.says(&SSL_REQUEST).await;
     assert_eq!(raw.hears(1).await, b"N", "no TLS without a certificate");
+    let mut raw = story.raw().await;
+    raw.says(&[0x16, 3, 1, 0, 0]).await;
+    assert_eq!(raw.rest().await, b"", "nor direct TLS");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -99,6 +99,8 @@ impl Listener {
             // A socket belongs to the event loop that it was accepted on, and must go to the session's.
             match accepted.and_then(|(socket, from)| Ok((socket.into_std()?, from.ip()))) {
                 Ok((socket, from)) => {
+                    // On a socket for both, IPv4 comes in IPv6's clothes.
+                    let from = from.to_canonical();
                     let place = self.door.places.knock(from);
                     let door = self.door.clone();
                     let session = async move {
@@ -135,7 +137,7 @@ impl Door {
             let secured = opened.secured;
             end = opened.end;
             let Some(startup) = self.first(&mut end, secured, from.is_loopback()).await? else { return Ok(None) };
-            place.sit()?;
+            place.sit().inspect_err(|full| tracing::warn!(%from, ?full, "a client found no place"))?;
             let admitted = authenticate(&self.gateway, &mut end, &startup, &address).await?;
             Ok(Some((startup, admitted)))
         };

@@ -7,6 +7,8 @@
 pub mod backend;
 pub mod frame;
 pub mod frontend;
+#[cfg(test)]
+mod hostile_tests;
 pub mod replies;
 pub mod startup;
 
