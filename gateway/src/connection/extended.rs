@@ -4,13 +4,12 @@
 //! where the client asks for its description. What stays here is *parked*: the gateway answers
 //! ParseComplete and BindComplete itself, and forwards the frames, unchanged, with the Execute.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use postgres_protocol::message::frontend as build;
 
-use super::{
-    session::{Ended, Session},
-    simple::shared,
-};
+use super::session::{Ended, Session};
 use crate::{
     config::Mode,
     refusal::Refusal,
@@ -30,11 +29,11 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Prepared {
     /// Its text; `None` where something opaque may have changed it.
-    pub sql: Option<String>,
+    pub sql: Option<Arc<str>>,
     /// No other statement of the session has it.
     pub number: u64,
     /// Its parameters' types, by oid, as the client gave them or the server told since.
-    pub types: Vec<u32>,
+    pub types: Arc<[u32]>,
     /// Its Parse, as it came.
     pub frame: Bytes,
     /// Whether the Parse went upstream.
@@ -46,7 +45,7 @@ pub struct Prepared {
 /// A portal.
 #[derive(Clone, Debug)]
 pub struct Portal {
-    bind: Bind,
+    bind: Arc<Bind>,
     frame: Bytes,
     /// What it was bound to; the name may mean another statement by now.
     of: Prepared,
@@ -84,12 +83,13 @@ impl Session {
         let passes = self.passes(&sql, &analysis);
         let number = self.next_prepared;
         self.next_prepared += 1;
-        let (sql_of, frame_of) = (Some(sql.clone()), frame.clone());
-        let prepared = Prepared { sql: sql_of, number, types, frame: frame_of, sent: passes, confirmed: false };
+        let (text, parse) = (Some(sql.as_str().into()), frame.clone());
+        let types = types.into();
+        let prepared = Prepared { sql: text, number, types, frame: parse, sent: passes, confirmed: false };
         self.prepared.insert(name.clone(), prepared);
         if !name.is_empty() {
             // SQL's EXECUTE reaches it from now on.
-            self.names.prepared.insert(name.clone(), sql.clone());
+            self.names.prepared.insert(name.clone(), sql);
             self.memory.forget_prepared();
         }
         if passes {
@@ -121,7 +121,8 @@ impl Session {
             _ => false,
         };
         let name = bind.portal.clone();
-        let portal = Portal { bind, frame: frame.clone(), of: prepared, sent: passes, describe: None, ran: false };
+        let (bind, of) = (Arc::new(bind), prepared);
+        let portal = Portal { bind, frame: frame.clone(), of, sent: passes, describe: None, ran: false };
         self.portals.insert(name, portal);
         if passes {
             self.send(&frame, Sent::Bind);
@@ -243,12 +244,12 @@ impl Session {
         }
         let bind = &portal.bind;
         let mut request = Request {
-            sql: shared(sql),
+            sql: Arc::clone(sql),
             parameters: bind.parameters.clone(),
             formats: (0..bind.parameters.len()).map(|index| bind.format(index)).collect(),
-            types: prepared.types.clone(),
+            types: Arc::clone(&prepared.types),
             limit,
-            analysis: std::sync::Arc::clone(&analysis),
+            analysis: Arc::clone(&analysis),
         };
         let simply_passes = portal.ran || portal.sent && self.allowed(&request.sql, &analysis) || analysis.only_undoes;
         if !simply_passes {
@@ -260,7 +261,7 @@ impl Session {
             }
             // The server may have told the types meanwhile.
             if let Some(now) = self.prepared.values().find(|now| now.number == prepared.number) {
-                request.types.clone_from(&now.types);
+                request.types = Arc::clone(&now.types);
             }
         }
         let permit = if portal.ran {
@@ -373,7 +374,7 @@ impl Session {
     }
 
     /// Analyses a text in a group: where names may have changed, everything before is answered first.
-    async fn analyse_in_group(&mut self, sql: &str) -> Result<std::sync::Arc<Understood>, Ended> {
+    async fn analyse_in_group(&mut self, sql: &str) -> Result<Arc<Understood>, Ended> {
         if self.dirty && !self.replies.is_quiet() {
             self.flush_upstream();
             self.settle().await?;
@@ -382,7 +383,7 @@ impl Session {
     }
 
     /// Whether a statement may go upstream as it is, now.
-    fn passes(&mut self, sql: &str, analysis: &std::sync::Arc<Understood>) -> bool {
+    fn passes(&mut self, sql: &str, analysis: &Arc<Understood>) -> bool {
         if analysis.own_setting.is_some() {
             return false;
         }

@@ -164,7 +164,7 @@ impl Session {
             .collect();
         self.prepared.retain(|name, prepared| name.is_empty() || !prepared.sent || there.contains_key(name));
         for (name, (sql, from_sql)) in &there {
-            let known = self.prepared.get(name).is_some_and(|prepared| prepared.sql.as_ref() == Some(sql));
+            let known = self.prepared.get(name).is_some_and(|prepared| prepared.sql.as_deref() == Some(sql));
             if !known || *from_sql {
                 // What SQL's PREPARE made has the whole PREPARE as its text, which does nothing; a
                 // Bind of it would do what is within. EXECUTE is analysed, a Bind is opaque.
@@ -172,7 +172,7 @@ impl Session {
                 let prepared = super::extended::Prepared {
                     sql: None,
                     number: u64::MAX,
-                    types: Vec::new(),
+                    types: Arc::default(),
                     frame,
                     sent: true,
                     confirmed: true,
@@ -181,7 +181,7 @@ impl Session {
             }
         }
         self.names.prepared =
-            self.prepared.iter().filter_map(|(name, p)| Some((name.clone(), p.sql.clone()?))).collect();
+            self.prepared.iter().filter_map(|(name, p)| Some((name.clone(), p.sql.as_deref()?.to_owned()))).collect();
         self.names.prepared.extend(there.into_iter().map(|(name, (sql, _))| (name, sql)));
         Ok(true)
     }

@@ -1,5 +1,7 @@
 //! The server's frames, through the reply queue: rows pass as they come, control messages are read.
 
+use std::sync::Arc;
+
 use bytes::{Buf as _, BytesMut};
 
 use super::{
@@ -116,9 +118,9 @@ impl Session {
             }
             Meaning::CopyIn => self.copy_in = true,
             Meaning::Parameters { of } => {
-                let types = backend::parameter_types(body)?;
+                let types = backend::parameter_types(body)?.into();
                 self.prepared.values_mut().filter(|prepared| prepared.number == of).for_each(|prepared| {
-                    prepared.types.clone_from(&types);
+                    prepared.types = Arc::clone(&types);
                 });
             }
             Meaning::Suspended { run } => self.end_run(run, RunEnd::Completed(vec!["suspended".into()])).await?,

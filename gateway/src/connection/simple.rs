@@ -1,7 +1,5 @@
 //! A simple Query: one text, decided as a whole, forwarded byte for byte.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use countersign_shared::ids::SessionId;
 
@@ -53,7 +51,7 @@ impl Session {
             sql: sql.as_str().into(),
             parameters: vec![],
             formats: vec![],
-            types: vec![],
+            types: std::sync::Arc::default(),
             limit: 0,
             analysis,
         };
@@ -152,9 +150,4 @@ impl Session {
         }
         Ok(())
     }
-}
-
-/// The text of a request, shared.
-pub(super) fn shared(sql: &str) -> Arc<str> {
-    sql.into()
 }

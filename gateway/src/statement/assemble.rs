@@ -18,7 +18,7 @@ pub struct Request {
     /// Their formats: 0 text, 1 binary; one each.
     pub formats: Vec<u16>,
     /// Their types' oids as the server reads them, as far as they are known; 0 where not.
-    pub types: Vec<u32>,
+    pub types: Arc<[u32]>,
     /// At most so many rows; 0 for all.
     pub limit: i32,
     /// What it is.
@@ -93,7 +93,7 @@ mod tests {
             sql: sql.into(),
             parameters: parameters.iter().map(|p| p.map(|p| Bytes::from_static(p.as_bytes()))).collect(),
             formats: vec![0; parameters.len()],
-            types: vec![23; parameters.len()],
+            types: vec![23; parameters.len()].into(),
             limit: 0,
             analysis: Arc::default(),
         }
@@ -118,7 +118,7 @@ mod tests {
         let mut binary = delete.clone();
         binary.formats = vec![1];
         let mut retyped = delete.clone();
-        retyped.types = vec![25];
+        retyped.types = [25].into();
         let mut limited = delete.clone();
         limited.limit = 1;
         let others = [
@@ -147,7 +147,7 @@ mod tests {
     fn parameters_are_shown_whole() {
         let mut request = request("", &[Some("a'b"), None, Some("\0\0\u{1}\u{2}"), Some("\u{1}\u{2}")]);
         request.formats = vec![0, 0, 1, 1];
-        request.types = vec![25, 25, 23];
+        request.types = [25, 25, 23].into();
         let bytes = "\\x0102 (2 bytes of a type that was not named)";
         assert_eq!(request.parameters_as_text(), ["a'b", "NULL", "258", bytes]);
     }

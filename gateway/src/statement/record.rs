@@ -214,7 +214,7 @@ mod tests {
             sql: "DELETE FROM orders -- \u{1b}[2J\r\nfake".into(),
             parameters: vec![None],
             formats: vec![0],
-            types: vec![25],
+            types: [25].into(),
             limit: 0,
             analysis: Arc::new(Analysis { statements: vec![statement], ..Analysis::default() }.into()),
         };
