@@ -1,0 +1,110 @@
+"""One measurement each: what was run, how fast, and what it cost the process in between."""
+
+import re
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from servers import Way, tool
+
+
+def pgbench(way: Way, *arguments: str, folder: str | None = None) -> str:
+    done = subprocess.run(
+        [tool("pgbench"), "-n", *arguments], env=way.environment, cwd=folder or "/", capture_output=True, text=True
+    )
+    if done.returncode:
+        raise SystemExit(f"bench: pgbench through {way.name}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def throughput(way: Way, mode: str, clients: int, seconds: int, script: str = "select-only") -> tuple[float, float]:
+    """Transactions per second, and CPU seconds of the process in between per 100,000 of them."""
+    before = way.cpu_seconds()
+    said = pgbench(way, "-b", script, "-M", mode, "-c", str(clients), "-j", "1", "-T", str(seconds))
+    cost = way.cpu_seconds() - before
+    count = int(re.search(r"actually processed: (\d+)", said).group(1))
+    tps = float(re.search(r"tps = ([\d.]+)", said).group(1))
+    return tps, cost / count * 100_000
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The smallest value that `share` of all values do not exceed."""
+    ordered = sorted(values)
+    rank = max(1, -(-len(ordered) * share // 1))
+    return ordered[int(rank) - 1]
+
+
+def latency(way: Way, mode: str, clients: int, seconds: int, rate: float) -> float:
+    """The 99th percentile in milliseconds, from when a transaction should have begun."""
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = ["-b", "select-only", "-M", mode, "-c", str(clients), "-j", "1", "-T", str(seconds)]
+        pgbench(way, *arguments, "-R", f"{rate:.0f}", "-l", folder=folder)
+        lines = [line.split() for log in Path(folder).glob("pgbench_log.*") for line in log.read_text().splitlines()]
+        return percentile([int(line[2]) / 1000 for line in lines], 0.99)
+
+
+def psql(way: Way, command: str) -> float:
+    """Seconds that one command of psql takes, its start included."""
+    began = time.monotonic()
+    done = subprocess.run([tool("psql"), "-X", "-q", "-A", "-t", "-c", command], env=way.environment, stdout=subprocess.DEVNULL)
+    if done.returncode:
+        raise SystemExit(f"bench: psql through {way.name} failed: {command}")
+    return time.monotonic() - began
+
+
+def log_in(way: Way) -> socket.socket:
+    """A session that has logged in and does nothing. Knows trust and a password in clear, no more."""
+    client = socket.create_connection(("127.0.0.1", way.port))
+    parameters = b"user\0" + way.user.encode() + b"\0database\0shop\0\0"
+    client.sendall(struct.pack("!ii", 8 + len(parameters), 196608) + parameters)
+    while True:
+        kind, body = message(client)
+        if kind == b"R" and body == struct.pack("!i", 3):
+            password = way.password.encode() + b"\0"
+            client.sendall(b"p" + struct.pack("!i", 4 + len(password)) + password)
+        elif kind == b"E":
+            raise SystemExit(f"bench: {way.name} refused a session: {body!r}")
+        elif kind == b"Z":
+            return client
+
+
+def message(client: socket.socket) -> tuple[bytes, bytes]:
+    head = exactly(client, 5)
+    return head[:1], exactly(client, struct.unpack("!i", head[1:])[0] - 4)
+
+
+def exactly(client: socket.socket, count: int) -> bytes:
+    read = b""
+    while len(read) < count:
+        more = client.recv(count - len(read))
+        if not more:
+            raise SystemExit("bench: a session was closed")
+        read += more
+    return read
+
+
+def query(client: socket.socket, sql: str):
+    text = sql.encode() + b"\0"
+    client.sendall(b"Q" + struct.pack("!i", 4 + len(text)) + text)
+
+
+def per_session(way: Way, count: int, held: str | None = None) -> float:
+    """KiB that one more session keeps in memory: idle after a query, or with `held` held."""
+    sessions = [log_in(way) for _ in range(8)]
+    before = way.resident()
+    try:
+        for _ in range(count):
+            client = log_in(way)
+            sessions.append(client)
+            query(client, held or "select 1")
+            # A notice says that it is held; otherwise the server is ready again.
+            while message(client)[0] != (b"N" if held else b"Z"):
+                pass
+        time.sleep(1)
+        return (way.resident() - before) / count / 1024
+    finally:
+        for client in sessions:
+            client.close()
