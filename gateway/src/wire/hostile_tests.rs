@@ -119,9 +119,9 @@ fn a_clients_message_is_read_to_the_byte() {
             let Ok(message) = frontend::parse(&frame) else { return false };
             match message {
                 Message::Query { sql } => assert_eq!([sql.as_bytes(), b"\0"].concat(), body),
-                Message::Parse { name, sql } => {
+                Message::Parse { name, sql, types } => {
                     let texts = [name.as_bytes(), b"\0", sql.as_bytes(), b"\0"].concat();
-                    assert!(body.starts_with(&texts) && (body.len() - texts.len() - 2).is_multiple_of(4));
+                    assert!(body.starts_with(&texts) && body.len() == texts.len() + 2 + 4 * types.len());
                 }
                 Message::Bind(bind) => {
                     let values: usize = bind.parameters.iter().flatten().map(Bytes::len).sum();
