@@ -46,6 +46,8 @@ struct Slot {
     /// It has changed since that task looked.
     again: bool,
     card: Option<Shown>,
+    /// A card may be on Slack that nobody wrote down.
+    doubt: bool,
     /// The requester is to be told: this process posted the card, so nobody told them before.
     tell: bool,
     direct: Option<Shown>,
@@ -100,6 +102,11 @@ impl Board {
             slot.working = std::mem::take(&mut slot.again);
             !slot.working
         })
+    }
+
+    /// A card of this request may be on Slack although nobody knows of one: it is looked for first.
+    pub(crate) fn doubt(&self, id: &RequestId) {
+        self.with(id, |slot| slot.doubt = slot.card.is_none());
     }
 
     /// Whether the request is over and its card says so.
@@ -170,7 +177,10 @@ async fn look(bot: &Bot, id: &RequestId) -> Look {
 }
 
 async fn show(bot: &Bot, view: &RequestView) -> Result<(), Trouble> {
-    let slot = bot.board().with(&view.id, |slot| slot.clone());
+    let mut slot = bot.board().with(&view.id, |slot| slot.clone());
+    if slot.doubt && view.card.is_none() && slot.card.is_none() {
+        slot = find(bot, view).await?;
+    }
     let known = view.card.clone().or_else(|| slot.card.as_ref().map(|shown| shown.card.clone()));
     match known {
         Some(card) => {
@@ -181,7 +191,10 @@ async fn show(bot: &Bot, view: &RequestView) -> Result<(), Trouble> {
             refresh(bot, view, card, slot.card).await?;
         }
         // Over before anybody saw it.
-        None if view.state.is_final() => return Ok(()),
+        None if view.state.is_final() => {
+            bot.board().with(&view.id, |slot| slot.told = true);
+            return Ok(());
+        }
         None => post(bot, view).await?,
     }
     tell_requester(bot, view).await?;
@@ -189,6 +202,30 @@ async fn show(bot: &Bot, view: &RequestView) -> Result<(), Trouble> {
         bot.board().with(&view.id, |slot| slot.told = true);
     }
     Ok(())
+}
+
+/// Looks on Slack for a card that was posted and not written down.
+async fn find(bot: &Bot, view: &RequestView) -> Result<Slot, Trouble> {
+    let channel = view.channel.as_deref().unwrap_or(bot.channel());
+    let us = &bot.identity().await?.user_id;
+    let found = match bot.slack().find(channel, us, &view.id, view.created_at).await {
+        Ok(found) => found,
+        Err(error @ SlackError::Refused(_)) => {
+            // An app that was installed with fewer scopes; better twice than never.
+            tracing::warn!(%error, request = %view.id, "the channel can't be searched for a card from before");
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(bot.board().with(&view.id, |slot| {
+        slot.doubt = false;
+        if let Some(card) = found {
+            tracing::info!(request = %view.id, channel = card.channel, "found a card that was not written down");
+            slot.card = Some(Shown { card, message: None, digest: None });
+            slot.tell = true;
+        }
+        slot.clone()
+    }))
 }
 
 /// Posts the card and says where. Once: what is posted is remembered before anything else can fail.
@@ -201,7 +238,12 @@ async fn post(bot: &Bot, view: &RequestView) -> Result<(), Trouble> {
             message = request::bare_card(view, bot.page_url());
             bot.slack().post(channel, &message).await?
         }
-        answer => answer?,
+        Err(error) => {
+            // Whoever does not answer may have posted it all the same.
+            bot.board().with(&view.id, |slot| slot.doubt = matches!(error, SlackError::Away(_)));
+            return Err(error.into());
+        }
+        Ok(card) => card,
     };
     tracing::info!(request = %view.id, channel = card.channel, "posted a card");
     bot.board().with(&view.id, |slot| {

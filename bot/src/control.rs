@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use countersign_shared::{
-    api::{CardRef, DecisionBody, DecisionTaken, LinkStarted, LinkView, Problem, RequestView},
+    api::{CardRef, ChannelBody, DecisionBody, DecisionTaken, LinkStarted, LinkView, Problem, RequestView},
     bot_token::{BotKey, Purpose, SlackAccount},
     ids::RequestId,
     request::Choice,
@@ -101,6 +101,16 @@ impl Control {
             return Ok(false);
         }
         if answer.status().is_success() { Ok(true) } else { Err(problem(answer).await) }
+    }
+
+    /// `PUT /v1/channels/{id}`.
+    ///
+    /// # Errors
+    /// Where the gateway refuses or is away.
+    pub async fn put_channel(&self, id: &str, name: &str) -> Result<(), ControlError> {
+        let call = self.calls.put(self.url(&["channels", id])).json(&ChannelBody { name: name.to_owned() });
+        let answer = self.send(call, Purpose::Call).await?;
+        if answer.status().is_success() { Ok(()) } else { Err(problem(answer).await) }
     }
 
     /// `POST /v1/requests/{id}/decisions`, signed over everything that was decided.

@@ -106,6 +106,8 @@ async fn stream(bot: &Bot, last: &mut Option<String>, backoff: &mut Backoff) -> 
     let mut bytes = bot.control().events(last.as_deref()).await?.bytes_stream();
     // Subscribed first, listed second: nothing falls between.
     catch_up(bot).await?;
+    // A gateway that restarted has forgotten.
+    bot.introduce_channels();
     backoff.reset();
     tracing::info!("following the gateway's events");
     let mut parser = Parser::default();
@@ -129,16 +131,23 @@ fn heard(bot: &Bot, event: Event) {
     }
 }
 
-/// Posts what was missed, and refreshes the cards of what ended meanwhile.
+/// Posts what was missed, and refreshes the cards of what ended meanwhile. Of a request without a card
+/// nobody knows whether one was posted, and not written down, by a bot that ended there and then.
 async fn catch_up(bot: &Bot) -> Result<(), ControlError> {
     for view in bot.control().requests(true).await? {
+        if view.card.is_none() {
+            bot.board().doubt(&view.id);
+        }
         bot.touch(&view.id);
     }
     let since = Utc::now() - RECENT;
     let mut ended = bot.control().requests(false).await?;
-    ended.retain(|view| view.state != State::Pending && view.card.is_some() && view.created_at > since);
+    ended.retain(|view| view.state != State::Pending && view.created_at > since);
     ended.sort_by_key(|view| std::cmp::Reverse(view.created_at));
     for view in ended.iter().take(RECENT_LIMIT) {
+        if view.card.is_none() {
+            bot.board().doubt(&view.id);
+        }
         bot.touch_unless_told(&view.id);
     }
     Ok(())

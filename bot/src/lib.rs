@@ -13,13 +13,14 @@ mod account;
 mod backoff;
 mod board;
 pub mod cards;
+mod channels;
 mod commands;
 pub mod control;
 mod events;
 mod press;
 pub mod slack;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::Router;
 use countersign_shared::{bot_token::BotKey, ids::RequestId, secret::Secret};
@@ -41,6 +42,9 @@ use crate::{
 /// written down, or it would be posted again.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// How long the start waits for channels' names.
+const CHANNELS_WITHIN: Duration = Duration::from_secs(5);
+
 /// How to reach Slack.
 #[derive(Clone, Debug)]
 pub struct SlackSettings {
@@ -52,6 +56,8 @@ pub struct SlackSettings {
     pub bot_token: Secret<String>,
     /// Where requests are posted whose connection names no channel.
     pub channel: String,
+    /// The channels that connections name.
+    pub channels: Vec<String>,
     /// `https://slack.com/api/`, or a stand-in.
     pub api_url: Url,
 }
@@ -129,6 +135,8 @@ impl Bot {
             () = shutdown.cancelled() => Ok(()),
         };
         if introduced.is_ok() {
+            // Not for long: notices can do with a channel's id.
+            let _done = tokio::time::timeout(CHANNELS_WITHIN, channels::introduce(self)).await;
             let socket = async {
                 match &self.0.settings.app_token {
                     Some(token) => slack::socket::serve(self, token, &shutdown).await,
@@ -187,6 +195,12 @@ impl Bot {
         }
     }
 
+    /// Tells the gateway what channels are called, beside whatever else goes on.
+    pub(crate) fn introduce_channels(&self) {
+        let bot = self.clone();
+        self.0.work.spawn(async move { channels::introduce(&bot).await });
+    }
+
     /// As [`Bot::touch`], unless the request is over and Slack shows so.
     pub(crate) fn touch_unless_told(&self, id: &RequestId) {
         if !self.0.board.is_told(id) {
@@ -208,6 +222,12 @@ impl Bot {
 
     pub(crate) fn channel(&self) -> &str {
         &self.0.settings.channel
+    }
+
+    /// Every channel that cards go to.
+    pub(crate) fn channels(&self) -> BTreeSet<&str> {
+        let settings = &self.0.settings;
+        settings.channels.iter().chain([&settings.channel]).map(String::as_str).collect()
     }
 
     pub(crate) fn page_url(&self) -> &Url {

@@ -73,12 +73,13 @@ pub async fn serve(
         tracing::warn!("{warning}");
     }
     let slack = config.slack.clone();
+    let channels: Vec<String> = config.connections.values().filter_map(|c| c.channel.clone()).collect();
     let page_url = config.gateway.url.clone();
     let control = reachable(config.gateway.control);
     if parts == Parts::Bot {
         let slack = slack.ok_or("there is no [slack] in the config, so there is nothing for a bot to do")?;
         let (key, _) = load_or_create_bot_key(&config.gateway.bot_key).map_err(|e| e.to_string())?;
-        return run_bot(&bot(slack, control, page_url, &key)?, stop).await;
+        return run_bot(&bot(slack, channels, control, page_url, &key)?, stop).await;
     }
     let service = Service::start(config).await.map_err(|e| e.to_string())?;
     let (clients, control) = service.addresses().map_err(|e| e.to_string())?;
@@ -89,7 +90,7 @@ pub async fn serve(
     let bot_stop = CancellationToken::new();
     let mut bot_task = None;
     if let Some(slack) = slack.filter(|_| parts == Parts::Both) {
-        let bot = bot(slack, reachable(control), page_url, &service.bot_key)?;
+        let bot = bot(slack, channels, reachable(control), page_url, &service.bot_key)?;
         routes = countersign_bot::slack_routes(&bot).unwrap_or_default();
         let stop = bot_stop.clone();
         bot_task = Some(tokio::spawn(async move {
@@ -114,10 +115,16 @@ async fn run_bot(bot: &Bot, stop: CancellationToken) -> Result<(), String> {
     bot.run(stop).await.map_err(|error: BotError| error.to_string())
 }
 
-fn bot(slack: SlackConfig, control: Url, page_url: Url, key: &Secret<String>) -> Result<Bot, String> {
+fn bot(
+    slack: SlackConfig,
+    channels: Vec<String>,
+    control: Url,
+    page_url: Url,
+    key: &Secret<String>,
+) -> Result<Bot, String> {
     let key = BotKey::from_pem(key.reveal().as_bytes()).map_err(|e| e.to_string())?;
     let SlackConfig { app_token, signing_secret, bot_token, channel, api_url, .. } = slack;
-    let slack = SlackSettings { app_token, signing_secret, bot_token, channel, api_url };
+    let slack = SlackSettings { app_token, signing_secret, bot_token, channel, channels, api_url };
     Bot::new(BotConfig { control, key, slack, page_url }).map_err(|e| e.to_string())
 }
 

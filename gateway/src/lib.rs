@@ -12,6 +12,7 @@
 
 pub mod approval;
 pub mod catalog;
+pub mod channels;
 pub mod config;
 pub mod connection;
 pub mod control;

@@ -37,6 +37,8 @@ pub struct Gateway {
     pub sessions: Sessions,
     /// Sessions that wait for a request.
     pub holds: Holds,
+    /// What Slack's channels are called.
+    pub channels: crate::channels::ChannelNames,
     /// Counters.
     pub metrics: Metrics,
 }

@@ -87,6 +87,7 @@ impl Service {
             changes: std::sync::atomic::AtomicU64::default(),
             sessions: Sessions::default(),
             holds: Holds::default(),
+            channels: crate::channels::ChannelNames::default(),
             metrics,
         });
         let clients = Listener::bind(Arc::clone(&gateway)).await.map_err(not)?;

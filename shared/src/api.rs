@@ -167,6 +167,13 @@ pub struct DecisionTaken {
 /// `PUT /v1/requests/{id}/card`: the bot says where it posted.
 pub type CardBody = CardRef;
 
+/// `PUT /v1/channels/{id}`: the bot says what a channel is called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelBody {
+    /// As Slack has it, without the `#`.
+    pub name: String,
+}
+
 /// What happened, as a line of `GET /v1/events`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {

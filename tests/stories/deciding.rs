@@ -25,6 +25,17 @@ async fn whoever_has_not_linked_their_account_gets_a_link_and_decides_nothing() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_notice_names_the_channel_as_people_do() {
+    let story = Story::begin().await;
+    let ana = story.logs_in("ana").await;
+    let update = ana.runs(UPDATE);
+    let notice = ana.is_told_that_it_is_held().await;
+    assert!(notice.ends_with(" by dba in #db-approvals; press Ctrl-C to withdraw"), "{notice}");
+    ana.presses_ctrl_c().await;
+    update.gets_refused().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_double_click_counts_once_and_runs_once() {
     let story = Story::begin().await;
     let (ana, priya) = (story.logs_in("ana").await, story.linked("priya").await);

@@ -10,6 +10,7 @@ mod harness;
 mod login;
 mod outages;
 mod psql;
+mod readers;
 mod refusing;
 mod separation;
 mod several;

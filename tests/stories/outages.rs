@@ -59,6 +59,32 @@ async fn a_bot_that_was_away_posts_what_it_missed_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_bot_that_is_killed_between_posting_and_writing_that_down_posts_nothing_twice() {
+    let mut story = Story::prepare().await;
+    story.starts("gateway").await;
+    story.starts("bot").await;
+    story.linked("priya").await;
+    let (ana, ben) = (story.logs_in("ana").await, story.logs_in("ben").await);
+    story.workspace.lose_answers("chat.postMessage", 2);
+    let update = ana.runs("update products set stock = 0 where id = 1");
+    let id = ana.is_held().await;
+    let card = story.card(&id).await;
+    let withdrawn = ben.runs("update products set stock = 0 where id = 2");
+    let withdrawn_id = ben.is_held().await;
+    let stale = story.card(&withdrawn_id).await;
+    story.bot.take().expect("a bot").kill().await;
+    ben.presses_ctrl_c().await;
+    withdrawn.gets_refused().await;
+    story.starts("bot").await;
+    assert_eq!(story.card_says(&withdrawn_id, "Withdrawn").await.ts, stale.ts, "it does not stay open");
+    story.card_is_known(&id).await;
+    story.colleague("priya").presses("approve", &id).await;
+    assert_eq!(update.ends().await.expect("it runs").affected, [1]);
+    assert_eq!(story.card_says(&id, "UPDATE 1").await.ts, card.ts, "the same card");
+    assert_eq!((story.cards(&id), story.cards(&withdrawn_id)), (1, 1), "each once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_slack_is_away_a_statement_waits_and_is_posted_when_it_is_back() {
     let story = Story::begin().await;
     let (ana, priya) = (story.logs_in("ana").await, story.linked("priya").await);

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use countersign_shared::api::CardRef;
+use chrono::{DateTime, TimeDelta, Utc};
+use countersign_shared::{api::CardRef, ids::RequestId};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use slack_morphism::{
@@ -18,18 +19,28 @@ use tokio::time::{sleep, timeout};
 use super::Slack;
 use crate::cards::Message;
 
-/// Every method that the bot calls, with the bot scope that it needs.
-pub const METHODS: [(&str, Option<&str>); 8] = [
+/// Every method that the bot calls, with the bot scopes that it needs: for public and for private
+/// channels, where there are two.
+pub const METHODS: [(&str, &[&str]); 10] = [
     // With the app-level token, whose `connections:write` no manifest declares.
-    ("apps.connections.open", None),
-    ("auth.test", None),
-    ("chat.postMessage", Some("chat:write")),
-    ("chat.update", Some("chat:write")),
-    ("chat.postEphemeral", Some("chat:write")),
-    ("views.open", None),
-    ("users.info", Some("users:read")),
-    ("conversations.open", Some("im:write")),
+    ("apps.connections.open", &[]),
+    ("auth.test", &[]),
+    ("chat.postMessage", &["chat:write"]),
+    ("chat.update", &["chat:write"]),
+    ("chat.postEphemeral", &["chat:write"]),
+    ("views.open", &[]),
+    ("users.info", &["users:read"]),
+    ("conversations.history", &["channels:history", "groups:history"]),
+    ("conversations.info", &["channels:read", "groups:read"]),
+    ("conversations.open", &["im:write"]),
 ];
+
+/// Messages of a page of a channel's history, and pages at most. A card that is looked for is among
+/// the oldest since its request.
+const PAGE: usize = 200;
+const PAGES: usize = 10;
+/// How much Slack's clock may be behind the gateway's.
+const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
 
 /// How often a call waits out a 429 before it gives up.
 const PATIENCE: usize = 5;
@@ -156,6 +167,25 @@ struct Conversation {
 }
 
 #[derive(Deserialize)]
+struct NamedAnswer {
+    channel: Named,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    #[serde(default)]
+    name: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct HistoryAnswer {
+    #[serde(default)]
+    messages: Vec<Value>,
+    #[serde(default)]
+    response_metadata: Value,
+}
+
+#[derive(Deserialize)]
 struct Anything {}
 
 impl Slack {
@@ -180,6 +210,55 @@ impl Slack {
             return Err(SlackError::Away("it answered about another user".into()));
         }
         Ok(answer.user)
+    }
+
+    /// `conversations.info`: a channel's name; `None` for what has none.
+    ///
+    /// # Errors
+    /// Where Slack refuses or is away.
+    pub async fn channel_name(&self, id: &str) -> Result<Option<String>, SlackError> {
+        let channel = id.to_owned();
+        let ask = || self.get("conversations.info", vec![("channel", Some(&channel))]);
+        let answer: NamedAnswer = patiently(ask).await?;
+        Ok(answer.channel.name)
+    }
+
+    /// `conversations.history`: the card of `request` that `us`, the bot, posted into `channel` since
+    /// `created_at`. Nothing but its place is kept of what is read.
+    ///
+    /// # Errors
+    /// Where Slack refuses or is away.
+    pub async fn find(
+        &self,
+        channel: &str,
+        us: &str,
+        request: &RequestId,
+        created_at: DateTime<Utc>,
+    ) -> Result<Option<CardRef>, SlackError> {
+        let channel = channel.to_owned();
+        let oldest = format!("{}.000000", (created_at - CLOCK_SKEW).timestamp());
+        let (limit, mut cursor) = (PAGE.to_string(), None::<String>);
+        for _ in 0..PAGES {
+            let query = || {
+                vec![
+                    ("channel", Some(&channel)),
+                    ("oldest", Some(&oldest)),
+                    ("limit", Some(&limit)),
+                    ("cursor", cursor.as_ref()),
+                ]
+            };
+            let page: HistoryAnswer = patiently(|| self.get("conversations.history", query())).await?;
+            let found = page.messages.iter().find(|message| is_card(message, us, request));
+            if let Some(ts) = found.and_then(|message| message["ts"].as_str()) {
+                return Ok(Some(CardRef { channel, ts: ts.to_owned() }));
+            }
+            let next = page.response_metadata["next_cursor"].as_str().unwrap_or_default();
+            if next.is_empty() {
+                break;
+            }
+            cursor = Some(next.to_owned());
+        }
+        Ok(None)
     }
 
     /// `chat.postMessage`. One try: who calls it must know whether it may be repeated.
@@ -283,6 +362,14 @@ impl Slack {
         let session = self.client.open_session(&self.token);
         in_time(session.http_session_api.http_post(method, body, None)).await
     }
+}
+
+/// Whether a message is ours and has a button for `request`. Anybody could write its id.
+fn is_card(message: &Value, us: &str, request: &RequestId) -> bool {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let blocks = list(&message["blocks"]);
+    let mut buttons = blocks.iter().flat_map(|block| list(&block["elements"]));
+    !us.is_empty() && message["user"] == us && buttons.any(|button| button["value"] == request.as_str())
 }
 
 fn content(message: &Message) -> Value {

@@ -18,7 +18,7 @@ use axum::{
 use base64::Engine;
 use countersign_bot::{Bot, BotConfig, SlackSettings, cards::samples};
 use countersign_shared::{
-    api::{CardRef, DecisionTaken, Problem, RequestView},
+    api::{CardRef, ChannelBody, DecisionTaken, Problem, RequestView},
     bot_token::{BotKey, BotVerifier, Claims},
     request::State,
     secret::Secret,
@@ -48,6 +48,8 @@ pub struct Memory {
     pub resumed_from: Vec<Option<String>>,
     pub acknowledged: Vec<String>,
     pub cards_named: usize,
+    /// What the gateway was told that channels are called.
+    pub channels: HashMap<String, String>,
     sequence: i64,
 }
 
@@ -121,6 +123,7 @@ impl World {
             .route("/v1/requests/{id}", get(show))
             .route("/v1/requests/{id}/card", put(card))
             .route("/v1/requests/{id}/decisions", post(decide))
+            .route("/v1/channels/{id}", put(channel))
             .route("/v1/links", post(link))
             .route("/v1/links/{team}/{user}", get(linked))
             .with_state(inner.clone());
@@ -146,6 +149,7 @@ impl World {
                 signing_secret: Some(Secret::new("8f742231b10e8888abcd99yyyzzz85a5".into())),
                 bot_token: Secret::new("xoxb-1".into()),
                 channel: "C1".into(),
+                channels: vec!["C2".into()],
                 api_url: self.url("api/").parse().unwrap(),
             },
             page_url: self.base.parse().unwrap(),
@@ -233,6 +237,7 @@ impl Inner {
         let usual = match method {
             "auth.test" => json!({ "ok": true, "team_id": "T1", "user_id": "UBOT" }),
             "apps.connections.open" => json!({ "ok": true, "url": self.socket }),
+            "conversations.info" => json!({ "ok": true, "channel": { "id": body["channel"], "name": "db-approvals" } }),
             "conversations.open" => json!({ "ok": true, "channel": { "id": "D1" } }),
             _ => json!({ "ok": true }),
         };
@@ -303,6 +308,11 @@ async fn card(Shared(inner): World_, Json(card): Json<CardRef>) -> StatusCode {
         view.card = Some(card);
         StatusCode::NO_CONTENT
     })
+}
+
+async fn channel(Shared(inner): World_, Path(id): Path<String>, Json(body): Json<ChannelBody>) -> StatusCode {
+    inner.change(|memory| memory.channels.insert(id, body.name));
+    StatusCode::NO_CONTENT
 }
 
 async fn decide(Shared(inner): World_, headers: HeaderMap) -> Response {

@@ -95,6 +95,53 @@ async fn slack_on_a_bad_day_gets_the_card_in_the_end_and_once() {
 }
 
 #[tokio::test]
+async fn the_gateway_hears_what_channels_are_called() {
+    let world = World::new(view()).await;
+    let running = world.start();
+    world.until("both names are told", |m| m.channels.len() == 2).await;
+    running.stop().await;
+    assert_eq!(world.memory().channels["C1"], "db-approvals");
+}
+
+/// A message of `user` in the channel's history, with a button for the request.
+fn in_history(user: &str, ts: &str) -> Value {
+    let button = json!({ "type": "button", "action_id": "approve", "value": samples::id() });
+    json!({ "user": user, "ts": ts, "blocks": [{ "type": "actions", "elements": [button] }] })
+}
+
+#[tokio::test]
+async fn a_card_that_was_posted_without_an_answer_is_found_and_not_posted_again() {
+    let world = World::new(view()).await;
+    world.memory().faults.insert("chat.postMessage".into(), [(StatusCode::BAD_GATEWAY, json!({}))].into());
+    let first =
+        json!({ "ok": true, "messages": [in_history("U9", "7.7")], "response_metadata": { "next_cursor": "n" } });
+    let nothing = json!({ "ok": true, "messages": [] });
+    let second = json!({ "ok": true, "messages": [in_history("UBOT", "5.5")] });
+    // Before the first try, as after every start; then, once the answer is lost, two pages.
+    let pages = [nothing, first, second].map(|page| (StatusCode::OK, page));
+    world.memory().faults.insert("conversations.history".into(), pages.into());
+    let running = world.start();
+    world.until("the card is named", |m| m.cards_named == 1).await;
+    world.until("it shows what is", |m| says(m, "chat.update", "5.5")).await;
+    running.stop().await;
+    let memory = world.memory();
+    assert_eq!(memory.view.as_ref().unwrap().card.as_ref().unwrap().ts, "5.5", "ours, and nobody else's");
+    let cards = memory.called("chat.postMessage").into_iter().filter(|body| body["channel"] == "C1").count();
+    assert_eq!(cards, 1, "one try, none again");
+}
+
+#[tokio::test]
+async fn an_app_that_may_not_search_the_channel_posts_anew() {
+    let world = World::new(view()).await;
+    let refused = (StatusCode::OK, json!({ "ok": false, "error": "missing_scope" }));
+    world.memory().faults.insert("conversations.history".into(), [refused].into());
+    let running = world.start();
+    world.until("the card is named", |m| m.cards_named == 1).await;
+    running.stop().await;
+    assert_eq!(posts(&world.memory()), 1);
+}
+
+#[tokio::test]
 async fn a_card_that_slack_refuses_becomes_one_that_cannot_approve() {
     let world = World::new(view()).await;
     let refused = (StatusCode::OK, json!({ "ok": false, "error": "invalid_blocks" }));

@@ -97,6 +97,8 @@ pub const ALL_SCOPES: &[&str] = &[
     "im:read",
     "channels:read",
     "groups:read",
+    "channels:history",
+    "groups:history",
 ];
 
 /// A workspace's identity.

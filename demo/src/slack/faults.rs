@@ -22,6 +22,11 @@ impl Workspace {
         self.shared.change(|state| state.order_fault(method, times, &Fault::Status(status)));
     }
 
+    /// The next `times` calls of `method` are done, and their answers never come.
+    pub fn lose_answers(&self, method: &str, times: usize) {
+        self.shared.change(|state| state.order_fault(method, times, &Fault::Unanswered));
+    }
+
     /// Closes every Socket Mode connection without a word. The app may come back.
     pub fn drop_connections(&self) {
         self.shared.change(socket::drop_all);

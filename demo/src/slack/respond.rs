@@ -53,6 +53,7 @@ fn ordered_fault(state: &mut State) -> Option<Result<(), Refusal>> {
     Some(Err(match state.take_fault("response_url")? {
         Fault::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "ratelimited"),
         Fault::Error(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
+        Fault::Unanswered => (StatusCode::GATEWAY_TIMEOUT, "internal_error"),
         Fault::Status(status) => {
             (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), "internal_error")
         }

@@ -79,6 +79,7 @@ pub(super) enum Fault {
     RateLimited { retry_after: u64 },
     Error(String),
     Status(u16),
+    Unanswered,
 }
 
 /// One call of the Web API or of a `response_url`. Tokens are not kept.

@@ -91,6 +91,7 @@ impl House {
             changes: std::sync::atomic::AtomicU64::default(),
             sessions: Sessions::default(),
             holds: Holds::default(),
+            channels: crate::channels::ChannelNames::default(),
             metrics: Metrics::default(),
         });
         let bot = BotKey::from_pem(pem.reveal().as_bytes()).unwrap();

@@ -39,3 +39,4 @@ pub mod simple;
 pub mod tls;
 pub mod upstream;
 pub mod wait;
+pub mod wall;

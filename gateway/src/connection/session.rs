@@ -25,6 +25,7 @@ use super::{
     memory::{Circumstances, Memory},
     pipe::{End, Pipe},
     upstream,
+    wall::Wall,
 };
 use crate::{
     catalog::Snapshot,
@@ -91,6 +92,7 @@ pub struct Session {
     pub(super) connection: ConnectionConfig,
     pub(super) id: SessionId,
     pub(super) asker: Asker,
+    pub(super) wall: Wall,
     pub(super) facts: SessionFacts,
     pub(super) header: Header,
     pub(super) pipe: Pipe,
@@ -190,10 +192,13 @@ impl Session {
         let Admitted { identity, connection } = admitted;
         let application = startup.get("application_name").unwrap_or_default().to_owned();
         let principal = identity.human.principal.clone();
-        let (parameters, own) = match super::facts::startup_parameters(&startup, &principal) {
+        let (mut parameters, own) = match super::facts::startup_parameters(&startup, &principal) {
             Ok(both) => both,
             Err(refusal) => return Err((client, Farewell::Startup(refusal))),
         };
+        let asker = Asker { human: identity.human, groups: identity.groups, roles: Vec::new() };
+        let wall = Wall::at_login(&gateway.policies(), &asker, &connection);
+        parameters.extend(wall.parameter());
         let opened = match upstream::open_speaking(&connection.upstream, &parameters, startup.spoken()).await {
             Ok(opened) => opened,
             Err(error) => {
@@ -236,7 +241,8 @@ impl Session {
         let place = gateway.sessions.join(view);
         let began = Instant::now();
         Ok(Self {
-            asker: Asker { human: identity.human, groups: identity.groups, roles: Vec::new() },
+            asker,
+            wall,
             facts: SessionFacts { application, address },
             header: Header { entry },
             pipe: Pipe { client, upstream: opened.end },
@@ -418,6 +424,7 @@ impl Session {
 
     /// What a text is, as the session's names stand now.
     pub(super) async fn analyse(&mut self, sql: &str) -> Result<Arc<Understood>, Ended> {
+        self.keep_wall().await?;
         self.refresh().await?;
         if self.dirty {
             return Ok(Arc::new(self.uncertain(classify(sql, &self.catalog, &self.names)).into()));
@@ -499,6 +506,9 @@ impl Session {
 
     /// Whether policy simply allows an analysed text, without approvals.
     pub(super) fn allowed(&mut self, sql: &str, text: &Arc<Understood>) -> bool {
+        if self.wall.against(text).is_some() {
+            return false;
+        }
         let policies = self.gateway.policies();
         let circumstances = Circumstances {
             in_transaction: self.status != b'I',

@@ -67,6 +67,10 @@ impl Session {
         if request.analysis.only_undoes || request.analysis.statements.is_empty() {
             return Ok(Ok(rollback()));
         }
+        if let Some(refusal) = self.wall.against(&request.analysis) {
+            self.record_denial(&request.sql, &refusal).await?;
+            return Ok(Err(refusal));
+        }
         if self.allowed(&request.sql, &request.analysis)
             && let Judged::Pass(permit) =
                 judge(self.connection.mode, Decision::Allow, &request.analysis, &self.connection.name)

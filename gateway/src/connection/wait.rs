@@ -44,7 +44,8 @@ impl Session {
         self.gateway.metrics.statement(&self.connection.name, StatementDecision::Hold);
         let slack = self.gateway.config.slack.as_ref();
         let channel = self.connection.channel.clone().or_else(|| slack.map(|slack| slack.channel.clone()));
-        self.pipe.client.send(&notice(&held.notice(channel.as_deref()), None));
+        let place = channel.map(|id| self.gateway.channels.called(&id));
+        self.pipe.client.send(&notice(&held.notice(place.as_deref()), None));
         let deadline = (held.expires_at - Utc::now()).to_std().unwrap_or_default();
         let deadline = tokio::time::Instant::now() + deadline;
         loop {

@@ -7,6 +7,7 @@ mod answer;
 mod browser;
 mod caller;
 mod cards;
+mod channels;
 mod decisions;
 mod events;
 mod guard;
@@ -71,6 +72,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/requests/{id}", get(requests::show))
         .route("/v1/requests/{id}/decisions", post(decisions::decide))
         .route("/v1/requests/{id}/card", put(cards::put))
+        .route("/v1/channels/{id}", put(channels::put))
         .route("/v1/sessions", get(sessions::list))
         .route("/v1/sessions/{id}", delete(sessions::kill))
         .route("/v1/events", get(events::stream))

@@ -27,6 +27,7 @@ const CALLS: &[Call] = &[
         Some("DecisionTaken"),
     ),
     Call("put", "/v1/requests/{id}/card", "Say where the card was posted; once", "bot", Some("Card"), 204, None),
+    Call("put", "/v1/channels/{id}", "Say what a channel is called", "bot", Some("Channel"), 204, None),
     Call(
         "get",
         "/v1/sessions",
@@ -153,6 +154,7 @@ fn schemas() -> Value {
         "Requests": list("Request"),
         "DecisionBody": decision,
         "DecisionTaken": object(&["request", "message"], &[]),
+        "Channel": object(&["name"], &[]),
         "Card": object(&["channel", "ts"], &[]),
         "Session": object(&["id", "principal", "connection", "address", "started_at", "state"], &["application"]),
         "Sessions": list("Session"),

@@ -103,6 +103,7 @@ async fn every_call_answers_each_caller_as_it_should() {
         ("POST", format!("{missing}/decisions"), Some(decision), [401, 401, 404, 404, 404, 404, 404, 403, 403]),
         ("PUT", format!("/v1/requests/{id}/card"), Some(card.clone()), [401, 401, 403, 403, 403, 403, 403, 403, 204]),
         ("PUT", format!("{missing}/card"), Some(card), [401, 401, 403, 403, 403, 403, 403, 403, 404]),
+        ("PUT", "/v1/channels/C0OTHER".into(), Some(json!({ "name": "x" })), [401, 401, 403, 403, 403, 403, 403, 403, 404]),
         ("GET", "/v1/sessions".into(), None, [401, 401, 200, 200, 200, 200, 200, 200, 200]),
         ("DELETE", format!("/v1/sessions/{}", "Z".repeat(16)), None, [401, 401, 404, 404, 404, 404, 404, 404, 403]),
         ("GET", "/v1/links/T1/U1".into(), None, [401, 401, 403, 403, 403, 200, 403, 403, 200]),

@@ -20,8 +20,11 @@ mod approvals;
 mod load;
 mod names;
 mod source;
+mod wall;
 mod watch;
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -144,6 +147,15 @@ impl Policies {
         rules.sort();
         let message = rules.iter().find_map(|id| self.set.annotation(id, "error")).map(str::to_owned);
         Answer::Refused(Refused { message, rules: rules.into_iter().map(ToString::to_string).collect() })
+    }
+
+    /// Ids of the policies that an answer rests on, sorted.
+    #[must_use]
+    pub fn reasons(&self, request: &Request, entities: &Entities) -> Vec<String> {
+        let response = self.authorizer.is_authorized(request, &self.set, entities);
+        let mut rules: Vec<String> = response.diagnostics().reason().map(ToString::to_string).collect();
+        rules.sort();
+        rules
     }
 }
 

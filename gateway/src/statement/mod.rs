@@ -14,3 +14,4 @@ pub mod record;
 pub mod shape;
 pub mod understood;
 pub mod values;
+pub mod wall;

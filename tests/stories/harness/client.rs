@@ -137,12 +137,18 @@ impl Client {
 
     /// The id in the notice that says the statement is held.
     pub async fn is_held(&self) -> String {
+        let notice = self.is_told_that_it_is_held().await;
+        notice.split_whitespace().next().expect("an id").to_owned()
+    }
+
+    /// What the notice says, from the id on.
+    pub async fn is_told_that_it_is_held(&self) -> String {
         let mut notices = self.notices.lock().await;
         let notice = async {
             loop {
                 let notice = notices.recv().await.expect("a notice, not the end of the connection");
                 if let Some((_, rest)) = notice.message().split_once("held for approval ") {
-                    return rest.split_whitespace().next().expect("an id").to_owned();
+                    return rest.to_owned();
                 }
             }
         };

@@ -244,6 +244,14 @@ fn collect(folder: &Path, found: &mut Vec<(PathBuf, Vec<u8>)>) {
     }
 }
 
+/// What `manifest.yaml` asks Slack for: a call that needs more fails here as it would there.
+fn declared_scopes() -> Vec<String> {
+    let manifest = include_str!("../../../manifest.yaml");
+    let lines = manifest.lines().skip_while(|line| line.trim() != "bot:").skip(1);
+    let scopes = lines.map_while(|line| line.trim().strip_prefix("- "));
+    scopes.map(|scope| scope.split('#').next().unwrap_or_default().trim().to_owned()).collect()
+}
+
 fn workspace(people: &People) -> WorkspaceConfig {
     let account = |person: &countersign_demo::people::Person| {
         let mut account = slack::Person::new(&person.slack_id, person.handle(), &person.name, &person.email);
@@ -254,6 +262,7 @@ fn workspace(people: &People) -> WorkspaceConfig {
         people: people.people.iter().map(account).collect(),
         channels: vec![slack::Channel::public(CHANNEL, "db-approvals")],
         commands: vec!["/access".to_owned()],
+        scopes: declared_scopes(),
         // The machine builds something else beside it.
         ack_within: PATIENCE,
         trigger_lives: PATIENCE,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::state::State;
-use super::{Answer, Arguments, Refused};
+use super::{Answer, Arguments, Refused, granted};
 
 pub(super) fn auth_test(state: &mut State, _: &Arguments) -> Answer {
     let (team, app) = (state.team(), state.app());
@@ -88,6 +88,7 @@ pub(super) fn conversations_info(state: &mut State, arguments: &Arguments) -> An
     let id = arguments.text("channel").ok_or_else(|| Refused::missing("channel"))?;
     let bot = &state.app().bot_user_id;
     let channel = state.channel(id).ok_or("channel_not_found")?;
+    granted(state, if channel.is_private { "groups:read" } else { "channels:read" })?;
     if channel.is_private && !channel.has(bot) {
         return Err("channel_not_found".into());
     }

@@ -31,7 +31,7 @@ use super::effect::{Action, Effect};
 use crate::catalog::{Snapshot, builtins::FIRST_USER_OID};
 
 pub use relations::is_temporary_schema;
-pub use settings::{NOTE_OWN_SETTING, NOTE_READ_WRITE};
+pub use settings::{NOTE_OWN_SETTING, NOTE_READ_WRITE, NOTE_RESETS_ALL};
 
 /// How a statement moves the transaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 
 use pg_query::{
     NodeEnum,
-    protobuf::{Node, RawStmt, VariableSetKind, VariableSetStmt, VariableShowStmt},
+    protobuf::{DiscardMode, DiscardStmt, Node, RawStmt, VariableSetKind, VariableSetStmt, VariableShowStmt},
 };
 
 use super::{OwnSetting, functions::constant, walk::Walk};
@@ -11,6 +11,8 @@ use crate::statement::effect::Action;
 
 /// Beside a statement that makes a transaction, or the session's, READ WRITE.
 pub const NOTE_READ_WRITE: &str = "it asks for READ WRITE transactions";
+/// Beside a statement that brings every setting back to what the session began with.
+pub const NOTE_RESETS_ALL: &str = "it resets every setting";
 /// Beside a statement that uses a setting of the gateway's own in company.
 pub const NOTE_OWN_SETTING: &str = "countersign.* settings never reach the server: SET, RESET or SHOW one alone";
 
@@ -139,6 +141,7 @@ impl Walk<'_> {
             Ok(VariableSetKind::VarSetCurrent) => self.setting(&name, Change::Unseen),
             Ok(VariableSetKind::VarSetMulti) => self.transaction_settings(&name, &n.args),
             Ok(VariableSetKind::VarResetAll) => {
+                self.note(NOTE_RESETS_ALL);
                 self.changes_names();
                 self.on_connection(Action::Set);
             }
@@ -225,7 +228,10 @@ impl Walk<'_> {
         }
     }
 
-    pub fn discard(&mut self) {
+    pub fn discard(&mut self, n: &DiscardStmt) {
+        if n.target() == DiscardMode::DiscardAll {
+            self.note(NOTE_RESETS_ALL);
+        }
         self.changes_names();
         self.on_connection(Action::Set);
     }

@@ -269,7 +269,7 @@ impl Walk<'_> {
             N::VariableSetStmt(n) => self.set(n),
             N::VariableShowStmt(n) => self.show(n),
             N::ConstraintsSetStmt(_) => self.on_connection(Action::Set),
-            N::DiscardStmt(_) => self.discard(),
+            N::DiscardStmt(n) => self.discard(n),
             N::ListenStmt(_) | N::UnlistenStmt(_) => self.on_connection(Action::Listen),
             N::NotifyStmt(_) => self.on_connection(Action::Notify),
             N::LoadStmt(_) | N::CheckPointStmt(_) | N::AlterSystemStmt(_) => self.server(),

@@ -22,7 +22,12 @@ impl<'a> Reader<'a> {
     fn element(&mut self, of: Type) -> Option<Option<String>> {
         match self.number()? {
             -1 => Some(None),
-            length => scalar(of, self.take(usize::try_from(length).ok()?)?).map(Some),
+            length => {
+                let bytes = self.take(usize::try_from(length).ok()?)?;
+                // A lone boolean is cast to a word, one in an array is printed as a letter.
+                let shown = scalar(of, bytes)?;
+                Some(Some(if of == Type::Bool { shown[..1].to_owned() } else { shown }))
+            }
         }
     }
 
