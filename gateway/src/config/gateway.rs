@@ -54,7 +54,10 @@ pub(super) fn read(table: &Table<'_>) -> Option<GatewayConfig> {
     if let Some(open) = control.as_ref().filter(|control| !control.value.ip().is_loopback()) {
         doc.problem(
             open.at,
-            format!("{} is not a loopback address, and `control` is plain HTTP; `tls` is for `listen` alone", open.value),
+            format!(
+                "{} is not a loopback address, and `control` is plain HTTP; `tls` is for `listen` alone",
+                open.value
+            ),
             "bind `control` to loopback, behind a proxy that speaks TLS; set `url` to how browsers reach that",
         );
     }
