@@ -5,7 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use super::{
     builtins,
     snapshot::{
-        Column, Events, Expression, Function, Hazard, Key, Kind, Memo, Referrer, Relation, Snapshot, TypeFacts,
+        Body, Code, Column, Events, Expression, Function, Hazard, Key, Kind, Memo, Referrer, Relation, Snapshot,
+        TypeFacts,
     },
 };
 
@@ -112,7 +113,35 @@ impl Builder {
     pub fn hazard(&mut self, qualified: &str, on: Events, note: &str) -> &mut Self {
         let (schema, name) = Self::split(qualified);
         if let Some(relation) = self.get(schema, name) {
-            relation.hazards.push(Hazard { on, note: note.to_owned(), stamp: note.to_owned() });
+            let stamp = note.to_owned();
+            relation.hazards.push(Hazard { on, code: Code::unseen(note), stamp, ..Hazard::default() });
+        }
+        self
+    }
+
+    /// A trigger that calls a function which was added before.
+    pub fn trigger(&mut self, qualified: &str, on: Events, function: &str) -> &mut Self {
+        let called = self.oid_of(function);
+        let (schema, name) = Self::split(qualified);
+        if let Some(relation) = self.get(schema, name) {
+            let code = Code { note: format!("trigger t calls {function}()"), function: called };
+            relation.hazards.push(Hazard { on, code, ..Hazard::default() });
+        }
+        self
+    }
+
+    /// A rule with its text.
+    pub fn rule(&mut self, qualified: &str, on: Events, definition: &str) -> &mut Self {
+        let (schema, name) = Self::split(qualified);
+        if let Some(relation) = self.get(schema, name) {
+            let (code, stamp) = (Code::unseen("rule r rewrites it"), definition.to_owned());
+            relation.hazards.push(Hazard {
+                on,
+                code,
+                definition: Some(definition.to_owned()),
+                stamp,
+                ..Hazard::default()
+            });
         }
         self
     }
@@ -156,24 +185,53 @@ impl Builder {
             schema: schema.to_owned(),
             name: name.to_owned(),
             language: language.to_owned(),
-            extension: None,
-            takes_one: true,
-            stamp: String::new(),
+            arguments: (1, Some(1)),
+            volatile: true,
+            ..Function::default()
+        };
+        self.add_function(function)
+    }
+
+    /// A function whose body is known, with any number of arguments.
+    pub fn function_with(&mut self, qualified: &str, body: Body) -> &mut Self {
+        let (schema, name) = Self::split(qualified);
+        let function = Function {
+            oid: self.oid(),
+            schema: schema.to_owned(),
+            name: name.to_owned(),
+            volatile: true,
+            body,
+            ..Function::default()
         };
         self.add_function(function)
     }
 
     /// A function.
     pub fn add_function(&mut self, function: Function) -> &mut Self {
-        self.snapshot.functions.entry(function.name.clone()).or_default().push(function);
+        let overloads = self.snapshot.functions.entry(function.name.clone()).or_default();
+        self.snapshot.functions_by_oid.insert(function.oid, (function.name.clone(), overloads.len()));
+        overloads.push(function);
         self
     }
 
-    /// An operator that may run code which can't be seen, and why.
-    pub fn operator(&mut self, schema: &str, name: &str, why: &str) -> &mut Self {
-        let why = (schema.to_owned(), why.to_owned());
+    /// An operator that runs code of the database.
+    pub fn operator(&mut self, schema: &str, name: &str, code: Code) -> &mut Self {
+        let why = (schema.to_owned(), code);
         self.snapshot.operators.entry(name.to_owned()).or_default().push(why);
         self
+    }
+
+    /// The oid of a function that was added.
+    #[must_use]
+    pub fn oid_of(&self, function: &str) -> Option<u32> {
+        let (schema, name) = Self::split(function);
+        self.snapshot.functions(name).iter().find(|f| f.schema == schema).map(|f| f.oid)
+    }
+
+    /// A function that was added.
+    pub fn function_mut(&mut self, oid: u32) -> Option<&mut Function> {
+        let (name, index) = self.snapshot.functions_by_oid.get(&oid)?;
+        self.snapshot.functions.get_mut(name)?.get_mut(*index)
     }
 
     /// A type.
@@ -188,15 +246,15 @@ impl Builder {
         self.snapshot.types.get_mut(&oid)
     }
 
-    /// A cast between the server's own types that may run code which can't be seen.
-    pub fn cast(&mut self, why: &str) -> &mut Self {
-        self.snapshot.casts.push(why.to_owned());
+    /// A cast between the server's own types that runs code of the database.
+    pub fn cast(&mut self, code: Code) -> &mut Self {
+        self.snapshot.casts.push(code);
         self
     }
 
     /// An enabled event trigger.
-    pub fn event_trigger(&mut self, why: &str) -> &mut Self {
-        self.snapshot.event_triggers.push(why.to_owned());
+    pub fn event_trigger(&mut self, code: Code) -> &mut Self {
+        self.snapshot.event_triggers.push(code);
         self
     }
 

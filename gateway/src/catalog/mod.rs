@@ -15,5 +15,6 @@ mod snapshot;
 pub mod version;
 
 pub use snapshot::{
-    Column, Derived, Events, Expression, Function, Hazard, Kind, Memo, Referrer, Relation, Snapshot, TypeFacts,
+    Body, Code, Column, Derived, Events, Expression, Function, Hazard, Kind, Memo, Referrer, Relation, Snapshot,
+    TypeFacts,
 };

@@ -55,7 +55,15 @@ const BUILTINS: &str = "SELECT DISTINCT proname FROM pg_catalog.pg_proc
 const FUNCTIONS: &str = concat!(
     "SELECT ",
     function_columns!(),
-    ", l.lanname, e.extname, (p.pronargs - p.pronargdefaults <= 1 AND p.pronargs >= 1)::text
+    ", CASE WHEN l.oid < 16384 THEN l.lanname ELSE 'other ' || l.lanname END, e.extname,
+       CASE WHEN p.prokind = 'a' THEN 0 ELSE p.pronargs - p.pronargdefaults END,
+       CASE WHEN p.prokind <> 'a' AND p.provariadic = 0 THEN
+         CASE WHEN p.prokind = 'p' THEN coalesce(cardinality(p.proallargtypes), p.pronargs) ELSE p.pronargs END END,
+       (p.provolatile = 'v')::text,
+       CASE WHEN p.prosupport < 16384 AND p.prokind <> 'a' THEN p.prosrc END, pg_catalog.pg_get_function_sqlbody(p.oid),
+       array_to_string(ARRAY(SELECT DISTINCT t FROM unnest(p.proargtypes::oid[] || p.proallargtypes || p.prorettype) AS a (t)
+                             WHERE t >= 16384 ORDER BY t), ' '),
+       pg_catalog.pg_get_expr(p.proargdefaults, 0), pg_catalog.array_to_json(p.proconfig)::text
   FROM pg_catalog.pg_proc p
   JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
   JOIN pg_catalog.pg_language l ON l.oid = p.prolang
@@ -64,6 +72,20 @@ const FUNCTIONS: &str = concat!(
   LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
   WHERE p.oid >= 16384"
 );
+
+/// An aggregate, and what it calls: oid, name, whether it is immutable.
+const AGGREGATES: &str = "
+SELECT a.aggfnoid::oid, p.oid, p.proname, (p.provolatile = 'i')::text
+  FROM pg_catalog.pg_aggregate a
+  CROSS JOIN LATERAL (VALUES (a.aggtransfn), (a.aggfinalfn), (a.aggcombinefn), (a.aggserialfn), (a.aggdeserialfn),
+    (a.aggmtransfn), (a.aggminvtransfn), (a.aggmfinalfn)) AS f (called)
+  JOIN pg_catalog.pg_proc p ON p.oid = f.called::oid
+  WHERE a.aggfnoid::oid >= 16384
+UNION
+SELECT a.aggfnoid::oid, p.oid, p.proname, (p.provolatile = 'i')::text
+  FROM pg_catalog.pg_aggregate a JOIN pg_catalog.pg_operator o ON o.oid = a.aggsortop
+  JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode
+  WHERE a.aggfnoid::oid >= 16384";
 
 const RELATIONS: &str = "
 SELECT c.oid, n.nspname, c.relname, c.relkind, i.indrelid,
@@ -83,22 +105,22 @@ const INHERITS: &str = "SELECT inhparent, inhrelid FROM pg_catalog.pg_inherits";
 const FOREIGN_KEYS: &str =
     "SELECT confrelid, conrelid, confdeltype, confupdtype FROM pg_catalog.pg_constraint WHERE contype = 'f'";
 
-/// Relation, events as `tgtype`, the trigger's name, whether it has a WHEN, its function.
+/// Relation, events as `tgtype`, the trigger's name, its text if it has a WHEN, its function.
 const TRIGGERS: &str = concat!(
-    "SELECT t.tgrelid, t.tgtype, t.tgname, (t.tgqual IS NOT NULL)::text, ",
+    "SELECT t.tgrelid, t.tgtype, t.tgname, CASE WHEN t.tgqual IS NOT NULL THEN pg_catalog.pg_get_triggerdef(t.oid) END, ",
     function_columns!(),
-    " FROM pg_catalog.pg_trigger t
+    ", t.tgoldtable, t.tgnewtable FROM pg_catalog.pg_trigger t
   JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
   WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'"
 );
 
 const RULES: &str = "
-SELECT ev_class, ev_type, rulename, md5(pg_catalog.pg_get_ruledef(oid))
+SELECT ev_class, ev_type, rulename, pg_catalog.pg_get_ruledef(oid)
   FROM pg_catalog.pg_rewrite WHERE rulename <> '_RETURN' AND ev_enabled <> 'D' AND ev_class >= 16384";
 
 /// Relation, what for, its name, its text.
 const EXPRESSIONS: &str = "
-SELECT d.adrelid, 'store', 'the default of ' || a.attname, pg_catalog.pg_get_expr(d.adbin, d.adrelid)
+SELECT d.adrelid, CASE a.attgenerated WHEN 'v' THEN 'any' ELSE 'store' END, 'the default of ' || a.attname, pg_catalog.pg_get_expr(d.adbin, d.adrelid)
   FROM pg_catalog.pg_attrdef d JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
 UNION ALL
 SELECT conrelid, 'store', 'the check ' || conname, pg_catalog.pg_get_expr(conbin, conrelid)
@@ -138,6 +160,15 @@ SELECT i.indrelid, 'an operator of an index', ",
   JOIN pg_catalog.pg_proc p ON p.oid = op.oprcode JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
   WHERE p.oid >= 16384 OR op.oid >= 16384
 UNION
+SELECT t.partrelid, 'the partition key', ",
+    function_columns!(),
+    " FROM pg_catalog.pg_partitioned_table t
+  CROSS JOIN LATERAL unnest(t.partclass::oid[]) AS k (opclass)
+  JOIN pg_catalog.pg_opclass o ON o.oid = k.opclass
+  JOIN pg_catalog.pg_amproc ap ON ap.amprocfamily = o.opcfamily
+  JOIN pg_catalog.pg_proc p ON p.oid = ap.amproc JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
+  WHERE p.oid >= 16384
+UNION
 SELECT c.conrelid, 'the exclusion constraint ' || c.conname, ",
     function_columns!(),
     " FROM pg_catalog.pg_constraint c
@@ -151,7 +182,8 @@ const OPERATORS: &str = concat!(
     "SELECT o.oprname, n.nspname, ",
     function_columns!(),
     " FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
-  JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
+  JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode OR p.oid >= 16384 AND p.oid IN (o.oprrest, o.oprjoin)
+  JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
   WHERE o.oid >= 16384"
 );
 
@@ -179,7 +211,7 @@ const TYPE_CODE: &str = concat!(
     "SELECT t.oid, 'input and output', ",
     function_columns!(),
     " FROM pg_catalog.pg_type t
-  JOIN pg_catalog.pg_proc p ON p.oid IN (t.typinput, t.typoutput, t.typreceive, t.typsend, t.typmodin, t.typmodout)
+  JOIN pg_catalog.pg_proc p ON p.oid IN (t.typinput, t.typoutput, t.typreceive, t.typsend, t.typmodin, t.typmodout, t.typsubscript)
   JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
   WHERE t.oid >= 16384 AND p.oid >= 16384
 UNION
@@ -278,10 +310,11 @@ async fn read_all(server: &mut dyn CatalogQuery, fingerprint: &str) -> Result<Sn
     let mut reader = Reader::new();
     // In the order in which facts build upon each other: functions before what calls them,
     // relations and types before what hangs on them.
-    let steps: [(&str, Step); 18] = [
+    let steps: [(&str, Step); 19] = [
         (SCHEMAS, Reader::schema),
         (BUILTINS, Reader::builtin),
         (FUNCTIONS, Reader::function),
+        (AGGREGATES, Reader::aggregate),
         (RELATIONS, Reader::relation),
         (COLUMNS, Reader::column),
         (INHERITS, Reader::inherits),

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::{
     builder::Builder,
     builtins,
-    snapshot::{Column, Events, Expression, Function, Hazard, Key, Kind, Referrer, Snapshot, TypeFacts},
+    snapshot::{Body, Code, Column, Events, Expression, Function, Hazard, Key, Kind, Referrer, Snapshot, TypeFacts},
 };
 
 type Row<'a> = &'a [Option<String>];
@@ -19,7 +19,7 @@ pub(super) struct Reader {
     trusted: HashMap<u32, bool>,
 }
 
-/// The function that something calls: oid, schema, name, stamp, from column `at` on.
+/// The function that something calls: oid, schema, name, stamp.
 struct Called {
     oid: u32,
     label: String,
@@ -42,10 +42,22 @@ fn optional_oid(row: Row<'_>, at: usize) -> Result<Option<u32>, String> {
     }
 }
 
+fn optional_text(row: Row<'_>, at: usize) -> Option<&str> {
+    row.get(at).and_then(Option::as_deref)
+}
+
 fn letter(row: Row<'_>, at: usize) -> Result<char, String> {
     text(row, at)?.chars().next().ok_or_else(|| format!("column {} is empty", at + 1))
 }
 
+impl Called {
+    /// What it is to whom it is told: `trigger audit calls public.log_change()`.
+    fn code(&self, caller: &str) -> Code {
+        Code { note: format!("{caller} calls {}", self.label), function: Some(self.oid) }
+    }
+}
+
+/// From column `at` on.
 fn called(row: Row<'_>, at: usize) -> Result<Called, String> {
     let (schema, name) = (text(row, at + 1)?, text(row, at + 2)?);
     Ok(Called {
@@ -82,10 +94,10 @@ impl Reader {
         }
     }
 
-    fn hazard(&mut self, relation: u32, on: Events, note: String, stamp: String) {
+    fn hazard(&mut self, relation: u32, hazard: Hazard) {
         let Some((schema, name)) = self.keys.get(&relation) else { return };
         if let Some(relation) = self.builder.get(schema, name) {
-            relation.hazards.push(Hazard { on, note, stamp });
+            relation.hazards.push(hazard);
         }
     }
 
@@ -106,11 +118,46 @@ impl Reader {
             name: text(row, 2)?.to_owned(),
             stamp: text(row, 3)?.to_owned(),
             language: text(row, 4)?.to_owned(),
-            extension: row.get(5).cloned().flatten(),
-            takes_one: text(row, 6)? == "true",
+            extension: optional_text(row, 5).map(str::to_owned),
+            arguments: (
+                text(row, 6)?.parse().map_err(|_| "a number of arguments is none".to_owned())?,
+                optional_text(row, 7).and_then(|most| most.parse().ok()),
+            ),
+            volatile: text(row, 8)? == "true",
+            body: match (text(row, 4)?, optional_text(row, 9), optional_text(row, 10)) {
+                ("sql", Some(_), Some(body)) => Body::SqlResolved(body.to_owned()),
+                ("sql", Some(body), None) => Body::Sql(body.to_owned()),
+                ("plpgsql", Some(body), None) => Body::PlPgSql(body.to_owned()),
+                _ => Body::Unseen,
+            },
+            types: text(row, 11)?.split(' ').filter_map(|oid| oid.parse().ok()).collect(),
+            defaults: optional_text(row, 12).map(str::to_owned),
+            settings: match optional_text(row, 13) {
+                Some(list) => serde_json::from_str(list).map_err(|_| "a function's settings are no list".to_owned())?,
+                None => Vec::new(),
+            },
         };
         self.trusted.insert(function.oid, function.is_trusted());
         self.builder.add_function(function);
+        Ok(())
+    }
+
+    /// What an aggregate calls. A function of the server's own takes part if it is immutable, or is
+    /// harmless by name: it can't be given what it would not be given in an expression.
+    pub(super) fn aggregate(&mut self, row: Row<'_>) -> Taken {
+        let called = oid(row, 1)?;
+        let own = called < builtins::FIRST_USER_OID;
+        let plain = own && (text(row, 3)? == "true" || builtins::is_harmless(text(row, 2)?));
+        if let Some(aggregate) = self.builder.function_mut(oid(row, 0)?) {
+            if !matches!(aggregate.body, Body::Calls(_)) {
+                aggregate.body = Body::Calls(Vec::new());
+            }
+            if let Body::Calls(calls) = &mut aggregate.body
+                && !plain
+            {
+                calls.push(called);
+            }
+        }
         Ok(())
     }
 
@@ -162,14 +209,24 @@ impl Reader {
         const HARMLESS: [&str; 3] =
             ["tsvector_update_trigger", "tsvector_update_trigger_column", "suppress_redundant_updates_trigger"];
         let called = called(row, 4)?;
+        let definition = optional_text(row, 3);
         let builtin = called.oid < builtins::FIRST_USER_OID && HARMLESS.contains(&called.name.as_str());
-        if builtin && text(row, 3)? == "false" {
+        if builtin && definition.is_none() {
             return Ok(());
         }
         let kind: u16 = text(row, 1)?.parse().map_err(|_| "tgtype is not a number".to_owned())?;
-        let events = Events((kind & 0x3c) as u8);
-        let note = format!("trigger {} calls {}", text(row, 2)?, called.label);
-        self.hazard(oid(row, 0)?, events, note, called.stamp);
+        let hazard = Hazard {
+            on: Events((kind & 0x3c) as u8),
+            code: called.code(&format!("trigger {}", text(row, 2)?)),
+            definition: definition.map(str::to_owned),
+            transitions: [optional_text(row, 8), optional_text(row, 9)]
+                .into_iter()
+                .flatten()
+                .map(str::to_owned)
+                .collect(),
+            stamp: called.stamp,
+        };
+        self.hazard(oid(row, 0)?, hazard);
         Ok(())
     }
 
@@ -181,7 +238,15 @@ impl Reader {
             '4' => Events::DELETE,
             _ => Events::ANY,
         };
-        self.hazard(oid(row, 0)?, on, format!("rule {} rewrites it", text(row, 2)?), text(row, 3)?.to_owned());
+        let definition = text(row, 3)?.to_owned();
+        let hazard = Hazard {
+            on,
+            code: Code::unseen(&format!("rule {} rewrites it", text(row, 2)?)),
+            stamp: definition.clone(),
+            definition: Some(definition),
+            ..Hazard::default()
+        };
+        self.hazard(oid(row, 0)?, hazard);
         Ok(())
     }
 
@@ -201,8 +266,8 @@ impl Reader {
     pub(super) fn index_code(&mut self, row: Row<'_>) -> Taken {
         let called = called(row, 2)?;
         if !self.is_harmless(&called) {
-            let note = format!("{} calls {}", text(row, 1)?, called.label);
-            self.hazard(oid(row, 0)?, Events::ANY, note, called.stamp);
+            let code = called.code(text(row, 1)?);
+            self.hazard(oid(row, 0)?, Hazard { on: Events::ANY, code, stamp: called.stamp, ..Hazard::default() });
         }
         Ok(())
     }
@@ -211,7 +276,7 @@ impl Reader {
         let called = called(row, 2)?;
         if !self.is_harmless(&called) {
             let (name, schema) = (text(row, 0)?, text(row, 1)?);
-            self.builder.operator(schema, name, &format!("the operator {schema}.{name} calls {}", called.label));
+            self.builder.operator(schema, name, called.code(&format!("the operator {schema}.{name}")));
         }
         Ok(())
     }
@@ -254,7 +319,8 @@ impl Reader {
         if let Some(facts) = self.builder.type_mut(oid(row, 0)?)
             && !harmless
         {
-            facts.hazards.push(format!("{role} of type {}.{} calls {}", facts.schema, facts.name, called.label));
+            let caller = format!("{role} of type {}.{}", facts.schema, facts.name);
+            facts.hazards.push(called.code(&caller));
         }
         Ok(())
     }
@@ -264,23 +330,23 @@ impl Reader {
         if self.is_harmless(&called) {
             return Ok(());
         }
-        let why = format!("the cast from {} calls {}", text(row, 2)?, called.label);
+        let code = called.code(&format!("the cast from {}", text(row, 2)?));
         let mut of_own_type = false;
         for oid in [oid(row, 0)?, oid(row, 1)?] {
             if let Some(facts) = self.builder.type_mut(oid) {
-                facts.hazards.push(why.clone());
+                facts.hazards.push(code.clone());
                 of_own_type = true;
             }
         }
         if !of_own_type {
-            self.builder.cast(&why);
+            self.builder.cast(code);
         }
         Ok(())
     }
 
     pub(super) fn event_trigger(&mut self, row: Row<'_>) -> Taken {
         let called = called(row, 1)?;
-        self.builder.event_trigger(&format!("event trigger {} calls {}", text(row, 0)?, called.label));
+        self.builder.event_trigger(called.code(&format!("event trigger {}", text(row, 0)?)));
         Ok(())
     }
 }

@@ -82,15 +82,36 @@ pub struct Column {
     pub type_oid: u32,
 }
 
-/// Something on a relation that runs code which can't be seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Something on a relation that runs code of the database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hazard {
     /// What sets it off.
     pub on: Events,
-    /// For people: `trigger audit_orders calls public.log_change()`.
-    pub note: String,
+    /// What runs.
+    pub code: Code,
+    /// The rule's own text, or that of a trigger with a condition.
+    pub definition: Option<String>,
+    /// A trigger's transition tables.
+    pub transitions: Vec<String>,
     /// Changes whenever what would run changes.
     pub stamp: String,
+}
+
+/// Code that something other than the statement calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Code {
+    /// For people: `trigger audit_orders calls public.log_change()`.
+    pub note: String,
+    /// The function's oid, where it is one function.
+    pub function: Option<u32>,
+}
+
+impl Code {
+    /// Of which nothing is known but the sentence.
+    #[must_use]
+    pub fn unseen(note: &str) -> Self {
+        Self { note: note.to_owned(), function: None }
+    }
 }
 
 /// An expression stored with a relation: a default, a check, an index, a policy.
@@ -191,8 +212,24 @@ impl Relation {
     }
 }
 
+/// What is known of what a function does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Body {
+    /// Native code, or a language that is not read here.
+    #[default]
+    Unseen,
+    /// SQL statements, whose names mean what they mean when it is called.
+    Sql(String),
+    /// SQL that was resolved when it was created: `RETURN …` or `BEGIN ATOMIC … END`.
+    SqlResolved(String),
+    /// PL/pgSQL.
+    PlPgSql(String),
+    /// An aggregate: the functions that it calls and that are not immutable ones of the server's.
+    Calls(Vec<u32>),
+}
+
 /// A function that did not come with the server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Function {
     /// Its oid.
     pub oid: u32,
@@ -204,8 +241,18 @@ pub struct Function {
     pub language: String,
     /// The extension that it belongs to.
     pub extension: Option<String>,
-    /// Whether one argument is enough, so that `(x).name` can call it.
-    pub takes_one: bool,
+    /// How many arguments it takes at least, and at most (`None`: VARIADIC).
+    pub arguments: (usize, Option<usize>),
+    /// Whether it is VOLATILE; any other may be run by the planner.
+    pub volatile: bool,
+    /// What it does.
+    pub body: Body,
+    /// Types of its arguments and results that did not come with the server.
+    pub types: Vec<u32>,
+    /// The defaults of its arguments, as `pg_get_expr` gives them with an empty search path.
+    pub defaults: Option<String>,
+    /// Settings that are in force while it runs: `search_path=pg_catalog, public`.
+    pub settings: Vec<String>,
     /// Changes whenever the function is replaced.
     pub stamp: String,
 }
@@ -215,6 +262,12 @@ impl Function {
     #[must_use]
     pub fn is_trusted(&self) -> bool {
         self.extension.as_deref().is_some_and(|e| builtins::extension_is_trusted(e, &self.language, &self.name))
+    }
+
+    /// Whether a call with so many arguments may mean it.
+    #[must_use]
+    pub fn takes(&self, count: usize) -> bool {
+        count >= self.arguments.0 && self.arguments.1.is_none_or(|most| count <= most)
     }
 }
 
@@ -227,8 +280,8 @@ pub struct TypeFacts {
     pub name: String,
     /// Types that its values hold: element, base, subtype, attributes.
     pub parts: Vec<u32>,
-    /// Code of its own that can't be seen: input, output, comparison, casts.
-    pub hazards: Vec<String>,
+    /// Code of its own: input, output, comparison, casts.
+    pub hazards: Vec<Code>,
     /// A domain's checks.
     pub checks: Vec<String>,
 }
@@ -243,11 +296,12 @@ pub struct Snapshot {
     pub(super) schemas: BTreeSet<String>,
     pub(super) functions: HashMap<String, Vec<Function>>,
     pub(super) builtin_functions: HashSet<String>,
-    pub(super) operators: BTreeMap<String, Vec<(String, String)>>,
+    pub(super) functions_by_oid: HashMap<u32, (String, usize)>,
+    pub(super) operators: BTreeMap<String, Vec<(String, Code)>>,
     pub(super) types: HashMap<u32, TypeFacts>,
     pub(super) types_by_name: HashMap<String, Vec<u32>>,
-    pub(super) casts: Vec<String>,
-    pub(super) event_triggers: Vec<String>,
+    pub(super) casts: Vec<Code>,
+    pub(super) event_triggers: Vec<Code>,
 }
 
 impl Snapshot {
@@ -292,15 +346,22 @@ impl Snapshot {
         self.functions.get(name).map_or(&[], Vec::as_slice)
     }
 
+    /// The function of that oid, if it did not come with the server.
+    #[must_use]
+    pub fn function(&self, oid: u32) -> Option<&Function> {
+        let (name, index) = self.functions_by_oid.get(&oid)?;
+        self.functions.get(name)?.get(*index)
+    }
+
     /// Whether the server itself has a function of that name in `pg_catalog`.
     #[must_use]
     pub fn has_builtin(&self, name: &str) -> bool {
         self.builtin_functions.contains(name)
     }
 
-    /// Operators of that name that may run code which can't be seen: schema, and why.
+    /// Operators of that name that run code of the database: schema, and what.
     #[must_use]
-    pub fn operator_hazards(&self, name: &str) -> &[(String, String)] {
+    pub fn operator_hazards(&self, name: &str) -> &[(String, Code)] {
         self.operators.get(name).map_or(&[], Vec::as_slice)
     }
 
@@ -316,16 +377,16 @@ impl Snapshot {
         self.types.get(&oid)
     }
 
-    /// Casts between the server's own types that run code which can't be seen. They may be
-    /// implicit, so that any expression at all can run them.
+    /// Casts between the server's own types that run code of the database. They may be implicit,
+    /// so that any expression at all can run them.
     #[must_use]
-    pub fn cast_hazards(&self) -> &[String] {
+    pub fn cast_hazards(&self) -> &[Code] {
         &self.casts
     }
 
-    /// Enabled event triggers, for people.
+    /// Enabled event triggers.
     #[must_use]
-    pub fn event_triggers(&self) -> &[String] {
+    pub fn event_triggers(&self) -> &[Code] {
         &self.event_triggers
     }
 

@@ -14,11 +14,11 @@ impl Snapshot {
         let mut objects: Vec<&Object> = effects.iter().map(|effect| &effect.object).collect();
         objects.sort_unstable();
         objects.dedup();
-        let mut fields = Fields::of("countersign/catalog/v1").field("known", [u8::from(self.known)]);
+        let mut fields = Fields::of("countersign/catalog/v2").field("known", [u8::from(self.known)]);
         fields = fields
-            .list("operators", self.operators.iter().map(|(name, whys)| format!("{name} {whys:?}")))
-            .list("casts", &self.casts)
-            .list("event triggers", &self.event_triggers);
+            .list("operators", self.operators.iter().map(|(name, codes)| format!("{name} {codes:?}")))
+            .list("casts", self.casts.iter().map(|code| format!("{code:?}")))
+            .list("event triggers", self.event_triggers.iter().map(|code| format!("{code:?}")));
         let mut types: Vec<String> = self
             .types
             .values()
@@ -27,6 +27,13 @@ impl Snapshot {
             .collect();
         types.sort_unstable();
         fields = fields.list("types", types);
+        if objects.iter().any(|object| self.runs_code(object)) {
+            // What a function calls, and what that calls, is in no effect. Where any code of the
+            // database runs, all of it counts.
+            let mut code: Vec<String> = self.functions.values().flatten().map(describe_function).collect();
+            code.sort_unstable();
+            fields = fields.list("code", code);
+        }
         for object in objects {
             fields = match object {
                 Object::Table { schema, name } | Object::Column { schema, table: name, .. } => {
@@ -43,6 +50,24 @@ impl Snapshot {
             };
         }
         fields.finish()
+    }
+
+    /// Whether functions of the database may run where this is touched.
+    fn runs_code(&self, object: &Object) -> bool {
+        match object {
+            Object::Table { schema, name } | Object::Column { schema, table: name, .. } => {
+                self.relation(schema, name).is_some_and(|relation| {
+                    !(relation.is_builtin() || relation.hazards.is_empty() && relation.definition.is_none())
+                        || !relation.expressions.is_empty()
+                        || !relation.children.is_empty()
+                        || !relation.referrers.is_empty()
+                })
+            }
+            Object::Function { .. } => true,
+            Object::Schema { .. } | Object::Connection | Object::Role { .. } => {
+                !(self.operators.is_empty() && self.casts.is_empty())
+            }
+        }
     }
 }
 
@@ -64,7 +89,7 @@ fn describe_function(function: &Function) -> String {
 #[cfg(test)]
 mod tests {
     use crate::{
-        catalog::{Events, builder::Builder},
+        catalog::{Body, Code, Events, builder::Builder},
         statement::effect::{Action, Effect, Object},
     };
 
@@ -85,12 +110,29 @@ mod tests {
     }
 
     #[test]
+    fn code_counts_where_code_runs() {
+        let with = |body: &str| {
+            let mut builder = shop();
+            builder.function_with("public.inner", Body::Sql(body.into()));
+            builder.table("public.audited", &["id"]).hazard("public.audited", Events::DELETE, "trigger t");
+            builder.build()
+        };
+        let of = |snapshot: &crate::catalog::Snapshot, name: &str| {
+            let object = Object::Table { schema: "public".into(), name: name.into() };
+            snapshot.version_of(&[Effect::new(Action::Delete, object)])
+        };
+        let (one, two) = (with("SELECT 1"), with("DELETE FROM orders"));
+        assert_ne!(of(&one, "audited"), of(&two, "audited"), "what its trigger calls may have changed");
+        assert_eq!(of(&one, "orders"), of(&two, "orders"), "nothing runs code here");
+    }
+
+    #[test]
     fn a_trigger_a_default_an_operator_and_a_drop_change_it() {
         let plain = shop().build().version_of(&on_orders());
         let changed = [
             shop().hazard("public.orders", Events::DELETE, "trigger t calls public.f()").build(),
             shop().expression("public.orders", Events::INSERT, "the default of id", "1").build(),
-            shop().operator("public", "=", "public.eq").build(),
+            shop().operator("public", "=", Code::unseen("public.eq")).build(),
             Builder::new().build(),
         ];
         for (index, snapshot) in changed.iter().enumerate() {

@@ -23,8 +23,8 @@ impl Walk<'_> {
         self.found.uses_path = true;
         self.found.changes_objects = true;
         self.found.statement.changes_session = true;
-        for trigger in self.snapshot.event_triggers() {
-            self.opaque(trigger.clone());
+        for code in self.snapshot.event_triggers() {
+            self.run_code(code, &[], None);
         }
     }
 

@@ -87,12 +87,14 @@ impl Walk<'_> {
         self.found.uses_names = true;
         let in_reach: Vec<&Function> = {
             let path: Vec<&str> = self.path().collect();
+            // Not known, and so anything.
             let everywhere = schema.is_empty() && self.place == Place::Text && self.names.search_path.is_empty();
             let reaches = |candidate: &&Function| match schema {
                 "" => everywhere || path.contains(&candidate.schema.as_str()),
                 schema => candidate.schema == schema,
             };
-            self.snapshot.functions(name).iter().filter(reaches).collect()
+            let count = args.map_or(1, <[Node]>::len);
+            self.snapshot.functions(name).iter().filter(reaches).filter(|f| f.takes(count)).collect()
         };
         // A body in SQL is read under the session's own path.
         let follows_path = self.place == Place::Text && self.path().next() != Some("pg_catalog");
@@ -102,12 +104,7 @@ impl Walk<'_> {
         }
         for candidate in in_reach {
             self.found.functions.insert(format!("{}.{}", candidate.schema, candidate.name));
-            if !candidate.is_trusted() || follows_path && candidate.language == "sql" {
-                let object = Object::Function { schema: candidate.schema.clone(), name: candidate.name.clone() };
-                self.effect(Action::Call, object.clone());
-                self.effect(Action::Opaque, object);
-                self.note(format!("what {}.{} does can't be seen", candidate.schema, candidate.name));
-            }
+            self.user_function(candidate, follows_path);
         }
         // A type's name called like a function is a cast.
         for oid in self.snapshot.types_named(name).to_vec() {
@@ -210,7 +207,7 @@ impl Walk<'_> {
     }
 
     fn attribute(&mut self, name: &str, of_any_value: bool) {
-        let strange = self.snapshot.functions(name).iter().any(|f| f.takes_one && !f.is_trusted());
+        let strange = self.snapshot.functions(name).iter().any(|f| f.takes(1) && !f.is_trusted());
         // No function of the server's own that takes a whole row does more than compute.
         let builtin = of_any_value && !builtins::is_harmless(name) && self.snapshot.has_builtin(name);
         if strange || builtin {
@@ -252,9 +249,9 @@ impl Walk<'_> {
     fn operator_in(&mut self, name: &str, reaches: impl Fn(&str) -> bool) {
         self.found.uses_names = true;
         let snapshot = self.snapshot;
-        for (schema, why) in snapshot.operator_hazards(name) {
+        for (schema, code) in snapshot.operator_hazards(name) {
             if reaches(schema) {
-                self.opaque(format!("{why}, and this may be it"));
+                self.run_code(code, &[], None);
             }
         }
     }
@@ -289,9 +286,7 @@ impl Walk<'_> {
 
     fn type_is_used(&mut self, oid: u32) {
         self.reads_literals();
-        for hazard in self.type_hazards(oid) {
-            self.opaque(hazard);
-        }
+        self.use_type(oid, "", None);
     }
 
     pub fn server(&mut self) {

@@ -5,6 +5,9 @@
 
 /// Longest text that is parsed, in bytes.
 pub const BYTES: usize = 1 << 20;
+/// So many bytes of the database's own code, views and bodies, are read for one text. Much more than
+/// statements bring along, and few enough that a text of many short statements stays bounded.
+pub const STORED_BYTES: usize = 4 << 20;
 /// Deepest nesting of block comments.
 pub const COMMENT_DEPTH: usize = 32;
 

@@ -2,6 +2,7 @@
 //!
 //! What can't be parsed or resolved is `opaque`, never "harmless".
 
+mod bodies;
 mod ddl;
 mod dml;
 mod drops;
@@ -9,6 +10,8 @@ mod functions;
 mod limits;
 mod literals;
 mod parse;
+mod plpgsql;
+mod plpgsql_tokens;
 mod query;
 mod relations;
 mod settings;
@@ -21,6 +24,8 @@ mod walk;
 mod tests;
 #[cfg(test)]
 mod tests_attacks;
+#[cfg(test)]
+mod tests_bodies;
 #[cfg(test)]
 mod tests_tools;
 
@@ -171,7 +176,12 @@ pub fn parameter_hazard(catalog: &Snapshot, names: &Names, oid: u32) -> Option<S
     if catalog.type_facts(oid).is_none() {
         return Some(format!("there is no type {oid} in the catalog that was read"));
     }
-    walk::Walk::stored(catalog, names, walk::Place::Stored, 0).type_hazards(oid).into_iter().next()
+    let mut walk = walk::Walk::stored(catalog, names, walk::Place::Stored, 0);
+    walk.use_type(oid, "", None);
+    if walk.found.effects.iter().all(|effect| effect.action == Action::Select) {
+        return None;
+    }
+    Some(walk.found.notes.into_iter().next().unwrap_or_else(|| "reading a value of its type does more".to_owned()))
 }
 
 /// A text without a tree: one statement of which nothing is known.
@@ -202,16 +212,16 @@ fn analyse(sql: &str, tree: &ParseResult, catalog: &Snapshot, names: &Names) -> 
     // Whether an earlier statement of this text may make every name mean something else, or has
     // put other things under some. What it prepares is known to those after it.
     let (mut moved, mut made) = (false, false);
-    let mut remembered = limits::BYTES;
+    let (mut remembered, mut stored) = (limits::BYTES, limits::STORED_BYTES);
     let mut names = std::borrow::Cow::Borrowed(names);
     for raw in &tree.stmts {
         let range = range(sql, raw);
-        let mut walk = walk::Walk { remembered, ..walk::Walk::new(catalog, &names) };
+        let mut walk = walk::Walk { remembered, stored, ..walk::Walk::new(catalog, &names) };
         match raw.stmt.as_deref() {
             Some(node) => walk.visit(node),
             None => walk.opaque("a statement without a tree"),
         }
-        remembered = walk.remembered;
+        (remembered, stored) = (walk.remembered, walk.stored);
         let mut found = walk.finish(analysis.own_setting.is_some());
         if moved && (found.uses_names || found.uses_path) || made && found.uses_names {
             found.opaque("an earlier statement of the same text may change what its names mean; send it alone");

@@ -61,3 +61,27 @@ fn parse(sql: &str) -> Result<ParseResult, Doubt> {
         Err(other) => Err(Doubt::Syntax { message: other.to_string(), position: None }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// See `.cargo/config.toml`.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_parser_leaves_the_processs_stderr_alone() {
+        let stderr = || std::fs::read_link("/proc/self/fd/2").expect("it is open");
+        let before = stderr();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        with_tree("SELECT 1", |tree| assert!(tree.is_ok()));
+                        assert_eq!(stderr(), before, "while another thread parses");
+                    }
+                });
+            }
+        });
+        assert_eq!(stderr(), before, "after all have parsed");
+    }
+}

@@ -16,7 +16,7 @@ impl Walk<'_> {
             self.select(branch);
         }
         if n.op > 1 {
-            // Rows are compared by their types' own operators, see `type_hazards`.
+            // Rows are compared by their types' own operators, see `use_type`.
             self.found.uses_names = true;
         }
         if let Some(into) = &n.into_clause {

@@ -158,8 +158,8 @@ impl Walk<'_> {
 
     /// Adds what an event on a relation brings along. Found once per snapshot.
     pub fn follow(&mut self, relation: &Arc<Relation>, event: Events) {
-        if self.place != Place::Text {
-            // Within a stored query everything is followed once, into one result: kept results
+        if self.place != Place::Text || self.nested {
+            // Within a stored query or a body everything is followed once, into one result: kept results
             // must be whole, and foreign keys may run in circles.
             if self.followed.insert((relation.oid, event.0)) {
                 self.expand(relation, event);
@@ -167,25 +167,28 @@ impl Walk<'_> {
             return;
         }
         let slot = relation.memo.slot(event);
-        let derived = match slot.and_then(|slot| slot.get()) {
-            Some(derived) => Arc::clone(derived),
-            None => {
-                let mut inner = Walk::stored(self.snapshot, self.names, Place::Stored, 0);
-                inner.followed.insert((relation.oid, event.0));
-                inner.expand(relation, event);
-                let derived = Arc::new(Derived {
-                    effects: inner.found.effects,
-                    tables: inner.found.tables,
-                    functions: inner.found.functions,
-                    notes: inner.found.notes,
-                });
-                match slot {
-                    Some(slot) => Arc::clone(slot.get_or_init(|| derived)),
-                    None => derived,
-                }
+        if let Some(derived) = slot.and_then(|slot| slot.get()) {
+            self.found.merge(derived);
+            return;
+        }
+        let mut inner = Walk::stored(self.snapshot, self.names, Place::Stored, 0);
+        (inner.planned, inner.stored) = (self.planned, self.stored);
+        inner.followed.insert((relation.oid, event.0));
+        inner.expand(relation, event);
+        self.stored = inner.stored;
+        let found = inner.found;
+        match slot {
+            Some(slot) if found.is_plain() && !self.planned => {
+                let derived = Derived {
+                    effects: found.effects,
+                    tables: found.tables,
+                    functions: found.functions,
+                    notes: found.notes,
+                };
+                self.found.merge(slot.get_or_init(|| Arc::new(derived)));
             }
-        };
-        self.found.merge(&derived);
+            _ => self.found.absorb(found),
+        }
     }
 
     /// TRUNCATE … CASCADE: every table whose foreign key points here, and on.

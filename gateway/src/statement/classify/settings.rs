@@ -88,11 +88,32 @@ const HARMLESS: &[&str] = &[
 ];
 const HARMLESS_BEGINNINGS: &[&str] = &["enable_", "geqo", "debug_print_", "debug_pretty_print"];
 
+/// Whether a setting may have any value.
+pub(super) fn may_be_any(name: &str) -> bool {
+    HARMLESS.contains(&name) || HARMLESS_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
+}
+
+/// The schemas of a `search_path` as it is stored; `None` where it is not plain, as with `$user`.
+pub(super) fn schemas(value: &str) -> Option<Vec<String>> {
+    let schema = |part: &str| {
+        let part = part.trim();
+        let name = part.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(part);
+        let plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        plain.then(|| name.to_owned())
+    };
+    match value.trim() {
+        "" | "\"\"" => Some(vec!["pg_catalog".to_owned()]),
+        listed => listed.split(',').map(schema).collect(),
+    }
+}
+
 /// What a statement does to a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Change<'a> {
     /// To these values.
     To(&'a [String]),
+    /// To what the client binds.
+    Bound,
     /// To a value that the text doesn't say.
     Unseen,
     /// To what the session began with.
@@ -200,12 +221,11 @@ impl Walk<'_> {
             }
             "search_path" => {
                 self.changes_names();
-                change != Change::Unseen
+                !matches!(change, Change::Unseen | Change::Bound)
             }
-            _ => {
-                let harmless = HARMLESS.contains(&name) || HARMLESS_BEGINNINGS.iter().any(|b| name.starts_with(b));
-                harmless && change != Change::Unseen
-            }
+            // The name is told to other sessions, and so is bound by its text alone.
+            "application_name" => !matches!(change, Change::Unseen | Change::Bound),
+            _ => may_be_any(name) && change != Change::Unseen,
         };
         if allowed {
             self.on_connection(Action::Set);
@@ -247,7 +267,11 @@ impl Walk<'_> {
                 // One string, as SET takes it: the names of a search path are in it with commas.
                 self.setting(&name.to_ascii_lowercase(), Change::To(&[value]));
             }
-            (Some(name), None) => self.setting(&name.to_ascii_lowercase(), Change::Unseen),
+            (Some(name), None) => {
+                let bound = args.and_then(|args| args.get(1)).is_some_and(is_parameter);
+                let change = if bound { Change::Bound } else { Change::Unseen };
+                self.setting(&name.to_ascii_lowercase(), change);
+            }
             (None, _) => {
                 self.changes_names();
                 self.privilege();
@@ -263,6 +287,15 @@ impl Walk<'_> {
         if name.is_some_and(|name| own_name(&name).is_some()) {
             self.opaque(NOTE_OWN_SETTING);
         }
+    }
+}
+
+/// `$1`, with or without a cast to text.
+fn is_parameter(node: &Node) -> bool {
+    match &node.node {
+        Some(NodeEnum::ParamRef(_)) => true,
+        Some(NodeEnum::TypeCast(n)) => n.arg.as_deref().is_some_and(is_parameter),
+        _ => false,
     }
 }
 

@@ -8,10 +8,10 @@ use pg_query::{NodeEnum, protobuf::RangeVar};
 use super::{
     parse,
     relations::table_object,
-    walk::{DEEPEST, Place, Walk},
+    walk::{DEEPEST, Found, Place, Walk},
 };
 use crate::{
-    catalog::{Events, Kind, Relation},
+    catalog::{Code, Events, Hazard, Kind, Relation},
     statement::effect::{Action, Effect, Object},
 };
 
@@ -19,19 +19,17 @@ impl Walk<'_> {
     /// Finds all that `event` on `relation` brings along, into this walk.
     pub fn expand(&mut self, relation: &Arc<Relation>, event: Events) {
         for hazard in relation.hazards.iter().filter(|hazard| hazard.on.meets(event)) {
-            self.opaque_on(relation, &hazard.note);
+            self.hazard(relation, hazard);
         }
         if relation.kind == Kind::Foreign {
             self.opaque_on(relation, "it is a foreign table, so that another server carries it out");
         }
         for expression in relation.expressions.iter().filter(|expression| expression.on.meets(event)) {
-            self.stored_expression(relation, &expression.what, &expression.text);
+            self.stored_expression(Some(relation), &expression.what, &expression.text);
         }
         if !event.meets(Events::TRUNCATE) {
             for column in &relation.columns {
-                for hazard in self.type_hazards(column.type_oid) {
-                    self.opaque_on(relation, &format!("column {}: {hazard}", column.name));
-                }
+                self.use_type(column.type_oid, &column.name, Some(relation));
             }
         }
         if relation.kind == Kind::View {
@@ -41,7 +39,41 @@ impl Walk<'_> {
         self.expand_foreign_keys(relation, event);
     }
 
-    fn opaque_on(&mut self, relation: &Relation, why: &str) {
+    /// A trigger, rule or other code on a relation.
+    fn hazard(&mut self, relation: &Relation, hazard: &Hazard) {
+        let Some(definition) = &hazard.definition else {
+            self.run_code(&hazard.code, &hazard.transitions, Some(relation));
+            return;
+        };
+        if !self.may_read(definition) {
+            return;
+        }
+        let place = std::mem::replace(&mut self.place, Place::Stored);
+        let with_names = std::mem::take(&mut self.with_names);
+        let understood = parse::with_tree(definition, |tree| {
+            let tree = tree.ok()?;
+            let [only] = tree.stmts.as_slice() else { return None };
+            match only.stmt.as_ref().and_then(|node| node.node.as_ref())? {
+                NodeEnum::RuleStmt(rule) => {
+                    self.maybe(&rule.where_clause);
+                    self.list(&rule.actions);
+                }
+                NodeEnum::CreateTrigStmt(trigger) => {
+                    self.maybe(&trigger.when_clause);
+                    self.run_code(&hazard.code, &hazard.transitions, Some(relation));
+                }
+                _ => return None,
+            }
+            Some(())
+        });
+        self.place = place;
+        self.with_names = with_names;
+        if understood.is_none() {
+            self.opaque_on(relation, &hazard.code.note);
+        }
+    }
+
+    pub fn opaque_on(&mut self, relation: &Relation, why: &str) {
         self.effect(Action::Opaque, table_object(relation));
         self.note(format!("{}.{}: {why}", relation.schema, relation.name));
     }
@@ -88,6 +120,9 @@ impl Walk<'_> {
         };
         if self.depth >= DEEPEST {
             self.opaque_on(view, "views are nested too deeply");
+            return;
+        }
+        if !self.may_read(definition) {
             return;
         }
         self.depth += 1;
@@ -137,23 +172,42 @@ impl Walk<'_> {
         self.place = place;
     }
 
-    /// A default, check, index expression or policy: harmless, or the relation is opaque. What it
-    /// reads (a policy's sub-select) is not shown to anybody and adds nothing.
-    fn stored_expression(&mut self, relation: &Relation, what: &str, text: &str) {
-        if let Some(why) = self.expression_hazard(text) {
-            self.opaque_on(relation, &format!("{what}: {why}"));
+    /// A default, check, index expression or policy. What it reads (a policy's sub-select) is not
+    /// shown to anybody and adds nothing; what else it does counts.
+    fn stored_expression(&mut self, on: Option<&Relation>, what: &str, text: &str) {
+        let found = self.effects_of_expression(text);
+        let why = match &found {
+            None => Some("it could not be analysed".to_owned()),
+            Some(found) if found.effects.iter().any(|effect| effect.action == Action::Opaque) => {
+                Some(found.notes.join("; "))
+            }
+            Some(_) => None,
+        };
+        match (why, on) {
+            (Some(why), Some(relation)) => self.opaque_on(relation, &format!("{what}: {why}")),
+            (Some(why), None) => self.opaque(format!("{what}: {why}")),
+            (None, _) => {}
+        }
+        if let Some(mut found) = found {
+            found.effects.retain(|effect| !matches!(effect.action, Action::Select | Action::Opaque));
+            found.notes.clear();
+            found.tables.clear();
+            self.found.absorb(found);
         }
     }
 
-    /// Why a stored expression is not harmless.
-    pub fn expression_hazard(&mut self, text: &str) -> Option<String> {
-        if self.depth >= DEEPEST {
-            return Some("it is nested too deeply".to_owned());
+    /// What a stored expression was found to do.
+    fn effects_of_expression(&mut self, text: &str) -> Option<Found> {
+        if self.depth >= DEEPEST || !self.may_read(text) {
+            return None;
         }
         let mut inner = Walk::stored(self.snapshot, self.names, Place::Default, self.depth + 1);
+        inner.stored = self.stored;
+        (inner.planned, inner.nested) = (self.planned, self.nested);
         // So that a policy which reads its own table ends. Not given back: what is followed in here
         // is judged here, and may have to be followed again out there.
         inner.followed.clone_from(&self.followed);
+        inner.called.clone_from(&self.called);
         let parsed = parse::with_tree(&format!("SELECT {text}"), |tree| match tree {
             Ok(tree) => match tree.stmts.as_slice() {
                 [only] => {
@@ -166,48 +220,44 @@ impl Walk<'_> {
             },
             Err(_) => false,
         });
-        if !parsed {
-            return Some("it could not be analysed".to_owned());
-        }
-        let harmless = |effect: &Effect| effect.action == Action::Select;
-        match inner.found.effects.iter().all(harmless) {
-            true => None,
-            false if inner.found.notes.is_empty() => Some("it does more than read".to_owned()),
-            false => Some(inner.found.notes.join("; ")),
-        }
+        self.stored = inner.stored;
+        parsed.then_some(inner.found)
     }
 
-    /// Why values of a type may run code that can't be seen: its own, that of its parts, and a
-    /// domain's checks.
-    pub fn type_hazards(&mut self, oid: u32) -> Vec<String> {
-        let mut hazards = Vec::new();
+    /// Code that values of a type may run: its own, that of its parts, and a domain's checks. For
+    /// people, `column` says where the type is met, if it is one.
+    pub fn use_type(&mut self, oid: u32, column: &str, on: Option<&Relation>) {
+        let snapshot = self.snapshot;
+        let prefix = if column.is_empty() { String::new() } else { format!("column {column}: ") };
         let mut seen = HashSet::new();
         let mut rest = vec![oid];
         while let Some(oid) = rest.pop() {
-            let Some(facts) = self.snapshot.type_facts(oid) else { continue };
+            let Some(facts) = snapshot.type_facts(oid) else { continue };
             if !seen.insert(oid) {
                 continue;
             }
-            hazards.extend(facts.hazards.iter().cloned());
+            for hazard in &facts.hazards {
+                let code = Code { note: format!("{prefix}{}", hazard.note), function: hazard.function };
+                self.run_code(&code, &[], on);
+            }
             rest.extend(&facts.parts);
             for check in &facts.checks {
-                if let Some(why) = self.expression_hazard(check) {
-                    hazards.push(format!("the check of type {}.{}: {why}", facts.schema, facts.name));
-                }
+                self.stored_expression(
+                    on,
+                    &format!("{prefix}the check of type {}.{}", facts.schema, facts.name),
+                    check,
+                );
             }
         }
-        hazards
     }
 
     /// Code that a rewrite of the table runs: its stored expressions and types.
     pub fn code_of(&mut self, relation: &Arc<Relation>) {
         for expression in &relation.expressions {
-            self.stored_expression(relation, &expression.what, &expression.text);
+            self.stored_expression(Some(relation), &expression.what, &expression.text);
         }
         for column in &relation.columns {
-            for hazard in self.type_hazards(column.type_oid) {
-                self.opaque_on(relation, &format!("column {}: {hazard}", column.name));
-            }
+            self.use_type(column.type_oid, &column.name, Some(relation));
         }
     }
 

@@ -67,8 +67,8 @@ pub(super) fn shop_builder() -> Builder {
         name: "similarity".into(),
         language: "c".into(),
         extension: Some("pg_trgm".into()),
-        takes_one: false,
-        stamp: String::new(),
+        arguments: (2, Some(2)),
+        ..Function::default()
     });
     for name in [
         "pg_class",
@@ -130,6 +130,10 @@ pub(super) fn shop_builder() -> Builder {
         "pg_amproc",
         "pg_shdepend",
         "pg_stat_activity",
+        "pg_statio_all_tables",
+        "pg_sequences",
+        "pg_policies",
+        "pg_stat_user_indexes",
         "pg_settings",
         "pg_hba_file_rules",
         "pg_statistic_ext_data",
@@ -144,8 +148,24 @@ pub(super) fn shop_builder() -> Builder {
     ] {
         b.system(&format!("pg_catalog.{name}"), Kind::Table);
     }
-    b.system("information_schema.tables", Kind::View);
-    b.system("information_schema.columns", Kind::View);
+    for name in [
+        "tables",
+        "columns",
+        "views",
+        "schemata",
+        "routines",
+        "sequences",
+        "domains",
+        "triggers",
+        "element_types",
+        "table_constraints",
+        "key_column_usage",
+        "constraint_column_usage",
+        "referential_constraints",
+        "check_constraints",
+    ] {
+        b.system(&format!("information_schema.{name}"), Kind::View);
+    }
     b
 }
 
@@ -406,7 +426,9 @@ fn administration_is_admin() {
         ("CREATE DATABASE x", "server"),
         ("CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p", "server"),
         ("DROP OWNED BY x", "drop, privilege"),
-        ("DO 'begin end'", "opaque"),
+        ("DO 'begin end'", "select"),
+        ("DO 'begin execute $x$select 1$x$; end'", "opaque"),
+        ("DO LANGUAGE plperl 'x'", "opaque"),
         ("CALL refund(1)", "call public.refund(), opaque public.refund()"),
     ]);
 }
@@ -446,6 +468,9 @@ fn statements_about_the_session_are_named() {
         ("UNLISTEN *", "listen"),
         ("SELECT pg_advisory_lock(1), pg_try_advisory_xact_lock(2)", "set"),
         ("SELECT set_config('search_path', 'public', false)", "set"),
+        ("SELECT set_config('jit', $1, false)", "set"),
+        ("SELECT set_config('search_path', $1, false)", "privilege"),
+        ("SELECT set_config('application_name', $1::text, false)", "privilege"),
         ("DECLARE c CURSOR WITH HOLD FOR SELECT * FROM orders", "select public.orders"),
         ("FETCH 10 FROM c", "select"),
         ("CLOSE c", "select"),

@@ -2,7 +2,7 @@
 
 use super::{Names, classify, tests::*};
 use crate::{
-    catalog::{Events, Function, TypeFacts, builder::Builder},
+    catalog::{Code, Events, Function, TypeFacts, builder::Builder},
     statement::effect::Action,
 };
 
@@ -98,7 +98,14 @@ fn no_attack_is_called_reading() {
         ("EXECUTE loop", "it runs itself"),
         ("EXECUTE two", "two statements can't have been prepared"),
         ("CREATE TABLE x AS EXECUTE del (1)", "and in CREATE TABLE AS"),
-        ("DO $$ BEGIN PERFORM 1; END $$", "a block"),
+        ("DO $$ BEGIN DELETE FROM products; END $$", "a block that deletes"),
+        ("DO $$ BEGIN PERFORM wipe(1); END $$", "a block that calls"),
+        ("DO $$ BEGIN EXECUTE 'DELETE FROM products'; END $$", "a block that puts a statement together"),
+        ("DO $$ BEGIN IF false THEN DELETE FROM products; END IF; END $$", "whether it is reached is not known"),
+        ("DO $$ BEGIN SET search_path = evil; PERFORM lower('x'); END $$", "a block that moves its own names"),
+        ("DO $$ BEGIN COMMIT; END $$", "a block that ends the transaction"),
+        ("DO LANGUAGE plpython3u 'x'", "a language that is not read"),
+        ("DO $$ not pl/pgsql $$", "not understood"),
         ("CALL public.refund(1)", "a procedure"),
         ("WITH a AS (UPDATE products SET id = 1 RETURNING 1) SELECT * FROM a", "a WITH that writes"),
         ("WITH a AS (WITH b AS (DELETE FROM products RETURNING 1) SELECT 1) SELECT 1", "deeper"),
@@ -233,8 +240,8 @@ fn a_body_in_sql_is_trusted_only_where_its_operators_are_the_servers_own() {
         name: "regexp_match".into(),
         language: "sql".into(),
         extension: Some("citext".into()),
-        takes_one: false,
-        stamp: String::new(),
+        arguments: (3, Some(3)),
+        ..Function::default()
     });
     let shop = builder.build();
     for (path, opaque) in [
@@ -280,7 +287,7 @@ fn a_type_that_somebody_put_into_the_servers_schema_is_not_the_servers() {
 fn a_user_defined_operator_is_met_in_every_construct_that_means_it() {
     let mut builder = shop_builder();
     for name in ["=", "<", "~~"] {
-        builder.operator("public", name, &format!("the operator public.{name} calls public.f()"));
+        builder.operator("public", name, Code::unseen(&format!("the operator public.{name} calls public.f()")));
     }
     let snapshot = builder.build();
     let opaque = |sql: &str| {
@@ -312,7 +319,7 @@ fn a_user_defined_operator_is_met_in_every_construct_that_means_it() {
     }
     // Off the path it is met by its schema alone; in a stored view, where the text does not tell it.
     let mut builder = shop_builder();
-    builder.operator("hidden", "=", "the operator hidden.= calls hidden.f()");
+    builder.operator("hidden", "=", Code::unseen("the operator hidden.= calls hidden.f()"));
     builder.view("public.told", "SELECT (o.id OPERATOR(hidden.=) 1) AS x FROM public.orders o");
     builder.view("public.untold", "SELECT NULLIF(o.id, 1) AS x FROM public.orders o");
     builder.view("public.plain", "SELECT (o.id = 1) AS x FROM public.orders o");
@@ -336,11 +343,17 @@ fn casts_and_event_triggers_of_the_database_count() {
         analysis.statements[0].effects.iter().any(|e| e.action == Action::Opaque)
     };
     assert!(opaque(
-        shop_builder().cast("the cast from text to int calls evil.f()"),
+        shop_builder().cast(Code::unseen("the cast from text to int calls evil.f()")),
         "SELECT * FROM orders WHERE status = 1"
     ));
-    assert!(opaque(shop_builder().event_trigger("event trigger e calls evil.f()"), "CREATE TEMP TABLE x (id int)"));
-    assert!(!opaque(shop_builder().event_trigger("event trigger e calls evil.f()"), "SELECT * FROM orders"));
+    assert!(opaque(
+        shop_builder().event_trigger(Code::unseen("event trigger e calls evil.f()")),
+        "CREATE TEMP TABLE x (id int)"
+    ));
+    assert!(!opaque(
+        shop_builder().event_trigger(Code::unseen("event trigger e calls evil.f()")),
+        "SELECT * FROM orders"
+    ));
 }
 
 #[test]

@@ -263,7 +263,7 @@ impl Walk<'_> {
             N::DeallocateStmt(_) => self.on_connection(Action::Set),
             N::DeclareCursorStmt(n) => self.maybe(&n.query),
             N::FetchStmt(_) | N::ClosePortalStmt(_) => self.on_connection(Action::Select),
-            N::DoStmt(_) => self.opaque("DO runs a block of code"),
+            N::DoStmt(n) => self.do_block(n),
             N::CallStmt(n) => self.call(n),
             N::TransactionStmt(n) => self.transaction(n),
             N::VariableSetStmt(n) => self.set(n),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::{Doubt, Names, Statement, TransactionMove, limits, literals};
+use super::{Doubt, Names, Statement, TransactionMove, bodies::Call, limits, literals};
 use crate::{
     catalog::{Derived, Snapshot},
     statement::effect::{Action, Effect, Object},
@@ -24,6 +24,10 @@ pub(super) struct Found {
     /// Whether there may be other things under some names.
     pub changes_objects: bool,
     pub doubt: Option<Doubt>,
+    /// Whether it rests on the session's names beside those of the text, and so holds for no other.
+    pub rests_on_session: bool,
+    /// Effects that happen where the statement is only planned, too.
+    pub executed: BTreeSet<Effect>,
     /// Whether the value of a constant of the text had, or may have had, a part in all this.
     pub reads_literals: bool,
     /// The parts of the answer that are set in one place.
@@ -41,6 +45,8 @@ impl Default for Found {
             uses_path: false,
             changes_names: false,
             changes_objects: false,
+            rests_on_session: false,
+            executed: BTreeSet::new(),
             reads_literals: false,
             doubt: None,
             statement: Statement { has_where: true, ..Statement::default() },
@@ -73,6 +79,31 @@ impl Found {
         for note in &derived.notes {
             self.note(note.clone());
         }
+    }
+
+    /// Takes all that was found of a body or a stored query.
+    pub fn absorb(&mut self, mut other: Self) {
+        self.effects.append(&mut other.effects);
+        self.executed.append(&mut other.executed);
+        self.tables.append(&mut other.tables);
+        self.functions.append(&mut other.functions);
+        for note in other.notes {
+            self.note(note);
+        }
+        self.uses_names |= other.uses_names;
+        self.uses_path |= other.uses_path;
+        self.changes_names |= other.changes_names;
+        self.changes_objects |= other.changes_objects;
+        self.rests_on_session |= other.rests_on_session;
+        self.reads_literals |= other.reads_literals;
+        self.statement.has_where &= other.statement.has_where;
+        self.statement.changes_session |= other.statement.changes_session;
+    }
+
+    /// Whether effects, tables, functions and notes are all there is, and hold for every session.
+    pub fn is_plain(&self) -> bool {
+        let moves = self.changes_names || self.changes_objects || self.statement.changes_session;
+        !(moves || self.rests_on_session || !self.executed.is_empty()) && self.statement.has_where
     }
 
     pub fn into_statement(self) -> Statement {
@@ -113,10 +144,16 @@ pub(super) struct Walk<'a> {
     pub creation_schema: Option<String>,
     /// Relations (by oid) and events that were followed already.
     pub followed: HashSet<(u32, u8)>,
-    /// Views within views, EXECUTE within EXECUTE.
+    /// Functions that were read already.
+    pub called: HashSet<Call>,
+    /// Views within views, EXECUTE within EXECUTE, functions within functions.
     pub depth: usize,
     /// So many bytes of remembered texts may EXECUTE still read, in all statements of the text.
     pub remembered: usize,
+    /// So many bytes of the database's own code may still be read, in all statements of the text.
+    pub stored: usize,
+    /// Within a function's body.
+    pub nested: bool,
 }
 
 /// Deepest nesting of stored queries that is followed.
@@ -133,8 +170,11 @@ impl<'a> Walk<'a> {
             planned: false,
             creation_schema: None,
             followed: HashSet::new(),
+            called: HashSet::new(),
             depth: 0,
             remembered: limits::BYTES,
+            stored: limits::STORED_BYTES,
+            nested: false,
         }
     }
 
@@ -157,6 +197,22 @@ impl<'a> Walk<'a> {
 
     pub fn opaque(&mut self, why: impl Into<String>) {
         self.found.opaque(why);
+    }
+
+    /// Whether so much more of the database's own code may be read. Where not, the statement is opaque.
+    pub fn may_read(&mut self, code: &str) -> bool {
+        match self.stored.checked_sub(code.len()) {
+            Some(left) => {
+                self.stored = left;
+                true
+            }
+            None => {
+                self.opaque("it brings along more code than is read for one text; send fewer statements at once");
+                // Another text may have room for it.
+                self.found.rests_on_session = true;
+                false
+            }
+        }
     }
 
     /// The value of a constant has, or may have, a part in what is found. Constants of a stored
@@ -183,10 +239,12 @@ impl<'a> Walk<'a> {
             if !self.snapshot.is_known() {
                 self.opaque("the database's catalog is not known, so its names can't be resolved");
             }
-            for hazard in self.snapshot.cast_hazards() {
-                self.opaque(format!("{hazard}, and any expression may use it"));
+            for code in self.snapshot.cast_hazards() {
+                self.run_code(code, &[], None);
             }
         }
+        let executed = std::mem::take(&mut self.found.executed);
+        self.found.effects.extend(executed);
         // No statement has zero effects.
         if self.found.effects.is_empty() {
             self.on_connection(Action::Select);
