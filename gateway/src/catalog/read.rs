@@ -248,8 +248,16 @@ pub async fn fingerprint(server: &mut dyn CatalogQuery) -> Result<String, String
 /// What the server said. There is no partial snapshot.
 pub async fn read(server: &mut dyn CatalogQuery) -> Result<Snapshot, String> {
     let fingerprint = fingerprint(server).await?;
+    read_at(server, &fingerprint).await
+}
+
+/// The same, with a fingerprint that the server gave just before.
+///
+/// # Errors
+/// What the server said. There is no partial snapshot.
+pub async fn read_at(server: &mut dyn CatalogQuery, fingerprint: &str) -> Result<Snapshot, String> {
     server.rows("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-    let outcome = read_all(server, &fingerprint).await;
+    let outcome = read_all(server, fingerprint).await;
     let ended = server.rows("ROLLBACK").await;
     let snapshot = outcome?;
     ended?;

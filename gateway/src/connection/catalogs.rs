@@ -129,17 +129,30 @@ impl Shared {
             }
             let asked = Instant::now();
             // A connection that fails in between is not put back.
-            if let (Some(mut open), Some(latest)) = (reader.take(), known)
-                && read::fingerprint(&mut Own(&mut open.end)).await.is_ok_and(|now| now == open.fingerprint)
-            {
-                *reader = Some(open);
-                return Ok(self.keep(Latest { asked, seen: changes, ..latest }));
-            }
-            let parameters = [("application_name".into(), "countersign".into())];
-            let mut end = upstream::open(upstream, &parameters).await.map_err(|error| error.to_string())?.end;
-            let asked = Instant::now();
-            let fingerprint = read::fingerprint(&mut Own(&mut end)).await?;
-            let snapshot = Arc::new(read::read(&mut Own(&mut end)).await?);
+            let open = match reader.take() {
+                Some(Reader { mut end, fingerprint }) => match read::fingerprint(&mut Own(&mut end)).await {
+                    Ok(now)
+                        if now == fingerprint
+                            && let Some(latest) = known =>
+                    {
+                        *reader = Some(Reader { end, fingerprint });
+                        return Ok(self.keep(Latest { asked, seen: changes, ..latest }));
+                    }
+                    now => now.ok().map(|now| (end, now, asked)),
+                },
+                None => None,
+            };
+            let (mut end, fingerprint, asked) = match open {
+                Some(open) => open,
+                None => {
+                    let parameters = [("application_name".into(), "countersign".into())];
+                    let mut end = upstream::open(upstream, &parameters).await.map_err(|error| error.to_string())?.end;
+                    let asked = Instant::now();
+                    let fingerprint = read::fingerprint(&mut Own(&mut end)).await?;
+                    (end, fingerprint, asked)
+                }
+            };
+            let snapshot = Arc::new(read::read_at(&mut Own(&mut end), &fingerprint).await?);
             *reader = Some(Reader { end, fingerprint });
             Ok(self.keep(Latest { snapshot, asked, seen: changes }))
         };
