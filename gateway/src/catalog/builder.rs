@@ -29,6 +29,12 @@ impl Builder {
         builder
     }
 
+    /// See [`Snapshot::is_partial`].
+    pub fn partial(&mut self, partial: bool) -> &mut Self {
+        self.snapshot.partial = partial;
+        self
+    }
+
     /// The answer of the cheap version check.
     pub fn fingerprint(&mut self, fingerprint: &str) -> &mut Self {
         fingerprint.clone_into(&mut self.snapshot.fingerprint);

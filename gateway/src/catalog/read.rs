@@ -40,6 +40,13 @@ SELECT pg_catalog.concat_ws('/',
   (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_event_trigger WHERE oid >= 16384),
   (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_extension WHERE oid >= 16384))";
 
+/// Relations that others lock against every use. To write a view's or an expression's text the server
+/// locks what it names; it would wait for them, and everybody who needs the catalog with it.
+const LOCKED: &str = "SELECT DISTINCT relation FROM pg_catalog.pg_locks
+  WHERE locktype = 'relation' AND mode = 'AccessExclusiveLock' AND pid IS DISTINCT FROM pg_backend_pid()
+    AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+  ORDER BY relation";
+
 /// A function as the other queries name it: oid, schema, name. `p` and `pn` are its tables.
 macro_rules! function_columns {
     () => {
@@ -89,7 +96,11 @@ SELECT a.aggfnoid::oid, p.oid, p.proname, (p.provolatile = 'i')::text
 
 const RELATIONS: &str = "
 SELECT c.oid, n.nspname, c.relname, c.relkind, i.indrelid,
-       CASE WHEN c.relkind = 'v' AND c.oid >= 16384 THEN pg_catalog.pg_get_viewdef(c.oid) END
+       CASE WHEN c.relkind = 'v' AND c.oid >= 16384 AND NOT EXISTS (
+         SELECT FROM pg_catalog.pg_rewrite w JOIN pg_catalog.pg_depend d ON d.classid = 'pg_rewrite'::regclass
+           AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass
+         WHERE w.ev_class = c.oid AND (d.refobjid IN ({locked}) OR c.oid IN ({locked})))
+       THEN pg_catalog.pg_get_viewdef(c.oid) END
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
   WHERE n.nspname !~ '^pg_(toast|temp)' AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'i', 'I')";
@@ -115,27 +126,32 @@ const TRIGGERS: &str = concat!(
 );
 
 const RULES: &str = "
-SELECT ev_class, ev_type, rulename, pg_catalog.pg_get_ruledef(oid)
-  FROM pg_catalog.pg_rewrite WHERE rulename <> '_RETURN' AND ev_enabled <> 'D' AND ev_class >= 16384";
+SELECT ev_class, ev_type, rulename,
+       CASE WHEN ev_class NOT IN ({locked}) AND NOT EXISTS (
+         SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+           AND d.refclassid = 'pg_class'::regclass AND d.refobjid IN ({locked}))
+       THEN pg_catalog.pg_get_ruledef(w.oid) END
+  FROM pg_catalog.pg_rewrite w WHERE rulename <> '_RETURN' AND ev_enabled <> 'D' AND ev_class >= 16384";
 
 /// Relation, what for, its name, its text.
 const EXPRESSIONS: &str = "
-SELECT d.adrelid, CASE a.attgenerated WHEN 'v' THEN 'any' ELSE 'store' END, 'the default of ' || a.attname, pg_catalog.pg_get_expr(d.adbin, d.adrelid)
+SELECT d.adrelid, CASE a.attgenerated WHEN 'v' THEN 'any' ELSE 'store' END, 'the default of ' || a.attname,
+       CASE WHEN d.adrelid NOT IN ({locked}) THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END
   FROM pg_catalog.pg_attrdef d JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
 UNION ALL
-SELECT conrelid, 'store', 'the check ' || conname, pg_catalog.pg_get_expr(conbin, conrelid)
+SELECT conrelid, 'store', 'the check ' || conname, CASE WHEN conrelid NOT IN ({locked}) THEN pg_catalog.pg_get_expr(conbin, conrelid) END
   FROM pg_catalog.pg_constraint WHERE contype = 'c' AND conrelid >= 16384
 UNION ALL
-SELECT indrelid, 'store', 'an index expression', pg_catalog.pg_get_expr(indexprs, indrelid)
+SELECT indrelid, 'store', 'an index expression', CASE WHEN indrelid NOT IN ({locked}) THEN pg_catalog.pg_get_expr(indexprs, indrelid) END
   FROM pg_catalog.pg_index WHERE indexprs IS NOT NULL
 UNION ALL
-SELECT indrelid, 'store', 'an index predicate', pg_catalog.pg_get_expr(indpred, indrelid)
+SELECT indrelid, 'store', 'an index predicate', CASE WHEN indrelid NOT IN ({locked}) THEN pg_catalog.pg_get_expr(indpred, indrelid) END
   FROM pg_catalog.pg_index WHERE indpred IS NOT NULL
 UNION ALL
-SELECT partrelid, 'store', 'the partition key', pg_catalog.pg_get_expr(partexprs, partrelid)
+SELECT partrelid, 'store', 'the partition key', CASE WHEN partrelid NOT IN ({locked}) THEN pg_catalog.pg_get_expr(partexprs, partrelid) END
   FROM pg_catalog.pg_partitioned_table WHERE partexprs IS NOT NULL
 UNION ALL
-SELECT p.polrelid, 'any', 'the policy ' || p.polname, pg_catalog.pg_get_expr(x.tree, p.polrelid)
+SELECT p.polrelid, 'any', 'the policy ' || p.polname, CASE WHEN p.polrelid NOT IN ({locked}) THEN pg_catalog.pg_get_expr(x.tree, p.polrelid) END
   FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_class c ON c.oid = p.polrelid AND c.relrowsecurity,
        LATERAL (VALUES (p.polqual), (p.polwithcheck)) x (tree) WHERE x.tree IS NOT NULL";
 
@@ -273,6 +289,17 @@ pub async fn fingerprint(server: &mut dyn CatalogQuery) -> Result<String, String
         .ok_or_else(|| "the server gave no fingerprint of its catalog".to_owned())
 }
 
+/// Relations that nobody but their locker can look into now, as a list for `IN`; none is `0`. Texts that
+/// need them are left out of a snapshot, which says so ([`Snapshot::is_partial`]).
+///
+/// # Errors
+/// What the server said.
+pub async fn locked(server: &mut dyn CatalogQuery) -> Result<String, String> {
+    let rows = server.rows(LOCKED).await?;
+    let oids: Vec<_> = rows.into_iter().flatten().flatten().collect();
+    Ok(if oids.is_empty() { "0".to_owned() } else { oids.join(", ") })
+}
+
 /// Reads everything. The fingerprint is taken first, so that a change in between shows at the next
 /// check; all else is read in one REPEATABLE READ transaction.
 ///
@@ -280,8 +307,16 @@ pub async fn fingerprint(server: &mut dyn CatalogQuery) -> Result<String, String
 /// What the server said. There is no partial snapshot.
 pub async fn read(server: &mut dyn CatalogQuery) -> Result<Snapshot, String> {
     let fingerprint = fingerprint(server).await?;
+    read_at(server, &fingerprint).await
+}
+
+/// The same, with a fingerprint that the server gave just before.
+///
+/// # Errors
+/// What the server said. There is no partial snapshot.
+pub async fn read_at(server: &mut dyn CatalogQuery, fingerprint: &str) -> Result<Snapshot, String> {
     server.rows("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-    let outcome = read_all(server, &fingerprint).await;
+    let outcome = read_all(server, fingerprint).await;
     let ended = server.rows("ROLLBACK").await;
     let snapshot = outcome?;
     ended?;
@@ -308,6 +343,7 @@ type Step = fn(&mut Reader, &[Option<String>]) -> Result<(), String>;
 
 async fn read_all(server: &mut dyn CatalogQuery, fingerprint: &str) -> Result<Snapshot, String> {
     let mut reader = Reader::new();
+    let locked = locked(server).await?;
     // In the order in which facts build upon each other: functions before what calls them,
     // relations and types before what hangs on them.
     let steps: [(&str, Step); 19] = [
@@ -332,7 +368,7 @@ async fn read_all(server: &mut dyn CatalogQuery, fingerprint: &str) -> Result<Sn
         (EVENT_TRIGGERS, Reader::event_trigger),
     ];
     for (sql, take) in steps {
-        for row in server.rows(sql).await? {
+        for row in server.rows(&sql.replace("{locked}", &locked)).await? {
             take(&mut reader, &row).map_err(|why| format!("the catalog could not be understood: {why}"))?;
         }
     }

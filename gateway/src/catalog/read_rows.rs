@@ -17,9 +17,14 @@ pub(super) struct Reader {
     builder: Builder,
     keys: HashMap<u32, Key>,
     trusted: HashMap<u32, bool>,
+    /// A text was left out.
+    partial: bool,
 }
 
-/// The function that something calls: oid, schema, name, stamp.
+/// The first oid that did not come with the server.
+const FIRST_OWN: u32 = 16384;
+
+/// The function that something calls: oid, schema, name, stamp, from column `at` on.
 struct Called {
     oid: u32,
     label: String,
@@ -70,7 +75,7 @@ fn called(row: Row<'_>, at: usize) -> Result<Called, String> {
 
 impl Reader {
     pub(super) fn new() -> Self {
-        Self { builder: Builder::new(), keys: HashMap::new(), trusted: HashMap::new() }
+        Self { builder: Builder::new(), keys: HashMap::new(), trusted: HashMap::new(), partial: false }
     }
 
     pub(super) fn finish(mut self, fingerprint: &str) -> Snapshot {
@@ -83,7 +88,7 @@ impl Reader {
                 }
             }
         }
-        self.builder.fingerprint(fingerprint).build()
+        self.builder.partial(self.partial).fingerprint(fingerprint).build()
     }
 
     /// Whether a function is harmless when something other than the statement calls it.
@@ -165,7 +170,9 @@ impl Reader {
         let (oid, schema, name) = (oid(row, 0)?, text(row, 1)?, text(row, 2)?);
         let relation = self.builder.relation(oid, schema, name, Kind::of(text(row, 3)?));
         relation.definition = row.get(5).cloned().flatten();
+        let partial = relation.kind == Kind::View && oid >= FIRST_OWN && relation.definition.is_none();
         self.keys.insert(oid, relation.key());
+        self.partial |= partial;
         // An index may come before its table: kept as the table's oid until both are known.
         if let Some(table) = optional_oid(row, 4)? {
             relation.of = Some((String::new(), table.to_string()));
@@ -238,12 +245,14 @@ impl Reader {
             '4' => Events::DELETE,
             _ => Events::ANY,
         };
-        let definition = text(row, 3)?.to_owned();
+        // Without its text, where somebody has locked what it names, it can do anything.
+        let definition = row.get(3).cloned().flatten();
+        self.partial |= definition.is_none();
         let hazard = Hazard {
             on,
             code: Code::unseen(&format!("rule {} rewrites it", text(row, 2)?)),
-            stamp: definition.clone(),
-            definition: Some(definition),
+            stamp: definition.clone().unwrap_or_default(),
+            definition,
             ..Hazard::default()
         };
         self.hazard(oid(row, 0)?, hazard);
@@ -251,14 +260,17 @@ impl Reader {
     }
 
     pub(super) fn expression(&mut self, row: Row<'_>) -> Taken {
-        let Some((schema, name)) = self.keys.get(&oid(row, 0)?) else { return Ok(()) };
+        let relation = oid(row, 0)?;
+        let Some((schema, name)) = self.keys.get(&relation) else { return Ok(()) };
         let on = if text(row, 1)? == "store" { Events::STORE } else { Events::ANY };
+        let Some(source) = row.get(3).cloned().flatten() else {
+            let note = format!("{} can't be read while somebody locks the table", text(row, 2)?);
+            self.hazard(relation, Hazard { on, code: Code::unseen(&note), ..Hazard::default() });
+            self.partial = true;
+            return Ok(());
+        };
         if let Some(relation) = self.builder.get(schema, name) {
-            relation.expressions.push(Expression {
-                on,
-                what: text(row, 2)?.to_owned(),
-                text: text(row, 3)?.to_owned(),
-            });
+            relation.expressions.push(Expression { on, what: text(row, 2)?.to_owned(), text: source });
         }
         Ok(())
     }

@@ -292,6 +292,7 @@ pub struct TypeFacts {
 pub struct Snapshot {
     pub(super) known: bool,
     pub(super) fingerprint: String,
+    pub(super) partial: bool,
     pub(super) relations: HashMap<String, HashMap<String, Arc<Relation>>>,
     pub(super) schemas: BTreeSet<String>,
     pub(super) functions: HashMap<String, Vec<Function>>,
@@ -309,6 +310,13 @@ impl Snapshot {
     #[must_use]
     pub fn is_known(&self) -> bool {
         self.known
+    }
+
+    /// Whether the text of a view or an expression is left out, since somebody locked what it names:
+    /// what uses it is opaque.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.partial
     }
 
     /// What the cheap version check gave when this was read.

@@ -32,6 +32,11 @@ const AHEAD: Duration = Duration::from_millis(200);
 /// How long a database may take to tell its catalog.
 const WITHIN: Duration = Duration::from_secs(30);
 
+/// With what the gateway's own connection starts. It waits for nobody's lock: see [`read::locked`].
+fn parameters() -> [(String, String); 2] {
+    [("application_name".into(), "countersign".into()), ("lock_timeout".into(), "500ms".into())]
+}
+
 /// A connection to a database, for the gateway's own questions.
 pub struct Own<'a>(pub &'a mut End);
 
@@ -78,7 +83,25 @@ struct Latest {
 struct Reader {
     end: End,
     fingerprint: String,
+    /// What others had locked when a snapshot was read that lacks something for it.
+    locked: Option<String>,
 }
+
+impl Reader {
+    /// The fingerprint as it is now, and whether the snapshot that was read last still stands.
+    async fn asks(&mut self) -> Result<(String, bool), String> {
+        let now = read::fingerprint(&mut Own(&mut self.end)).await?;
+        let same = now == self.fingerprint
+            && match &self.locked {
+                Some(locked) => read::locked(&mut Own(&mut self.end)).await? == *locked,
+                None => true,
+            };
+        Ok((now, same))
+    }
+}
+
+/// How often a catalog is read again that changes, or is locked, while it is read.
+const ATTEMPTS: usize = 5;
 
 impl Shared {
     /// The snapshot, if it may be trusted now. `changes` is how often this process has let DDL pass.
@@ -129,18 +152,36 @@ impl Shared {
             }
             let asked = Instant::now();
             // A connection that fails in between is not put back.
-            if let (Some(mut open), Some(latest)) = (reader.take(), known)
-                && read::fingerprint(&mut Own(&mut open.end)).await.is_ok_and(|now| now == open.fingerprint)
-            {
-                *reader = Some(open);
-                return Ok(self.keep(Latest { asked, seen: changes, ..latest }));
-            }
-            let parameters = [("application_name".into(), "countersign".into())];
-            let mut end = upstream::open(upstream, &parameters).await.map_err(|error| error.to_string())?.end;
-            let asked = Instant::now();
-            let fingerprint = read::fingerprint(&mut Own(&mut end)).await?;
-            let snapshot = Arc::new(read::read(&mut Own(&mut end)).await?);
-            *reader = Some(Reader { end, fingerprint });
+            let open = match reader.take() {
+                Some(mut open) => match open.asks().await {
+                    Ok((_, true)) if let Some(latest) = known => {
+                        *reader = Some(open);
+                        return Ok(self.keep(Latest { asked, seen: changes, ..latest }));
+                    }
+                    now => now.ok().map(|(now, _)| (open.end, now, asked)),
+                },
+                None => None,
+            };
+            let (mut end, fingerprint, asked) = match open {
+                Some(open) => open,
+                None => {
+                    let mut end = upstream::open(upstream, &parameters()).await.map_err(|error| error.to_string())?.end;
+                    let asked = Instant::now();
+                    let fingerprint = read::fingerprint(&mut Own(&mut end)).await?;
+                    (end, fingerprint, asked)
+                }
+            };
+            let mut attempts = 1;
+            let (snapshot, locked) = loop {
+                let locked = read::locked(&mut Own(&mut end)).await?;
+                match read::read_at(&mut Own(&mut end), &fingerprint).await {
+                    Ok(snapshot) => break (Arc::new(snapshot), locked),
+                    Err(_) if attempts < ATTEMPTS => attempts += 1,
+                    Err(error) => return Err(error),
+                }
+            };
+            let locked = snapshot.is_partial().then_some(locked);
+            *reader = Some(Reader { end, fingerprint, locked });
             Ok(self.keep(Latest { snapshot, asked, seen: changes }))
         };
         tokio::time::timeout(WITHIN, work).await.unwrap_or_else(|_| Err("the catalog took too long".to_owned()))
