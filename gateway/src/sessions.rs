@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
 };
@@ -77,7 +77,10 @@ impl Live {
 
 /// The live sessions by id.
 #[derive(Clone, Default)]
-pub struct Sessions(Arc<Mutex<HashMap<SessionId, Arc<Live>>>>);
+pub struct Sessions {
+    live: Arc<Mutex<HashMap<SessionId, Arc<Live>>>>,
+    active: Arc<AtomicUsize>,
+}
 
 /// A session's place among the live ones; leaves when it is dropped.
 pub struct Place {
@@ -87,7 +90,7 @@ pub struct Place {
 
 impl Sessions {
     fn locked<T>(&self, work: impl FnOnce(&mut HashMap<SessionId, Arc<Live>>) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.live.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Adds a session, idle.
@@ -102,6 +105,12 @@ impl Sessions {
         });
         self.locked(|all| all.insert(live.view.id.clone(), Arc::clone(&live)));
         Place { sessions: self.clone(), live }
+    }
+
+    /// How many have a statement that runs.
+    #[must_use]
+    pub fn active(&self) -> usize {
+        self.active.load(Ordering::Relaxed)
     }
 
     /// All of them, the oldest first.
@@ -138,7 +147,12 @@ impl Sessions {
 impl Place {
     /// Tells what the session does now.
     pub fn is(&self, doing: Doing) {
-        self.live.doing.store(doing as u8, Ordering::Relaxed);
+        let before = self.live.doing.swap(doing as u8, Ordering::Relaxed) == Doing::Active as u8;
+        match (before, doing == Doing::Active) {
+            (false, true) => self.sessions.active.fetch_add(1, Ordering::Relaxed),
+            (true, false) => self.sessions.active.fetch_sub(1, Ordering::Relaxed),
+            _ => 0,
+        };
     }
 
     /// Why the session must end, if it must.
@@ -159,6 +173,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        self.is(Doing::Idle);
         self.sessions.locked(|all| all.remove(&self.live.view.id));
     }
 }
@@ -188,7 +203,11 @@ mod tests {
         assert_eq!(sessions.list()[0].state, "idle");
         place.is(Doing::Held);
         assert_eq!(sessions.list()[0].state, "held");
+        place.is(Doing::Active);
+        place.is(Doing::Active);
+        assert_eq!(sessions.active(), 1);
         drop(place);
+        assert_eq!(sessions.active(), 0, "who leaves in the middle is not counted for ever");
         assert!(sessions.list().is_empty());
         assert!(!sessions.kill(&id, "gone"), "who left can't be ended");
     }

@@ -9,14 +9,16 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use postgres_protocol::message::frontend as build;
 
-use super::session::{Ended, Session};
+use super::{
+    memory::Known,
+    session::{Ended, Session},
+};
 use crate::{
     config::Mode,
     refusal::Refusal,
     statement::{
         assemble::Request,
         classify::{Statement, TransactionMove, parameter_hazard},
-        understood::Understood,
     },
     wire::{
         backend,
@@ -80,7 +82,7 @@ impl Session {
             let message = format!("a parameter's type runs code that can't be seen ({why}); cast it in the text");
             return self.refuse_group(Refusal::NotSupported { message }).await;
         }
-        let passes = self.passes(&sql, &analysis);
+        let passes = self.passes(&analysis);
         let number = self.next_prepared;
         self.next_prepared += 1;
         let (text, parse) = (Some(sql.as_str().into()), frame.clone());
@@ -116,7 +118,7 @@ impl Session {
                 if self.discarding {
                     return Ok(());
                 }
-                self.passes(sql, &analysis)
+                self.passes(&analysis)
             }
             _ => false,
         };
@@ -249,9 +251,9 @@ impl Session {
             formats: (0..bind.parameters.len()).map(|index| bind.format(index)).collect(),
             types: Arc::clone(&prepared.types),
             limit,
-            analysis: Arc::clone(&analysis),
+            analysis: Arc::clone(&*analysis),
         };
-        let simply_passes = portal.ran || portal.sent && self.allowed(&request.sql, &analysis) || analysis.only_undoes;
+        let simply_passes = portal.ran || portal.sent && self.allowed(&analysis) || analysis.only_undoes;
         if !simply_passes {
             // It waits until everything before it is answered without error.
             self.flush_upstream();
@@ -268,7 +270,7 @@ impl Session {
             // The same portal goes on: these rows are those of the statement that was permitted.
             crate::statement::hold::rollback()
         } else {
-            match self.permit(&request).await? {
+            match self.permit(&request, &analysis).await? {
                 Ok(permit) => permit,
                 Err(refusal) => return self.refuse_group(refusal).await,
             }
@@ -374,7 +376,7 @@ impl Session {
     }
 
     /// Analyses a text in a group: where names may have changed, everything before is answered first.
-    async fn analyse_in_group(&mut self, sql: &str) -> Result<Arc<Understood>, Ended> {
+    async fn analyse_in_group(&mut self, sql: &str) -> Result<Known, Ended> {
         if self.dirty && !self.replies.is_quiet() {
             self.flush_upstream();
             self.settle().await?;
@@ -383,14 +385,14 @@ impl Session {
     }
 
     /// Whether a statement may go upstream as it is, now.
-    fn passes(&mut self, sql: &str, analysis: &Arc<Understood>) -> bool {
+    fn passes(&self, analysis: &Known) -> bool {
         if analysis.own_setting.is_some() {
             return false;
         }
         analysis.only_undoes
             || analysis.statements.is_empty()
             || self.connection.mode == Mode::Observe
-            || self.allowed(sql, analysis)
+            || self.allowed(analysis)
     }
 
     /// Whether a statement's description may be asked for: where it is not denied outright.

@@ -3,10 +3,14 @@
 //! decision rests on is. Only a yes without approvals is remembered, and never one that may rest on
 //! the time.
 //!
-//! A text is known by its [shape], where the analysis says that no constant's value mattered;
+//! A text is known by its [`shape`], where the analysis says that no constant's value mattered;
 //! otherwise by its own bytes.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    ops::Deref,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use countersign_shared::digest::Digest;
 
@@ -43,13 +47,52 @@ impl Allowed {
     }
 }
 
-struct Remembered {
-    catalog: Arc<Snapshot>,
-    understood: Arc<Understood>,
-    allowed: Vec<Allowed>,
+/// A text that is understood, and under which circumstances policy was found to simply allow it.
+#[derive(Clone)]
+pub struct Known {
+    text: Arc<Understood>,
+    allowed: Arc<Mutex<Vec<Allowed>>>,
 }
 
-type Texts = HashMap<Box<[u8]>, Remembered>;
+impl Deref for Known {
+    type Target = Arc<Understood>;
+
+    fn deref(&self) -> &Arc<Understood> {
+        &self.text
+    }
+}
+
+impl From<Understood> for Known {
+    fn from(text: Understood) -> Self {
+        Self { text: Arc::new(text), allowed: Arc::default() }
+    }
+}
+
+impl Known {
+    fn locked(&self) -> MutexGuard<'_, Vec<Allowed>> {
+        self.allowed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it was allowed under these circumstances.
+    #[must_use]
+    pub fn was_allowed(&self, now: &Circumstances<'_>) -> bool {
+        self.locked().iter().any(|allowed| allowed.is(now))
+    }
+
+    /// Remembers that it is.
+    pub fn allow(&self, now: Circumstances<'_>) {
+        let mut all = self.locked();
+        // In a transaction and outside: no more is worth keeping.
+        all.retain(|allowed| allowed.in_transaction != now.in_transaction && allowed.policies == now.policies);
+        all.push(Allowed {
+            in_transaction: now.in_transaction,
+            reason: now.reason.map(ToOwned::to_owned),
+            policies: now.policies,
+        });
+    }
+}
+
+type Texts = HashMap<Box<[u8]>, (Arc<Snapshot>, Known)>;
 
 /// The texts that a session said before.
 #[derive(Default)]
@@ -61,53 +104,24 @@ pub struct Memory {
 }
 
 impl Memory {
-    fn find(&mut self, sql: &str) -> Option<&mut Remembered> {
-        if shape(sql, &mut self.scratch)
-            && let Some(known) = self.shapes.get_mut(self.scratch.as_slice())
-        {
-            return Some(known);
-        }
-        self.texts.get_mut(sql.as_bytes())
-    }
-
     /// What a text is, if nothing that it rests on has changed.
-    pub fn understood(&mut self, sql: &str, catalog: &Arc<Snapshot>) -> Option<Arc<Understood>> {
-        let known = self.find(sql).filter(|known| Arc::ptr_eq(&known.catalog, catalog))?;
-        Some(Arc::clone(&known.understood))
+    pub fn known(&mut self, sql: &str, catalog: &Arc<Snapshot>) -> Option<Known> {
+        let by_shape = if shape(sql, &mut self.scratch) { self.shapes.get(self.scratch.as_slice()) } else { None };
+        let (of, known) = by_shape.or_else(|| self.texts.get(sql.as_bytes()))?;
+        Arc::ptr_eq(of, catalog).then(|| known.clone())
     }
 
     /// Remembers what a text is.
-    pub fn remember(&mut self, sql: &str, catalog: &Arc<Snapshot>, understood: &Arc<Understood>) {
-        let by_shape = !understood.literal_sensitive() && shape(sql, &mut self.scratch);
+    pub fn remember(&mut self, sql: &str, catalog: &Arc<Snapshot>, text: Understood) -> Known {
+        let by_shape = !text.literal_sensitive() && shape(sql, &mut self.scratch);
         let (texts, key) =
             if by_shape { (&mut self.shapes, self.scratch.as_slice()) } else { (&mut self.texts, sql.as_bytes()) };
         if texts.len() >= MOST {
             texts.clear();
         }
-        let (catalog, understood) = (Arc::clone(catalog), Arc::clone(understood));
-        texts.insert(key.into(), Remembered { catalog, understood, allowed: Vec::new() });
-    }
-
-    /// Whether this very analysis was allowed under these circumstances.
-    pub fn allowed(&mut self, sql: &str, understood: &Arc<Understood>, now: &Circumstances<'_>) -> bool {
-        self.find(sql).is_some_and(|known| {
-            Arc::ptr_eq(&known.understood, understood) && known.allowed.iter().any(|allowed| allowed.is(now))
-        })
-    }
-
-    /// Remembers that it is.
-    pub fn allow(&mut self, sql: &str, understood: &Arc<Understood>, now: Circumstances<'_>) {
-        if let Some(known) = self.find(sql).filter(|known| Arc::ptr_eq(&known.understood, understood)) {
-            // In a transaction and outside: no more is worth keeping.
-            known
-                .allowed
-                .retain(|allowed| allowed.in_transaction != now.in_transaction && allowed.policies == now.policies);
-            known.allowed.push(Allowed {
-                in_transaction: now.in_transaction,
-                reason: now.reason.map(ToOwned::to_owned),
-                policies: now.policies,
-            });
-        }
+        let known = Known::from(text);
+        texts.insert(key.into(), (Arc::clone(catalog), known.clone()));
+        known
     }
 
     /// Names may mean something else from now on.
@@ -127,58 +141,64 @@ mod tests {
     use super::*;
     use crate::statement::classify::{Analysis, Statement};
 
-    fn understood(literal_sensitive: bool) -> Arc<Understood> {
+    fn understood(literal_sensitive: bool) -> Understood {
         let statement = Statement { blind_to_literals: !literal_sensitive, ..Statement::default() };
-        Arc::new(Analysis { statements: vec![statement], ..Analysis::default() }.into())
+        Analysis { statements: vec![statement], ..Analysis::default() }.into()
     }
 
     #[test]
-    fn a_yes_is_forgotten_with_anything_that_it_rests_on() {
-        let (catalog, known) = (Arc::new(Snapshot::default()), understood(false));
+    fn a_yes_holds_under_the_very_circumstances_only() {
         let policies = countersign_shared::digest::of_bytes(b"one");
         let now = Circumstances { in_transaction: false, reason: None, policies };
-        let mut memory = Memory::default();
-        memory.remember("SELECT 1", &catalog, &known);
-        assert!(!memory.allowed("SELECT 1", &known, &now), "nothing was allowed yet");
-        memory.allow("SELECT 1", &known, now);
-        assert!(memory.allowed("SELECT 1", &known, &now));
+        let known = Known::from(understood(false));
+        assert!(!known.was_allowed(&now), "nothing was allowed yet");
+        known.allow(now);
+        assert!(known.was_allowed(&now));
         let others = [
             ("a transaction is open", Circumstances { in_transaction: true, ..now }),
             ("another reason", Circumstances { reason: Some("x"), ..now }),
             ("other policies", Circumstances { policies: countersign_shared::digest::of_bytes(b"two"), ..now }),
         ];
         for (case, other) in others {
-            assert!(!memory.allowed("SELECT 1", &known, &other), "{case}");
+            assert!(!known.was_allowed(&other), "{case}");
         }
         let within = Circumstances { in_transaction: true, ..now };
-        memory.allow("SELECT 1", &known, within);
-        assert!(memory.allowed("SELECT 1", &known, &now) && memory.allowed("SELECT 1", &known, &within), "both");
-        assert!(!memory.allowed("SELECT 1", &understood(false), &now), "another analysis");
-        assert!(memory.understood("SELECT 1", &Arc::new(Snapshot::default())).is_none(), "another catalog");
+        known.allow(within);
+        assert!(known.was_allowed(&now) && known.was_allowed(&within), "both");
+        assert!(!Known::from(understood(false)).was_allowed(&now), "another analysis");
+    }
+
+    #[test]
+    fn what_a_text_is_is_forgotten_with_what_it_rests_on() {
+        let catalog = Arc::new(Snapshot::default());
+        let mut memory = Memory::default();
+        memory.remember("SELECT 1", &catalog, understood(false));
+        assert!(memory.known("SELECT 1", &catalog).is_some());
+        assert!(memory.known("SELECT 1", &Arc::new(Snapshot::default())).is_none(), "another catalog");
         memory.forget();
-        assert!(memory.understood("SELECT 1", &catalog).is_none(), "other names");
+        assert!(memory.known("SELECT 1", &catalog).is_none(), "other names");
     }
 
     #[test]
     fn only_a_text_whose_constants_do_not_matter_is_known_by_its_shape() {
         let catalog = Arc::new(Snapshot::default());
         let mut memory = Memory::default();
-        memory.remember("SELECT a FROM t WHERE id = 1", &catalog, &understood(false));
-        assert!(memory.understood("SELECT a FROM t WHERE id = 2", &catalog).is_some(), "another constant");
-        assert!(memory.understood("SELECT a FROM t WHERE id = '2'", &catalog).is_none(), "another kind of constant");
-        memory.remember("SELECT nextval('a')", &catalog, &understood(true));
-        assert!(memory.understood("SELECT nextval('a')", &catalog).is_some(), "the very text");
-        assert!(memory.understood("SELECT nextval('b')", &catalog).is_none(), "the constant is an object's name");
+        memory.remember("SELECT a FROM t WHERE id = 1", &catalog, understood(false));
+        assert!(memory.known("SELECT a FROM t WHERE id = 2", &catalog).is_some(), "another constant");
+        assert!(memory.known("SELECT a FROM t WHERE id = '2'", &catalog).is_none(), "another kind of constant");
+        memory.remember("SELECT nextval('a')", &catalog, understood(true));
+        assert!(memory.known("SELECT nextval('a')", &catalog).is_some(), "the very text");
+        assert!(memory.known("SELECT nextval('b')", &catalog).is_none(), "the constant is an object's name");
     }
 
     #[test]
     fn other_prepared_statements_change_nothing_that_is_known_by_shape() {
         let catalog = Arc::new(Snapshot::default());
         let mut memory = Memory::default();
-        memory.remember("SELECT 1", &catalog, &understood(false));
-        memory.remember("EXECUTE p", &catalog, &understood(true));
+        memory.remember("SELECT 1", &catalog, understood(false));
+        memory.remember("EXECUTE p", &catalog, understood(true));
         memory.forget_prepared();
-        assert!(memory.understood("SELECT 1", &catalog).is_some());
-        assert!(memory.understood("EXECUTE p", &catalog).is_none());
+        assert!(memory.known("SELECT 1", &catalog).is_some());
+        assert!(memory.known("EXECUTE p", &catalog).is_none());
     }
 }

@@ -22,7 +22,7 @@ use super::{
     cancel::{CancelKeys, Registered, Target, Withdraw},
     catalogs::Shared,
     extended::{Portal, Prepared},
-    memory::{Circumstances, Memory},
+    memory::{Circumstances, Known, Memory},
     pipe::{End, Pipe},
     upstream,
     wall::Wall,
@@ -423,29 +423,28 @@ impl Session {
     }
 
     /// What a text is, as the session's names stand now.
-    pub(super) async fn analyse(&mut self, sql: &str) -> Result<Arc<Understood>, Ended> {
+    pub(super) async fn analyse(&mut self, sql: &str) -> Result<Known, Ended> {
         self.keep_wall().await?;
         self.refresh().await?;
         if self.dirty {
-            return Ok(Arc::new(self.uncertain(classify(sql, &self.catalog, &self.names)).into()));
+            return Ok(Understood::from(self.uncertain(classify(sql, &self.catalog, &self.names))).into());
         }
-        if let Some(understood) = self.memory.understood(sql, &self.catalog) {
-            return Ok(understood);
+        if let Some(known) = self.memory.known(sql, &self.catalog) {
+            return Ok(known);
         }
         if sql.len() < 8 << 10 {
-            let understood = Arc::new(classify(sql, &self.catalog, &self.names).into());
-            self.memory.remember(sql, &self.catalog, &understood);
-            return Ok(understood);
+            let understood = classify(sql, &self.catalog, &self.names).into();
+            return Ok(self.memory.remember(sql, &self.catalog, understood));
         }
         // A big text takes its time: off the threads that carry other sessions.
         let (sql, catalog, names) = (sql.to_owned(), Arc::clone(&self.catalog), self.names.clone());
-        tokio::task::spawn_blocking(move || Arc::new(classify(&sql, &catalog, &names).into()))
+        tokio::task::spawn_blocking(move || Understood::from(classify(&sql, &catalog, &names)).into())
             .await
             .map_err(|error| unavailable(&error))
     }
 
     /// The same, under the catalog as the server has it at this moment.
-    pub(super) async fn analyse_anew(&mut self, sql: &str) -> Result<Arc<Understood>, Ended> {
+    pub(super) async fn analyse_anew(&mut self, sql: &str) -> Result<Known, Ended> {
         self.ask_catalog().await?;
         self.analyse(sql).await
     }
@@ -505,7 +504,7 @@ impl Session {
     }
 
     /// Whether policy simply allows an analysed text, without approvals.
-    pub(super) fn allowed(&mut self, sql: &str, text: &Arc<Understood>) -> bool {
+    pub(super) fn allowed(&self, text: &Known) -> bool {
         if self.wall.against(text).is_some() {
             return false;
         }
@@ -515,13 +514,13 @@ impl Session {
             reason: self.own.get("reason").map(String::as_str),
             policies: policies.version(),
         };
-        if !self.moved && self.memory.allowed(sql, text, &circumstances) {
+        if !self.moved && text.was_allowed(&circumstances) {
             return true;
         }
         let allowed =
             self.questions(text).all(|asked| decide(&policies, &asked, &[], &[], Utc::now()) == Decision::Allow);
         if allowed && !self.moved && !policies.rests_on_time() {
-            self.memory.allow(sql, text, circumstances);
+            text.allow(circumstances);
         }
         allowed
     }

@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use countersign_shared::ids::SessionId;
 
-use super::session::{Ended, Session, unavailable};
+use super::{
+    memory::Known,
+    session::{Ended, Session, unavailable},
+};
 use crate::{
     metrics::StatementDecision,
     refusal::Refusal,
@@ -18,6 +21,9 @@ use crate::{
     },
     wire::{backend, replies::Sent},
 };
+
+/// With so many statements under way, their entries are worth writing together.
+const CROWD: usize = 4;
 
 impl Session {
     pub(super) async fn on_query(&mut self, sql: String, frame: Bytes) -> Result<(), Ended> {
@@ -53,16 +59,16 @@ impl Session {
             formats: vec![],
             types: std::sync::Arc::default(),
             limit: 0,
-            analysis,
+            analysis: std::sync::Arc::clone(&*analysis),
         };
-        match self.permit(&request).await? {
+        match self.permit(&request, &analysis).await? {
             Ok(permit) => self.run(permit, &request, &[frame], true).await,
             Err(refusal) => self.refuse_query(&sql, refusal).await,
         }
     }
 
     /// decide, and hold where policy says so.
-    pub(super) async fn permit(&mut self, request: &Request) -> Result<Result<Permit, Refusal>, Ended> {
+    pub(super) async fn permit(&mut self, request: &Request, known: &Known) -> Result<Result<Permit, Refusal>, Ended> {
         // An empty text comes here in the extended protocol only.
         if request.analysis.only_undoes || request.analysis.statements.is_empty() {
             return Ok(Ok(rollback()));
@@ -71,7 +77,7 @@ impl Session {
             self.record_denial(&request.sql, &refusal).await?;
             return Ok(Err(refusal));
         }
-        if self.allowed(&request.sql, &request.analysis)
+        if self.allowed(known)
             && let Judged::Pass(permit) =
                 judge(self.connection.mode, Decision::Allow, &request.analysis, &self.connection.name)
         {
@@ -101,7 +107,9 @@ impl Session {
         simple: bool,
     ) -> Result<(), Ended> {
         let held = permit.request().is_some();
-        let recorded = record::open(&self.gateway.log, &self.header, request, &permit, self.connection.durability)
+        let crowded = self.gateway.sessions.active() >= CROWD;
+        let durability = self.connection.durability;
+        let recorded = record::open(&self.gateway.log, &self.header, request, &permit, durability, crowded)
             .await
             .map_err(|down| unavailable(&down))?;
         if !held {

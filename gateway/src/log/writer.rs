@@ -1,7 +1,8 @@
 //! The one writer, and the thread that fsyncs.
 //!
 //! `append` numbers an entry and hands its line to the operating system, under one lock.
-//! `append_later` numbers it and leaves the rest to the next `append`, or to the thread. The thread
+//! `append_together` numbers it, and shares the writing with whoever comes at the same time;
+//! `append_later` leaves that to the next of them, or to the thread. The thread
 //! fsyncs everything that was written since the last time, at once when somebody waits, otherwise
 //! soon: so all who wait share one fsync. An error is final. After a failed fsync nobody can know
 //! what is on the disk (the kernel may have dropped the pages), so it is never tried again.
@@ -11,7 +12,10 @@ use std::{
     io::{self, ErrorKind},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -74,6 +78,8 @@ struct Shared {
     folder: PathBuf,
     segment_bytes: u64,
     state: Mutex<State>,
+    /// The newest entry that the operating system has, for whoever does not need the lock to know.
+    handed: AtomicU64,
     /// Tells the thread of the first unsynced entry, of somebody who waits, and of the end.
     work: Condvar,
     progress: watch::Sender<Progress>,
@@ -121,6 +127,7 @@ impl Log {
                 lines: Vec::new(),
                 closing: false,
             }),
+            handed: AtomicU64::new(written),
             work: Condvar::new(),
             progress: watch::Sender::new(Progress { synced: written, down: None }),
         });
@@ -146,6 +153,29 @@ impl Log {
     /// [`LogDown`], now and ever after.
     pub fn append(&self, entry: &impl Record) -> Result<Position, LogDown> {
         self.0.shared.take(entry, |shared, state| shared.write(state))
+    }
+
+    /// Numbers `entry`, lets everybody else on this thread who has one number theirs, and hands all of
+    /// them to the operating system at once before it returns. For a crowd: whoever is alone only
+    /// loses time by it.
+    ///
+    /// # Errors
+    /// [`LogDown`], now and ever after.
+    pub async fn append_together(&self, entry: &impl Record) -> Result<Position, LogDown> {
+        let shared = &self.0.shared;
+        let position = shared.take(entry, |_, state| Ok(Position(state.numbered)))?;
+        tokio::task::yield_now().await;
+        if shared.handed.load(Ordering::Acquire) >= position.0 {
+            return Ok(position);
+        }
+        let mut state = shared.locked();
+        if let Some(down) = shared.down() {
+            return Err(down);
+        }
+        if state.written < position.0 {
+            shared.write(&mut state).map_err(|e| shared.fail("write", &e))?;
+        }
+        Ok(position)
     }
 
     /// Hands `entry` to the operating system with the next one, or [`SOON`].
@@ -263,6 +293,7 @@ impl Shared {
         lines.clear();
         state.lines = lines;
         state.written = state.numbered;
+        self.handed.store(state.written, Ordering::Release);
         Ok(Position(state.written))
     }
 

@@ -124,7 +124,7 @@ pub fn detail(request: &Request, connection: &str, digest: Option<Digest>) -> se
     serde_json::to_value(detail).unwrap_or_default()
 }
 
-/// Opens a statement's record, just before it is forwarded.
+/// Opens a statement's record, just before it is forwarded. `crowded`: many others do so now.
 ///
 /// # Errors
 /// [`LogDown`]: nothing may be forwarded.
@@ -134,6 +134,7 @@ pub async fn open(
     request: &Request,
     permit: &Permit,
     durability: Durability,
+    crowded: bool,
 ) -> Result<Recorded, LogDown> {
     let held = permit.request();
     let connection = header.entry.connection.as_deref().unwrap_or_default();
@@ -143,7 +144,7 @@ pub async fn open(
     line.sql = Some(&request.sql);
     line.outcome = Some(permit.outcome());
     let only_reads = held.is_none() && request.analysis.only_reads;
-    let position = log.append(&line)?;
+    let position = if crowded { log.append_together(&line).await? } else { log.append(&line)? };
     if !only_reads || durability == Durability::Strict {
         log.synced(position).await?;
     }
