@@ -144,17 +144,19 @@ impl Door {
         let within = self.gateway.config.gateway.bounds.login_timeout;
         let login = tokio::time::timeout(within, login).await.unwrap_or(Err(Farewell::TooSlow));
         let farewell = match login {
-            Ok(None) => return,
+            Ok(None) => None,
             Ok(Some((startup, admitted))) => {
                 session::run(self.gateway, &mut end, startup, admitted, address, self.keys).await
             }
             Err(farewell) => Some(farewell),
         };
-        if let Some(farewell) = farewell {
-            say(&mut end, &farewell).await;
-            if !matches!(farewell, Farewell::Ended { .. }) {
-                linger(end).await;
-            }
+        if let Some(farewell) = &farewell {
+            say(&mut end, farewell).await;
+        }
+        let mut socket = end.into_socket();
+        close(&mut socket).await;
+        if farewell.is_some_and(|farewell| !matches!(farewell, Farewell::Ended { .. })) {
+            linger(socket).await;
         }
     }
 
@@ -270,15 +272,18 @@ async fn say(end: &mut End, farewell: &Farewell) {
     let _written = tokio::time::timeout(LAST_WORD_WITHIN, end.flush()).await;
 }
 
+/// Ends the channel as TLS wants it: without that, a client can't tell an end from a cut, and libpq
+/// takes a cancel for failed.
+async fn close(socket: &mut Box<dyn Socket>) {
+    let _closed = tokio::time::timeout(LINGER, socket.shutdown()).await;
+}
+
 /// Lets the client read its last word: a socket that is closed with bytes unread is reset, and takes
 /// back what was said.
-async fn linger(end: End) {
-    let mut socket = end.into_socket();
+async fn linger(mut socket: Box<dyn Socket>) {
     let work = async {
-        socket.shutdown().await?;
         let mut unread = [0; 4096];
-        while socket.read(&mut unread).await? > 0 {}
-        io::Result::Ok(())
+        while socket.read(&mut unread).await.is_ok_and(|n| n > 0) {}
     };
-    let _closed = tokio::time::timeout(LINGER, work).await;
+    let _drained = tokio::time::timeout(LINGER, work).await;
 }

@@ -104,6 +104,13 @@ impl Raw {
         bytes
     }
 
+    /// The other side closes without a word, and, where there is TLS, says that it does.
+    pub async fn closes(mut self) {
+        let mut bytes = Vec::new();
+        let ended = timeout(PATIENCE, self.0.read_to_end(&mut bytes)).await.expect("it closes");
+        assert_eq!((ended.expect("an orderly end"), bytes), (0, Vec::new()));
+    }
+
     /// A TLS handshake, here and now.
     pub async fn in_tls(self, client: Arc<ClientConfig>) -> io::Result<Self> {
         let name = ServerName::try_from("localhost").expect("a name");
