@@ -21,6 +21,12 @@ pub fn check(file: &Path) -> Vec<Problem> {
     check_all(file).problems
 }
 
+/// The policy folder that a config names, whatever else is wrong with it. `None` where it can't be told.
+#[must_use]
+pub fn policy_folder(file: &Path) -> Option<std::path::PathBuf> {
+    read::load(file).1
+}
+
 /// As [`check`], with the warnings.
 #[must_use]
 pub fn check_all(file: &Path) -> Checked {

@@ -28,7 +28,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use watch::watch;
+pub use watch::{Watched, watch};
 
 /// The schema, as the binary ships it.
 pub const SCHEMA: &str = include_str!("schema.cedarschema");

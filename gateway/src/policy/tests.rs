@@ -150,7 +150,7 @@ fn a_policy_that_never_matches_is_a_warning() {
 async fn a_good_change_is_put_in_force_and_a_broken_one_is_not() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &[("a.cedar", READ)]);
-    let mut policies = watch(folder.path()).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let Watched { mut policies, .. } = watch(folder.path()).unwrap_or_else(|problems| panic!("{problems:?}"));
     let first = policies.borrow_and_update().version();
 
     write(folder.path(), &[("b.cedar", "permit (principal, action, resource) when { broken };")]);
@@ -173,18 +173,31 @@ async fn a_good_change_is_put_in_force_and_a_broken_one_is_not() {
 fn a_broken_change_leaves_the_version_before_in_force() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &[("a.cedar", READ)]);
-    let (mut follower, receiver) =
+    let (mut follower, watched) =
         super::watch::Follower::of(folder.path()).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let (receiver, refused) = (watched.policies, watched.refused);
     let first = receiver.borrow().version();
+    assert!(refused.borrow().is_empty());
     write(folder.path(), &[("a.cedar", "permit (")]);
     follower.look();
     assert_eq!(receiver.borrow().version(), first, "broken");
+    assert_eq!(refused.borrow()[0].line, 1, "and what is wrong is told");
+    write(
+        folder.path(),
+        &[("a.cedar", READ), ("b.cedar", "forbid (principal, action == Action::\"dorp\", resource);")],
+    );
+    follower.look();
+    assert_eq!(receiver.borrow().version(), first, "half of a change is none: the good file is not taken alone");
+    fs::remove_file(folder.path().join("b.cedar")).unwrap();
+    follower.look();
+    assert!(refused.borrow().is_empty(), "back to what is in force");
     fs::remove_file(folder.path().join("a.cedar")).unwrap();
     follower.look();
     assert_eq!(receiver.borrow().version(), first, "gone");
     write(folder.path(), &[("a.cedar", &READ.repeat(2))]);
     follower.look();
     assert_ne!(receiver.borrow().version(), first, "good again");
+    assert!(refused.borrow().is_empty());
 }
 
 #[test]

@@ -26,8 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// Everything that is wrong with the first load.
-pub fn watch(folder: &Path) -> Result<watch::Receiver<Arc<Policies>>, Vec<Problem>> {
-    let (mut follower, receiver) = Follower::of(folder)?;
+pub fn watch(folder: &Path) -> Result<Watched, Vec<Problem>> {
+    let (mut follower, watched) = Follower::of(folder)?;
     thread::Builder::new().name("policies".to_owned()).spawn(move || follower.run()).map_err(|error| {
         vec![Problem {
             file: folder.to_owned(),
@@ -36,7 +36,16 @@ pub fn watch(folder: &Path) -> Result<watch::Receiver<Arc<Policies>>, Vec<Proble
             hint: None,
         }]
     })?;
-    Ok(receiver)
+    Ok(watched)
+}
+
+/// What a watched folder comes to.
+#[derive(Clone)]
+pub struct Watched {
+    /// The policies in force.
+    pub policies: watch::Receiver<Arc<Policies>>,
+    /// What is wrong with the folder as it is now; the policies before it are still in force.
+    pub refused: watch::Receiver<Vec<Problem>>,
 }
 
 pub(super) struct Follower {
@@ -44,19 +53,21 @@ pub(super) struct Follower {
     /// What was read last, whether or not it could be put in force.
     seen: Result<Vec<source::Source>, Vec<Problem>>,
     sender: watch::Sender<Arc<Policies>>,
+    refused: watch::Sender<Vec<Problem>>,
 }
 
 impl Follower {
     /// The first load.
-    pub(super) fn of(folder: &Path) -> Result<(Self, watch::Receiver<Arc<Policies>>), Vec<Problem>> {
+    pub(super) fn of(folder: &Path) -> Result<(Self, Watched), Vec<Problem>> {
         let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
         let sources = source::read(&folder)?;
         let policies = load::load(&sources)?;
         for warning in policies.warnings() {
             tracing::warn!(problem = %warning, "policy");
         }
-        let (sender, receiver) = watch::channel(Arc::new(policies));
-        Ok((Self { folder, seen: Ok(sources), sender }, receiver))
+        let (sender, policies) = watch::channel(Arc::new(policies));
+        let (refused, problems) = watch::channel(Vec::new());
+        Ok((Self { folder, seen: Ok(sources), sender, refused }, Watched { policies, refused: problems }))
     }
 
     fn run(&mut self) {
@@ -88,12 +99,14 @@ impl Follower {
         match now.as_ref().map_err(Clone::clone).and_then(|sources| load::load(sources)) {
             Ok(policies) if policies.version() == self.sender.borrow().version() => {
                 tracing::info!(version = %policies.version(), "the policy folder is again what is in force");
+                self.refused.send_replace(Vec::new());
             }
             Ok(policies) => {
                 for warning in policies.warnings() {
                     tracing::warn!(problem = %warning, "policy");
                 }
                 tracing::info!(version = %policies.version(), "policies reloaded");
+                self.refused.send_replace(Vec::new());
                 self.sender.send_replace(Arc::new(policies));
             }
             Err(problems) => {
@@ -106,6 +119,7 @@ impl Follower {
                     problems = problems.len(), in_force = %version, refused = found,
                     "the policy folder has changed but can't be put in force; the version before stays in force"
                 );
+                self.refused.send_replace(problems);
             }
         }
         self.seen = now;
