@@ -17,6 +17,8 @@ mod question;
 mod second;
 
 #[cfg(test)]
+mod supposing;
+#[cfg(test)]
 mod tests;
 
 use question::{Approvals, Circumstances, Person};
