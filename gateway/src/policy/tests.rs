@@ -140,10 +140,44 @@ fn what_policies_name_is_known() {
 }
 
 #[test]
-fn a_policy_that_never_matches_is_a_warning() {
-    let policies = load(&[("a.cedar", &format!("{READ}\npermit (principal, action, resource) when {{ 1 == 2 }};"))])
-        .unwrap_or_else(|problems| panic!("{problems:?}"));
-    assert_eq!(policies.warnings().iter().map(|warning| warning.line).collect::<Vec<_>>(), [3]);
+fn a_policy_that_never_matches_is_not_passed_over() {
+    let table = [
+        ("a condition that is false", "permit (principal, action, resource) when { 1 == 2 };"),
+        (
+            "of another type",
+            "permit (principal is Agent, action in Action::\"read\", resource) when { principal is User };",
+        ),
+        ("an agent approves", "permit (principal is Agent, action == Action::\"approve\", resource);"),
+        ("an action of another object", "permit (principal, action == Action::\"connect\", resource is Table);"),
+        ("a group as the object", "permit (principal, action, resource == Group::\"dba\");"),
+        ("a role as who asks", "permit (principal == Role::\"writer\", action, resource);"),
+    ];
+    for (case, policy) in table {
+        let lines: Vec<usize> = match load(&[("a.cedar", &format!("{READ}\n{policy}"))]) {
+            Ok(policies) => policies.warnings().iter().map(|warning| warning.line).collect(),
+            Err(problems) => problems.iter().map(|problem| problem.line).collect(),
+        };
+        assert!(!lines.is_empty() && lines.iter().all(|line| *line == 3), "{case}: {lines:?}");
+    }
+}
+
+#[test]
+fn what_is_never_told_is_not_rested_on_in_silence() {
+    let warned = |effect: &str, condition: &str| {
+        let policy = format!("{effect} (principal, action in Action::\"write\", resource) when {{ {condition} }};");
+        let policies =
+            load(&[("a.cedar", &format!("{READ}{policy}"))]).unwrap_or_else(|problems| panic!("{problems:?}"));
+        policies.warnings().iter().map(|warning| warning.message.clone()).collect::<Vec<_>>()
+    };
+    let rows = ["policy `a.cedar#2` reads `context.sql.rows`, which is never filled in"];
+    for effect in ["permit", "forbid"] {
+        assert_eq!(warned(effect, "context.sql has rows && context.sql.rows > 100"), rows, "{effect}");
+        assert_eq!(warned(effect, "context has sql.rows && context.sql.rows > 100"), rows, "{effect}, in one word");
+    }
+    let mfa = warned("permit", "context.session has mfa_age && context.session.mfa_age < 60");
+    assert_eq!(mfa, ["policy `a.cedar#2` reads `context.session.mfa_age`, which is never filled in"]);
+    let other = warned("permit", "context has reason && context.reason like \"rows mfa_age\"");
+    assert_eq!(other, [""; 0], "the word alone");
 }
 
 #[tokio::test]
