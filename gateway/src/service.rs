@@ -9,7 +9,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     approval::{keys::load_or_create_bot_key, seal::SealKey},
-    config::Config,
+    config::{Config, Problem},
     connection::{accept::Listener, shards::Shards},
     control,
     identity::Issuers,
@@ -162,9 +162,10 @@ async fn tell_policy_loads(gateway: Arc<Gateway>, stop: CancellationToken) {
                 if changed.is_err() {
                     return;
                 }
-                let problems = refused.borrow_and_update().len();
-                if problems > 0 {
-                    tell_refused_load(&gateway, problems).await;
+                let problems = refused.borrow_and_update().clone();
+                gateway.metrics.policy_is_stale(!problems.is_empty());
+                if !problems.is_empty() {
+                    tell_refused_load(&gateway, &problems).await;
                 }
                 continue;
             }
@@ -182,11 +183,13 @@ async fn tell_policy_loads(gateway: Arc<Gateway>, stop: CancellationToken) {
 }
 
 /// A version that is not put in force is news too.
-async fn tell_refused_load(gateway: &Gateway, problems: usize) {
+async fn tell_refused_load(gateway: &Gateway, problems: &[Problem]) {
     gateway.metrics.policy_load(LoadResult::Refused);
     let mut entry = Entry::new(Kind::Load);
     let in_force = gateway.policies().version();
-    entry.outcome = Some(format!("refused for {problems} problems; policy {in_force} stays in force"));
+    entry.outcome = Some(format!("refused for {} problems; policy {in_force} stays in force", problems.len()));
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    entry.detail = serde_json::json!({ "problems": problems });
     if let Err(down) = gateway.log.append_durably(&entry).await {
         tracing::error!(%down, "a refused load of policy is not in the log");
     }

@@ -162,6 +162,24 @@ fn a_policy_that_never_matches_is_not_passed_over() {
 }
 
 #[test]
+fn half_a_change_is_never_put_in_force() {
+    // Each reading of a folder into which two files are being written, `!` for the file that forbids.
+    let table: [(&str, &[&str], Option<&str>); 6] = [
+        ("nothing new", &["old"], None),
+        ("at rest", &["old!new", "old!new"], Some("old!new")),
+        ("between two files", &["new", "new!", "new!"], Some("new!")),
+        ("between two files, for long", &["a", "b", "c", "d", "d"], Some("d")),
+        ("taken back", &["new", "old"], None),
+        ("never at rest", &["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "12"], None),
+    ];
+    for (case, readings, expected) in table {
+        let mut readings = readings.iter().copied();
+        let read = || readings.next().unwrap();
+        assert_eq!(super::watch::settled(read, &"old", || ()), expected, "{case}");
+    }
+}
+
+#[test]
 fn what_is_never_told_is_not_rested_on_in_silence() {
     let warned = |effect: &str, condition: &str| {
         let policy = format!("{effect} (principal, action in Action::\"write\", resource) when {{ {condition} }};");

@@ -20,6 +20,8 @@ const LOOK: Duration = Duration::from_secs(5);
 const QUIET: Duration = Duration::from_millis(100);
 /// ... or after this long, if somebody keeps writing.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// A folder that differs each time it is read so often is left for later.
+const LOOKS: usize = 10;
 
 /// Loads `folder` and keeps it fresh: a change that loads is put in force, one that doesn't is
 /// told as an error in the log and changes nothing. Ends when every receiver is gone.
@@ -48,10 +50,12 @@ pub struct Watched {
     pub refused: watch::Receiver<Vec<Problem>>,
 }
 
+type Read = Result<Vec<source::Source>, Vec<Problem>>;
+
 pub(super) struct Follower {
     folder: PathBuf,
     /// What was read last, whether or not it could be put in force.
-    seen: Result<Vec<source::Source>, Vec<Problem>>,
+    seen: Read,
     sender: watch::Sender<Arc<Policies>>,
     refused: watch::Sender<Vec<Problem>>,
 }
@@ -92,10 +96,13 @@ impl Follower {
 
     /// Reads the folder; if it says something new, tries to put it in force.
     pub(super) fn look(&mut self) {
-        let now = source::read(&self.folder);
-        if now == self.seen {
-            return;
+        let pause = || thread::sleep(QUIET);
+        if let Some(now) = settled(|| source::read(&self.folder), &self.seen, pause) {
+            self.put_in_force(now);
         }
+    }
+
+    fn put_in_force(&mut self, now: Read) {
         match now.as_ref().map_err(Clone::clone).and_then(|sources| load::load(sources)) {
             Ok(policies) if policies.version() == self.sender.borrow().version() => {
                 tracing::info!(version = %policies.version(), "the policy folder is again what is in force");
@@ -124,6 +131,24 @@ impl Follower {
         }
         self.seen = now;
     }
+}
+
+/// What `read` says that is not `seen`, once it has said the same twice, a pause apart: files of two
+/// versions read together are neither. `None`: nothing new, or nothing that stays; it is looked at again.
+pub(super) fn settled<T: PartialEq>(mut read: impl FnMut() -> T, seen: &T, mut pause: impl FnMut()) -> Option<T> {
+    let mut now = read();
+    for _ in 0..LOOKS {
+        if now == *seen {
+            return None;
+        }
+        pause();
+        let again = read();
+        if again == now {
+            return Some(now);
+        }
+        now = again;
+    }
+    None
 }
 
 /// Watches the folder and the one that it is in, where the folder itself can be swapped.
