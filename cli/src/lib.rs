@@ -5,6 +5,8 @@
 mod check;
 mod demo;
 mod logging;
+mod policy;
+mod report;
 mod requests;
 mod serve;
 
@@ -46,6 +48,34 @@ enum Verb {
     Bot,
     /// Tells everything that is wrong with the config and its policies.
     Check,
+    /// Tests the policies.
+    Policy {
+        #[command(subcommand)]
+        what: policy::What,
+        /// Prints JSON.
+        #[arg(long, global = true)]
+        json: bool,
+    },
+    /// Tells what policy makes of a statement, and why. Runs nothing.
+    ExplainPolicy {
+        /// The connection.
+        connection: String,
+        /// The statement.
+        sql: String,
+        #[command(flatten)]
+        subject: policy::As,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Reports from the log.
+    Report {
+        #[command(subcommand)]
+        what: report::What,
+        /// Prints JSON.
+        #[arg(long, global = true)]
+        json: bool,
+    },
     /// What waits for approval. Needs a token of yours in COUNTERSIGN_TOKEN.
     Requests {
         #[command(subcommand)]
@@ -75,6 +105,11 @@ pub fn main() -> ExitCode {
             Verb::Gateway => serve::run(&config, serve::Parts::Gateway).await,
             Verb::Bot => serve::run(&config, serve::Parts::Bot).await,
             Verb::Check => check::run(&config),
+            Verb::Policy { what: policy::What::Test { folder }, json } => policy::test(&config, folder, json),
+            Verb::ExplainPolicy { connection, sql, subject, json } => {
+                policy::explain(&config, &connection, &sql, subject, json).await
+            }
+            Verb::Report { what, json } => report::run(&config, &what, json),
             Verb::Requests { what, json } => requests::run(&config, what, json).await,
         }
     })
@@ -87,8 +122,14 @@ fn fail(message: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Prints a result.
-#[allow(clippy::print_stdout, reason = "results of the command line go to stdout")]
+/// Prints a result. Whoever reads only its beginning (`head`) is no failure.
 fn say(message: &str) {
-    println!("{message}");
+    use std::io::Write as _;
+    let _closed = writeln!(std::io::stdout(), "{message}");
+}
+
+/// Prints a result as JSON.
+fn say_json(result: &impl serde::Serialize) {
+    // Texts, numbers and lists: nothing that JSON can't hold.
+    say(&serde_json::to_string_pretty(result).unwrap_or_default());
 }

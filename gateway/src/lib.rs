@@ -16,6 +16,8 @@ pub mod channels;
 pub mod config;
 pub mod connection;
 pub mod control;
+pub mod explain;
+pub mod friction;
 pub mod identity;
 pub mod log;
 pub mod metrics;

@@ -113,6 +113,7 @@ pub struct Metrics {
     log_entries: Counter,
     log_down: Gauge<i64>,
     policy_loads: Family<OfLoad, Counter>,
+    policy_stale: Gauge<i64>,
 }
 
 impl Default for Metrics {
@@ -136,6 +137,9 @@ impl Default for Metrics {
         registry.register("log_down", "1 where the log can't be written and no statement passes", log_down.clone());
         let policy_loads = Family::default();
         registry.register("policy_loads", "Loads of policy by how they ended", policy_loads.clone());
+        let policy_stale: Gauge<i64> = Gauge::default();
+        let help = "1 where the policy folder says something that can't be put in force";
+        registry.register("policy_stale", help, policy_stale.clone());
         // A gauge, since the older text form knows no type for such a metric.
         let build: Family<[(&str, &str); 1], Gauge> = Family::default();
         build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
@@ -151,6 +155,7 @@ impl Default for Metrics {
             log_entries,
             log_down,
             policy_loads,
+            policy_stale,
         };
         metrics.show_what_has_not_happened();
         metrics
@@ -216,6 +221,11 @@ impl Metrics {
         self.policy_loads.get_or_create(&OfLoad { result }).inc();
     }
 
+    /// Whether the folder says something else than what is in force, since it can't be.
+    pub fn policy_is_stale(&self, stale: bool) {
+        self.policy_stale.set(i64::from(stale));
+    }
+
     /// The `Content-Type` of [`Self::render`].
     pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -254,6 +264,7 @@ mod tests {
         metrics.log_entry();
         metrics.log_is_down(true);
         metrics.policy_load(LoadResult::Loaded);
+        metrics.policy_is_stale(true);
         let lines = lines(&metrics);
         let expected = [
             "countersign_logins_total{result=\"accepted\"} 1",
@@ -269,6 +280,8 @@ mod tests {
             "countersign_log_entries_total 1",
             "countersign_log_down 1",
             "countersign_policy_loads_total{result=\"loaded\"} 1",
+            "countersign_policy_loads_total{result=\"refused\"} 0",
+            "countersign_policy_stale 1",
             concat!("countersign_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
         ];
         for line in expected {

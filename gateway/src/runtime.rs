@@ -19,6 +19,8 @@ pub struct Gateway {
     pub config: Config,
     /// The policies in force; changes when the folder does.
     pub policies: watch::Receiver<Arc<Policies>>,
+    /// What is wrong with a newer version, which is not in force.
+    pub policies_refused: watch::Receiver<Vec<crate::config::Problem>>,
     /// State.
     pub store: Arc<dyn Store>,
     /// Evidence.

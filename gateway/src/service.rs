@@ -9,13 +9,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     approval::{keys::load_or_create_bot_key, seal::SealKey},
-    config::Config,
+    config::{Config, Problem},
     connection::{accept::Listener, shards::Shards},
     control,
     identity::Issuers,
     log::{Entry, Kind, Log},
     metrics::{LoadResult, Metrics},
-    policy,
+    policy::{self, Watched},
     runtime::{Gateway, Holds},
     sessions::Sessions,
     store::{Store, sqlite::SqliteStore},
@@ -50,7 +50,7 @@ impl Service {
     /// Everything that is in the way.
     pub async fn start(config: Config) -> Result<Self, NotStarted> {
         let settings = &config.gateway;
-        let policies = policy::watch(&settings.policy)
+        let Watched { policies, refused } = policy::watch(&settings.policy)
             .map_err(|problems| NotStarted(problems.iter().map(ToString::to_string).collect()))?;
         let (bot_key, bot) = load_or_create_bot_key(&settings.bot_key).map_err(not)?;
         let seal = SealKey::load_or_create(&settings.log_key).map_err(not)?;
@@ -78,6 +78,7 @@ impl Service {
         let gateway = Arc::new(Gateway {
             config,
             policies,
+            policies_refused: refused,
             store,
             log,
             issuers,
@@ -152,10 +153,22 @@ impl Service {
 async fn tell_policy_loads(gateway: Arc<Gateway>, stop: CancellationToken) {
     let mut policies = gateway.policies.clone();
     policies.mark_unchanged();
+    let mut refused = gateway.policies_refused.clone();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             changed = policies.changed() => if changed.is_err() { return },
+            changed = refused.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let problems = refused.borrow_and_update().clone();
+                gateway.metrics.policy_is_stale(!problems.is_empty());
+                if !problems.is_empty() {
+                    tell_refused_load(&gateway, &problems).await;
+                }
+                continue;
+            }
         }
         let version = policies.borrow_and_update().version();
         gateway.metrics.policy_load(LoadResult::Loaded);
@@ -166,6 +179,19 @@ async fn tell_policy_loads(gateway: Arc<Gateway>, stop: CancellationToken) {
         }
         // Whatever waits is looked at again under the new policies.
         gateway.holds.ring_all();
+    }
+}
+
+/// A version that is not put in force is news too.
+async fn tell_refused_load(gateway: &Gateway, problems: &[Problem]) {
+    gateway.metrics.policy_load(LoadResult::Refused);
+    let mut entry = Entry::new(Kind::Load);
+    let in_force = gateway.policies().version();
+    entry.outcome = Some(format!("refused for {} problems; policy {in_force} stays in force", problems.len()));
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    entry.detail = serde_json::json!({ "problems": problems });
+    if let Err(down) = gateway.log.append_durably(&entry).await {
+        tracing::error!(%down, "a refused load of policy is not in the log");
     }
 }
 

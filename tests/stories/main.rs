@@ -9,6 +9,7 @@ mod edges;
 mod harness;
 mod login;
 mod outages;
+mod policies;
 mod psql;
 mod readers;
 mod refusing;

@@ -83,6 +83,7 @@ impl House {
             issuers: Issuers::new(&config.identities, &config.agents).unwrap(),
             config,
             policies: in_force,
+            policies_refused: watch::channel(Vec::new()).1,
             store: Arc::new(store),
             log: Log::open(&at("records")).unwrap(),
             bot: verifier,

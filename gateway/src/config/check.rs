@@ -1,6 +1,9 @@
 //! `countersign check`: the config and its policies, everything at once.
 
-use std::path::Path;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use super::{Problem, read};
 use crate::policy::Policies;
@@ -21,6 +24,12 @@ pub fn check(file: &Path) -> Vec<Problem> {
     check_all(file).problems
 }
 
+/// The policy folder that a config names, whatever else is wrong with it. `None` where it can't be told.
+#[must_use]
+pub fn policy_folder(file: &Path) -> Option<std::path::PathBuf> {
+    read::load(file).1
+}
+
 /// As [`check`], with the warnings.
 #[must_use]
 pub fn check_all(file: &Path) -> Checked {
@@ -29,16 +38,15 @@ pub fn check_all(file: &Path) -> Checked {
     let mut checked = Checked::default();
     if let (Ok(config), Some(Ok(policies))) = (&config, &policies) {
         // One folder of policies may serve several gateways, so this is no problem; mostly it is a slip.
-        checked.warnings.extend(
-            policies.named().connections.iter().filter(|(name, _)| !config.connections.contains_key(*name)).map(
-                |(name, place)| Problem {
-                    message: format!("Connection::{name:?} is not in {}", file.display()),
-                    hint: super::reader::nearest(name, config.connections.keys().map(String::as_str))
-                        .map(|near| format!("did you mean {near:?}?")),
-                    ..place.clone()
-                },
-            ),
-        );
+        let named = policies.named();
+        let roles = || config.roles.iter().map(|role| role.name.as_str());
+        let agents = || config.agents.iter().map(|agent| agent.name.as_str());
+        let unknown = [
+            unknown(file, "Connection", &named.connections, config.connections.keys().map(String::as_str).collect()),
+            unknown(file, "Role", &named.roles, roles().collect()),
+            unknown(file, "Agent", &named.agents, agents().collect()),
+        ];
+        checked.warnings.extend(unknown.into_iter().flatten());
     }
     match config {
         Ok(config) => checked.warnings.extend(config.warnings),
@@ -50,4 +58,16 @@ pub fn check_all(file: &Path) -> Checked {
         None => {}
     }
     checked
+}
+
+/// What policies name and the config does not have: they can't match there.
+fn unknown(file: &Path, kind: &str, named: &BTreeMap<String, Problem>, known: BTreeSet<&str>) -> Vec<Problem> {
+    let unknown = named.iter().filter(|(name, _)| !known.contains(name.as_str()));
+    unknown
+        .map(|(name, place)| Problem {
+            message: format!("{kind}::{name:?} is not in {}", file.display()),
+            hint: super::reader::nearest(name, known.iter().copied()).map(|near| format!("did you mean {near:?}?")),
+            ..place.clone()
+        })
+        .collect()
 }

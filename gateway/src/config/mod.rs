@@ -24,7 +24,7 @@ mod tests;
 #[cfg(test)]
 mod tests_upstream;
 
-pub use check::{Checked, check, check_all};
+pub use check::{Checked, check, check_all, policy_folder};
 pub use password::Password;
 pub use upstream::{Authorities, LoginRule, Upstream, UpstreamTls, Whose};
 

@@ -362,11 +362,16 @@ fn check_tells_of_config_and_policies_together() {
     in_folder(LEAST, |file| {
         let policy = file.parent().unwrap().join("policy");
         fs::create_dir(&policy).unwrap();
-        let text = "permit (principal, action in Action::\"read\", resource in Connection::\"shopp\");\n";
+        let text = "permit (principal, action in Action::\"read\", resource in Connection::\"shopp\");\n\
+                    forbid (principal, action, resource == Table::\"shpo/public.orders\");\n\
+                    permit (principal in Role::\"writer\", action, resource);\n\
+                    permit (principal == Agent::\"deploy\", action, resource in Schema::\"shop/public\");\n";
         fs::write(policy.join("a.cedar"), text).unwrap();
         let checked = check_all(file);
         assert_eq!(checked.problems, []);
-        assert_eq!(checked.warnings.len(), 1, "{:?}", checked.warnings);
-        assert_eq!(checked.warnings[0].hint.as_deref(), Some("did you mean \"shop\"?"));
+        let mut told: Vec<_> = checked.warnings.iter().map(|one| (one.line, one.hint.as_deref())).collect();
+        told.sort();
+        let near = Some("did you mean \"shop\"?");
+        assert_eq!(told, [(1, near), (2, near), (3, None), (4, None)], "{:?}", checked.warnings);
     });
 }

@@ -19,6 +19,7 @@ use crate::{
     statement::{
         assemble::Request,
         classify::{Statement, TransactionMove, parameter_hazard},
+        decide::explain::rules_behind,
     },
     wire::{
         backend,
@@ -406,15 +407,17 @@ impl Session {
         };
         let analysis = self.analyse_in_group(&sql).await?;
         let asked = self.asked(&analysis);
+        let mut rules = Vec::new();
         let judged = match self.decision(&asked).await {
             Ok(decision) => {
+                rules = rules_behind(&self.gateway.policies(), &asked, &decision, chrono::Utc::now());
                 crate::statement::hold::judge(self.connection.mode, decision, &analysis, &self.connection.name)
             }
             Err(refusal) => crate::statement::hold::Judged::No(refusal),
         };
         match judged {
             crate::statement::hold::Judged::No(refusal) => {
-                self.record_denial(&sql, &refusal).await?;
+                self.record_denial(&sql, &refusal, &rules).await?;
                 self.refuse_group(refusal).await?;
                 Ok(false)
             }

@@ -221,6 +221,7 @@ impl Session {
         entry.session = Some(id.clone());
         entry.principal = Some(principal);
         entry.connection = Some(connection.name.clone());
+        entry.detail = serde_json::json!({ "application": application });
         let withdraw = Arc::new(Withdraw::default());
         let registered = opened
             .cancel
@@ -467,19 +468,12 @@ impl Session {
 
     /// The question that policy is asked of an analysed text.
     pub(super) fn asked(&self, text: &Understood) -> Asked {
-        let all = || text.statements.iter();
         Asked {
             asker: self.asker.clone(),
             connection: self.connection.name.clone(),
             tags: self.connection.tags.clone(),
             effects: text.effects.clone(),
-            sql: SqlFacts {
-                has_where: all().all(|s| s.has_where),
-                tables: all().flat_map(|s| s.tables.iter().cloned()).collect(),
-                functions: all().flat_map(|s| s.functions.iter().cloned()).collect(),
-                statement_count: u32::try_from(text.statements.len()).unwrap_or(u32::MAX),
-                in_transaction: self.status != b'I',
-            },
+            sql: SqlFacts::of(text, self.status != b'I'),
             session: self.facts.clone(),
             reason: self.own.get("reason").cloned(),
             break_glass: false,
@@ -572,8 +566,9 @@ impl Session {
     }
 
     /// A denied statement, for log and metrics.
-    pub(super) async fn record_denial(&self, sql: &str, refusal: &Refusal) -> Result<(), Ended> {
+    pub(super) async fn record_denial(&self, sql: &str, refusal: &Refusal, rules: &[String]) -> Result<(), Ended> {
         let mut entry = self.header.entry(Kind::Denied);
+        entry.detail["rules"] = serde_json::json!(rules);
         entry.sql = Some(sql.to_owned());
         entry.outcome = Some(refusal.line());
         self.gateway.metrics.statement(&self.connection.name, StatementDecision::Deny);

@@ -13,7 +13,7 @@ use crate::{
     sessions::Doing,
     statement::{
         assemble::Request,
-        decide::Decision,
+        decide::{Decision, explain::rules_behind},
         forward::forward,
         hold::{Judged, Permit, judge, rollback},
         record,
@@ -74,7 +74,7 @@ impl Session {
             return Ok(Ok(rollback()));
         }
         if let Some(refusal) = self.wall.against(&request.analysis) {
-            self.record_denial(&request.sql, &refusal).await?;
+            self.record_denial(&request.sql, &refusal, &[]).await?;
             return Ok(Err(refusal));
         }
         if self.allowed(known)
@@ -88,11 +88,12 @@ impl Session {
             Ok(decision) => decision,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        let rules = rules_behind(&self.gateway.policies(), &asked, &decision, chrono::Utc::now());
         match judge(self.connection.mode, decision, &request.analysis, &self.connection.name) {
-            Judged::Pass(permit) => Ok(Ok(permit)),
-            Judged::Ask(needed) => self.hold(request, asked, needed).await,
+            Judged::Pass(permit) => Ok(Ok(permit.because(rules))),
+            Judged::Ask(needed) => self.hold(request, asked, needed, rules).await,
             Judged::No(refusal) => {
-                self.record_denial(&request.sql, &refusal).await?;
+                self.record_denial(&request.sql, &refusal, &rules).await?;
                 Ok(Err(refusal))
             }
         }

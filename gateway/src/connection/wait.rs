@@ -29,13 +29,22 @@ impl Session {
         request: &Request,
         asked: Asked,
         needed: Needed,
+        rules: Vec<String>,
     ) -> Result<Result<Permit, Refusal>, Ended> {
         let digest = self.digest(request, &asked);
         let notes = request.analysis.statements.iter().flat_map(|s| s.notes.iter().cloned()).collect::<Vec<_>>();
         let notes = with_risks(notes, request);
         let arm = self.withdraw.arm();
-        let wish =
-            Wish { request, asked: &asked, digest, session: &self.id, needed, notes, timeout: self.hold_timeout() };
+        let wish = Wish {
+            request,
+            asked: &asked,
+            digest,
+            session: &self.id,
+            needed,
+            rules,
+            notes,
+            timeout: self.hold_timeout(),
+        };
         let held = match Held::open(&self.gateway, &self.header, wish).await {
             Ok(held) => held,
             Err(refusal) => return Ok(Err(refusal)),

@@ -20,6 +20,8 @@ pub(super) async fn healthz(State(app): State<App>) -> Response {
         "log": say(log),
         "state": say(state),
         "policy": app.gateway.policies().version().to_string(),
+        // Problems of a newer version, which is therefore not in force.
+        "policy_problems": app.gateway.policies_refused.borrow().len(),
         "sessions": app.gateway.sessions.list().len(),
     });
     (if fine { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(body)).into_response()

@@ -92,14 +92,14 @@ fn texts(expr: &Value) -> Option<Vec<String>> {
 }
 
 /// An expression's operator and its body. Every node of the form has exactly one key.
-fn node(expr: &Value) -> Option<(&str, &Value)> {
+pub(super) fn node(expr: &Value) -> Option<(&str, &Value)> {
     let object = expr.as_object()?;
     let (op, body) = object.iter().next()?;
     (object.len() == 1).then_some((op.as_str(), body))
 }
 
 /// The expressions right below one, or `None` where the form is not known.
-fn children(expr: &Value) -> Option<Vec<&Value>> {
+pub(super) fn children(expr: &Value) -> Option<Vec<&Value>> {
     let (op, body) = node(expr)?;
     let fields = |names: &[&str]| names.iter().map(|name| body.get(name)).collect::<Option<Vec<_>>>();
     match op {

@@ -8,7 +8,7 @@ use miette::Diagnostic;
 use super::{
     Named, Policies, SCHEMA, approvals, names,
     source::{Source, spans},
-    version_of,
+    unfilled, version_of,
 };
 use crate::config::Problem;
 
@@ -57,7 +57,8 @@ pub(super) fn load(sources: &[Source]) -> Result<Policies, Vec<Problem>> {
     }
     let set = gather(&placed, &mut problems);
     let named = read_closely(&placed, &mut problems);
-    let warnings = validate(schema.clone(), &set, &placed, &mut problems);
+    let mut warnings = validate(schema.clone(), &set, &placed, &mut problems);
+    warnings.extend(placed.iter().flat_map(rests_on_nothing));
     if !problems.is_empty() {
         problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
         problems.dedup();
@@ -160,12 +161,31 @@ fn read_closely(placed: &[Placed<'_>], problems: &mut Vec<Problem>) -> Named {
             match kind.as_str() {
                 "Group" => _ = named.groups.insert(id),
                 "User" => _ = named.users.insert(id),
+                "Role" => _ = named.roles.entry(id).or_insert_with(place),
+                "Agent" => _ = named.agents.entry(id).or_insert_with(place),
                 "Connection" => _ = named.connections.entry(id).or_insert_with(place),
+                "Schema" | "Table" | "Column" | "Function" => {
+                    let connection = id.split_once('/').map_or(id.as_str(), |(connection, _)| connection);
+                    _ = named.connections.entry(connection.to_owned()).or_insert_with(place);
+                }
                 _ => {}
             }
         }
     }
     named
+}
+
+/// Warns of what a policy reads and nobody tells.
+fn rests_on_nothing(one: &Placed<'_>) -> Vec<Problem> {
+    let json = one.policy.to_json().unwrap_or_default();
+    let never = |(path, name): (String, &str)| Problem {
+        hint: Some("what tests for it first with `has` is never true in this version; rest no forbid on it".to_owned()),
+        ..one.source.problem(
+            one.offset_of(name),
+            format!("policy `{}` reads `{path}`, which is never filled in", one.policy.id()),
+        )
+    };
+    unfilled::read(&json).into_iter().map(never).collect()
 }
 
 /// Cedar's own validation, strictly. Returns its warnings.

@@ -20,6 +20,7 @@ mod approvals;
 mod load;
 mod names;
 mod source;
+mod unfilled;
 mod wall;
 mod watch;
 
@@ -28,7 +29,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use watch::watch;
+pub use watch::{Watched, watch};
 
 /// The schema, as the binary ships it.
 pub const SCHEMA: &str = include_str!("schema.cedarschema");
@@ -54,8 +55,13 @@ pub struct Named {
     pub countersigning: BTreeSet<String>,
     /// `User::"…"`.
     pub users: BTreeSet<String>,
-    /// `Connection::"…"`, and where each is first named.
+    /// `Connection::"…"`, or the connection of a schema, table, column or function; and where each is
+    /// first named.
     pub connections: BTreeMap<String, Problem>,
+    /// `Role::"…"`, and where each is first named.
+    pub roles: BTreeMap<String, Problem>,
+    /// `Agent::"…"`, and where each is first named.
+    pub agents: BTreeMap<String, Problem>,
 }
 
 /// Cedar's answer to one question.
@@ -99,7 +105,8 @@ impl Policies {
         self.version
     }
 
-    /// What is allowed but looks like a mistake: a policy that never matches, look-alike characters.
+    /// What is allowed but looks like a mistake: a policy that never matches, one that rests on what is
+    /// never told, look-alike characters.
     #[must_use]
     pub fn warnings(&self) -> &[Problem] {
         &self.warnings

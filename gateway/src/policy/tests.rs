@@ -140,17 +140,69 @@ fn what_policies_name_is_known() {
 }
 
 #[test]
-fn a_policy_that_never_matches_is_a_warning() {
-    let policies = load(&[("a.cedar", &format!("{READ}\npermit (principal, action, resource) when {{ 1 == 2 }};"))])
-        .unwrap_or_else(|problems| panic!("{problems:?}"));
-    assert_eq!(policies.warnings().iter().map(|warning| warning.line).collect::<Vec<_>>(), [3]);
+fn a_policy_that_never_matches_is_not_passed_over() {
+    let table = [
+        ("a condition that is false", "permit (principal, action, resource) when { 1 == 2 };"),
+        (
+            "of another type",
+            "permit (principal is Agent, action in Action::\"read\", resource) when { principal is User };",
+        ),
+        ("an agent approves", "permit (principal is Agent, action == Action::\"approve\", resource);"),
+        ("an action of another object", "permit (principal, action == Action::\"connect\", resource is Table);"),
+        ("a group as the object", "permit (principal, action, resource == Group::\"dba\");"),
+        ("a role as who asks", "permit (principal == Role::\"writer\", action, resource);"),
+    ];
+    for (case, policy) in table {
+        let lines: Vec<usize> = match load(&[("a.cedar", &format!("{READ}\n{policy}"))]) {
+            Ok(policies) => policies.warnings().iter().map(|warning| warning.line).collect(),
+            Err(problems) => problems.iter().map(|problem| problem.line).collect(),
+        };
+        assert!(!lines.is_empty() && lines.iter().all(|line| *line == 3), "{case}: {lines:?}");
+    }
+}
+
+#[test]
+fn half_a_change_is_never_put_in_force() {
+    // Each reading of a folder into which two files are being written, `!` for the file that forbids.
+    let table: [(&str, &[&str], Option<&str>); 6] = [
+        ("nothing new", &["old"], None),
+        ("at rest", &["old!new", "old!new"], Some("old!new")),
+        ("between two files", &["new", "new!", "new!"], Some("new!")),
+        ("between two files, for long", &["a", "b", "c", "d", "d"], Some("d")),
+        ("taken back", &["new", "old"], None),
+        ("never at rest", &["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "12"], None),
+    ];
+    for (case, readings, expected) in table {
+        let mut readings = readings.iter().copied();
+        let read = || readings.next().unwrap();
+        assert_eq!(super::watch::settled(read, &"old", || ()), expected, "{case}");
+    }
+}
+
+#[test]
+fn what_is_never_told_is_not_rested_on_in_silence() {
+    let warned = |effect: &str, condition: &str| {
+        let policy = format!("{effect} (principal, action in Action::\"write\", resource) when {{ {condition} }};");
+        let policies =
+            load(&[("a.cedar", &format!("{READ}{policy}"))]).unwrap_or_else(|problems| panic!("{problems:?}"));
+        policies.warnings().iter().map(|warning| warning.message.clone()).collect::<Vec<_>>()
+    };
+    let rows = ["policy `a.cedar#2` reads `context.sql.rows`, which is never filled in"];
+    for effect in ["permit", "forbid"] {
+        assert_eq!(warned(effect, "context.sql has rows && context.sql.rows > 100"), rows, "{effect}");
+        assert_eq!(warned(effect, "context has sql.rows && context.sql.rows > 100"), rows, "{effect}, in one word");
+    }
+    let mfa = warned("permit", "context.session has mfa_age && context.session.mfa_age < 60");
+    assert_eq!(mfa, ["policy `a.cedar#2` reads `context.session.mfa_age`, which is never filled in"]);
+    let other = warned("permit", "context has reason && context.reason like \"rows mfa_age\"");
+    assert_eq!(other, [""; 0], "the word alone");
 }
 
 #[tokio::test]
 async fn a_good_change_is_put_in_force_and_a_broken_one_is_not() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &[("a.cedar", READ)]);
-    let mut policies = watch(folder.path()).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let Watched { mut policies, .. } = watch(folder.path()).unwrap_or_else(|problems| panic!("{problems:?}"));
     let first = policies.borrow_and_update().version();
 
     write(folder.path(), &[("b.cedar", "permit (principal, action, resource) when { broken };")]);
@@ -173,18 +225,31 @@ async fn a_good_change_is_put_in_force_and_a_broken_one_is_not() {
 fn a_broken_change_leaves_the_version_before_in_force() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &[("a.cedar", READ)]);
-    let (mut follower, receiver) =
+    let (mut follower, watched) =
         super::watch::Follower::of(folder.path()).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let (receiver, refused) = (watched.policies, watched.refused);
     let first = receiver.borrow().version();
+    assert!(refused.borrow().is_empty());
     write(folder.path(), &[("a.cedar", "permit (")]);
     follower.look();
     assert_eq!(receiver.borrow().version(), first, "broken");
+    assert_eq!(refused.borrow()[0].line, 1, "and what is wrong is told");
+    write(
+        folder.path(),
+        &[("a.cedar", READ), ("b.cedar", "forbid (principal, action == Action::\"dorp\", resource);")],
+    );
+    follower.look();
+    assert_eq!(receiver.borrow().version(), first, "half of a change is none: the good file is not taken alone");
+    fs::remove_file(folder.path().join("b.cedar")).unwrap();
+    follower.look();
+    assert!(refused.borrow().is_empty(), "back to what is in force");
     fs::remove_file(folder.path().join("a.cedar")).unwrap();
     follower.look();
     assert_eq!(receiver.borrow().version(), first, "gone");
     write(folder.path(), &[("a.cedar", &READ.repeat(2))]);
     follower.look();
     assert_ne!(receiver.borrow().version(), first, "good again");
+    assert!(refused.borrow().is_empty());
 }
 
 #[test]

@@ -20,14 +20,16 @@ const LOOK: Duration = Duration::from_secs(5);
 const QUIET: Duration = Duration::from_millis(100);
 /// ... or after this long, if somebody keeps writing.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// A folder that differs each time it is read so often is left for later.
+const LOOKS: usize = 10;
 
 /// Loads `folder` and keeps it fresh: a change that loads is put in force, one that doesn't is
 /// told as an error in the log and changes nothing. Ends when every receiver is gone.
 ///
 /// # Errors
 /// Everything that is wrong with the first load.
-pub fn watch(folder: &Path) -> Result<watch::Receiver<Arc<Policies>>, Vec<Problem>> {
-    let (mut follower, receiver) = Follower::of(folder)?;
+pub fn watch(folder: &Path) -> Result<Watched, Vec<Problem>> {
+    let (mut follower, watched) = Follower::of(folder)?;
     thread::Builder::new().name("policies".to_owned()).spawn(move || follower.run()).map_err(|error| {
         vec![Problem {
             file: folder.to_owned(),
@@ -36,27 +38,40 @@ pub fn watch(folder: &Path) -> Result<watch::Receiver<Arc<Policies>>, Vec<Proble
             hint: None,
         }]
     })?;
-    Ok(receiver)
+    Ok(watched)
 }
+
+/// What a watched folder comes to.
+#[derive(Clone)]
+pub struct Watched {
+    /// The policies in force.
+    pub policies: watch::Receiver<Arc<Policies>>,
+    /// What is wrong with the folder as it is now; the policies before it are still in force.
+    pub refused: watch::Receiver<Vec<Problem>>,
+}
+
+type Read = Result<Vec<source::Source>, Vec<Problem>>;
 
 pub(super) struct Follower {
     folder: PathBuf,
     /// What was read last, whether or not it could be put in force.
-    seen: Result<Vec<source::Source>, Vec<Problem>>,
+    seen: Read,
     sender: watch::Sender<Arc<Policies>>,
+    refused: watch::Sender<Vec<Problem>>,
 }
 
 impl Follower {
     /// The first load.
-    pub(super) fn of(folder: &Path) -> Result<(Self, watch::Receiver<Arc<Policies>>), Vec<Problem>> {
+    pub(super) fn of(folder: &Path) -> Result<(Self, Watched), Vec<Problem>> {
         let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
         let sources = source::read(&folder)?;
         let policies = load::load(&sources)?;
         for warning in policies.warnings() {
             tracing::warn!(problem = %warning, "policy");
         }
-        let (sender, receiver) = watch::channel(Arc::new(policies));
-        Ok((Self { folder, seen: Ok(sources), sender }, receiver))
+        let (sender, policies) = watch::channel(Arc::new(policies));
+        let (refused, problems) = watch::channel(Vec::new());
+        Ok((Self { folder, seen: Ok(sources), sender, refused }, Watched { policies, refused: problems }))
     }
 
     fn run(&mut self) {
@@ -81,19 +96,24 @@ impl Follower {
 
     /// Reads the folder; if it says something new, tries to put it in force.
     pub(super) fn look(&mut self) {
-        let now = source::read(&self.folder);
-        if now == self.seen {
-            return;
+        let pause = || thread::sleep(QUIET);
+        if let Some(now) = settled(|| source::read(&self.folder), &self.seen, pause) {
+            self.put_in_force(now);
         }
+    }
+
+    fn put_in_force(&mut self, now: Read) {
         match now.as_ref().map_err(Clone::clone).and_then(|sources| load::load(sources)) {
             Ok(policies) if policies.version() == self.sender.borrow().version() => {
                 tracing::info!(version = %policies.version(), "the policy folder is again what is in force");
+                self.refused.send_replace(Vec::new());
             }
             Ok(policies) => {
                 for warning in policies.warnings() {
                     tracing::warn!(problem = %warning, "policy");
                 }
                 tracing::info!(version = %policies.version(), "policies reloaded");
+                self.refused.send_replace(Vec::new());
                 self.sender.send_replace(Arc::new(policies));
             }
             Err(problems) => {
@@ -106,10 +126,29 @@ impl Follower {
                     problems = problems.len(), in_force = %version, refused = found,
                     "the policy folder has changed but can't be put in force; the version before stays in force"
                 );
+                self.refused.send_replace(problems);
             }
         }
         self.seen = now;
     }
+}
+
+/// What `read` says that is not `seen`, once it has said the same twice, a pause apart: files of two
+/// versions read together are neither. `None`: nothing new, or nothing that stays; it is looked at again.
+pub(super) fn settled<T: PartialEq>(mut read: impl FnMut() -> T, seen: &T, mut pause: impl FnMut()) -> Option<T> {
+    let mut now = read();
+    for _ in 0..LOOKS {
+        if now == *seen {
+            return None;
+        }
+        pause();
+        let again = read();
+        if again == now {
+            return Some(now);
+        }
+        now = again;
+    }
+    None
 }
 
 /// Watches the folder and the one that it is in, where the folder itself can be swapped.

@@ -34,7 +34,7 @@ pub struct Permit(Grounds);
 #[derive(Debug)]
 enum Grounds {
     Allowed,
-    Observed(&'static str),
+    Observed { would_be: &'static str, rules: Vec<String> },
     Released(Released),
 }
 
@@ -48,12 +48,30 @@ impl Permit {
         }
     }
 
+    /// Names the policies that would have stopped a statement that is only observed.
+    #[must_use]
+    pub fn because(mut self, because: Vec<String>) -> Self {
+        if let Grounds::Observed { rules, .. } = &mut self.0 {
+            *rules = because;
+        }
+        self
+    }
+
+    /// The policies that would have stopped it, where it is only observed.
+    #[must_use]
+    pub fn rules(&self) -> Option<&[String]> {
+        match &self.0 {
+            Grounds::Observed { rules, .. } => Some(rules),
+            _ => None,
+        }
+    }
+
     /// What the record says of it.
     #[must_use]
     pub const fn outcome(&self) -> &'static str {
         match &self.0 {
             Grounds::Allowed => "allow",
-            Grounds::Observed(would_be) => would_be,
+            Grounds::Observed { would_be, .. } => would_be,
             Grounds::Released(_) => "released",
         }
     }
@@ -75,11 +93,15 @@ pub enum Judged {
 pub fn judge(mode: Mode, decision: Decision, analysis: &Analysis, connection: &str) -> Judged {
     match (decision, mode) {
         (Decision::Allow, _) => Judged::Pass(Permit(Grounds::Allowed)),
-        (Decision::Hold(_), Mode::Observe) => Judged::Pass(Permit(Grounds::Observed("observed: would be held"))),
-        (Decision::Deny(_), Mode::Observe) => Judged::Pass(Permit(Grounds::Observed("observed: would be denied"))),
+        (Decision::Hold(_), Mode::Observe) => Judged::Pass(Permit(observed("observed: would be held"))),
+        (Decision::Deny(_), Mode::Observe) => Judged::Pass(Permit(observed("observed: would be denied"))),
         (Decision::Hold(needed), Mode::Enforce) => Judged::Ask(needed),
         (Decision::Deny(denial), Mode::Enforce) => Judged::No(refusal(denial, analysis, connection)),
     }
+}
+
+const fn observed(would_be: &'static str) -> Grounds {
+    Grounds::Observed { would_be, rules: Vec::new() }
 }
 
 /// ROLLBACK always passes: it can only undo. So does a text without any statement.
@@ -158,6 +180,8 @@ pub struct Wish<'a> {
     pub session: &'a SessionId,
     /// What policy asks for.
     pub needed: Needed,
+    /// The policies that ask for it.
+    pub rules: Vec<String>,
     /// Sentences for the card.
     pub notes: Vec<String>,
     /// How long it waits.
@@ -180,7 +204,7 @@ impl Held {
         entry.request = Some(id.clone());
         entry.sql = Some(wish.request.sql.to_string());
         entry.outcome = Some("hold".to_owned());
-        entry.detail = record::detail(wish.request, connection, Some(wish.digest));
+        entry.detail = record::held(wish.request, header, wish.digest, &wish.rules);
         gateway.log.append_durably(&entry).await.map_err(|down| unavailable(&down))?;
 
         let channel = gateway.config.connections.get(connection).and_then(|c| c.channel.clone());

@@ -113,13 +113,22 @@ struct Detail<'a> {
     effects: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     digest: Option<Digest>,
+    /// The policies that stopped it, or would have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rules: Option<&'a [String]>,
+    /// With `rules`: the client's application name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    application: Option<&'a str>,
 }
 
-/// What is told of a statement in an entry's detail.
+/// What is told of a statement that is held, in its entry's detail.
 #[must_use]
-pub fn detail(request: &Request, connection: &str, digest: Option<Digest>) -> serde_json::Value {
+pub fn held(request: &Request, header: &Header, digest: Digest, rules: &[String]) -> serde_json::Value {
+    let connection = header.entry.connection.as_deref().unwrap_or_default();
     let effects = request.analysis.told(connection);
-    let detail = Detail { parameters: request.parameters_as_text(), effects, digest };
+    let application = header.entry.detail["application"].as_str();
+    let parameters = request.parameters_as_text();
+    let detail = Detail { parameters, effects, digest: Some(digest), rules: Some(rules), application };
     // Texts, lists and a digest: nothing that JSON can't hold.
     serde_json::to_value(detail).unwrap_or_default()
 }
@@ -139,7 +148,10 @@ pub async fn open(
     let held = permit.request();
     let connection = header.entry.connection.as_deref().unwrap_or_default();
     let effects = request.analysis.told(connection);
-    let detail = Detail { parameters: request.parameters_as_text(), effects, digest: None };
+    let rules = permit.rules();
+    let application = rules.and_then(|_| header.entry.detail["application"].as_str());
+    let parameters = request.parameters_as_text();
+    let detail = Detail { parameters, effects, digest: None, rules, application };
     let mut line = header.line(Kind::Statement, held, detail);
     line.sql = Some(&request.sql);
     line.outcome = Some(permit.outcome());
@@ -220,8 +232,13 @@ mod tests {
             analysis: Arc::new(Analysis { statements: vec![statement], ..Analysis::default() }.into()),
         };
         let id = RequestId::random();
-        let detail =
-            Detail { parameters: request.parameters_as_text(), effects: request.analysis.told("shop"), digest: None };
+        let detail = Detail {
+            parameters: request.parameters_as_text(),
+            effects: request.analysis.told("shop"),
+            digest: None,
+            rules: None,
+            application: None,
+        };
         let mut line = header.line(Kind::Statement, Some(&id), detail);
         line.sql = Some(&request.sql);
         line.outcome = Some("released");
@@ -233,8 +250,8 @@ mod tests {
         expected.request = Some(id);
         expected.sql = Some(request.sql.to_string());
         expected.outcome = Some("released".into());
-        expected.detail = super::detail(&request, "shop", None);
+        let effects = [r#"delete Table::"shop/public.orders""#];
+        expected.detail = serde_json::json!({ "parameters": ["NULL"], "effects": effects });
         assert_eq!(read, expected);
-        assert_eq!(read.detail["effects"][0], r#"delete Table::"shop/public.orders""#);
     }
 }

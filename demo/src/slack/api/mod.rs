@@ -122,7 +122,6 @@ async fn call(
 }
 
 /// `None` where the answer gets lost.
-
 fn answer(
     state: &mut State,
     name: &str,

@@ -35,6 +35,11 @@ impl<'a> Question<'a> {
         self.world.ask(effect.action, effect, approvals)
     }
 
+    /// The policies that an answer rests on.
+    pub fn reasons(&self, effect: &Effect, approvals: &Approvals) -> Vec<String> {
+        self.world.reasons(effect.action, effect, approvals)
+    }
+
     /// Whether the people who count are enough for every held effect, in one assignment of people to
     /// groups for all effects together.
     ///

@@ -4,14 +4,20 @@ use chrono::{DateTime, Utc};
 use countersign_shared::{api::Needed, duties::Human, request::Assurance};
 use serde::{Deserialize, Serialize};
 
-use super::effect::{Action, Effect};
+use super::{
+    effect::{Action, Effect},
+    understood::Understood,
+};
 use crate::policy::{Answer, Policies, Refused};
 
+pub mod explain;
 mod first;
 mod people;
 mod question;
 mod second;
 
+#[cfg(test)]
+mod supposing;
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +47,21 @@ pub struct SqlFacts {
     pub statement_count: u32,
     /// Whether a transaction is open.
     pub in_transaction: bool,
+}
+
+impl SqlFacts {
+    /// What policy is told of an analysed text.
+    #[must_use]
+    pub fn of(text: &Understood, in_transaction: bool) -> Self {
+        let all = || text.statements.iter();
+        Self {
+            has_where: all().all(|s| s.has_where),
+            tables: all().flat_map(|s| s.tables.iter().cloned()).collect(),
+            functions: all().flat_map(|s| s.functions.iter().cloned()).collect(),
+            statement_count: u32::try_from(text.statements.len()).unwrap_or(u32::MAX),
+            in_transaction,
+        }
+    }
 }
 
 /// `context.session`.

@@ -240,6 +240,12 @@ impl World<'_> {
         )
     }
 
+    /// The policies that the answer to the same question rests on.
+    pub fn reasons(&self, action: Action, effect: &Effect, approvals: &Approvals) -> Vec<String> {
+        let request = self.request(action, effect, approvals);
+        request.map(|request| self.policies.reasons(&request, &self.entities)).unwrap_or_default()
+    }
+
     fn request(&self, action: Action, effect: &Effect, approvals: &Approvals) -> Result<Request, String> {
         let (kind, id) = effect.object.entity(&self.connection);
         let uid = |kind: &str, id: &str| self.policies.uid(kind, id).ok_or_else(|| format!("no entity type {kind}"));

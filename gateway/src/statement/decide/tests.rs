@@ -371,6 +371,57 @@ fn a_policy_that_fails_only_once_approved_denies_before_anybody_is_asked() {
 }
 
 #[test]
+fn an_approver_whose_right_cannot_be_evaluated_has_none() {
+    let policies = policies(
+        r#"permit (principal, action in Action::"write", resource) when { context.approvals.count >= 1 };
+           permit (principal in Group::"dba", action == Action::"approve", resource);
+           forbid (principal, action == Action::"approve", resource)
+           when { context has sql && context.sql.statement_count * 9223372036854775807 > 1 };"#,
+    );
+    let mut twice = ana(&[Action::Delete]);
+    twice.sql.statement_count = 2;
+    let priya = yes("priya@acme.dev", &["dba"]);
+    let known = [Known { human: priya.human.clone(), groups: priya.groups.clone() }];
+    for approvals in [vec![], vec![priya]] {
+        assert_eq!(word(&decide(&policies, &twice, &approvals, &known, now())), "deny", "{approvals:?}");
+    }
+}
+
+#[test]
+fn as_many_approvals_as_can_be_asked_for_are_held_and_not_denied() {
+    let policies = policies(
+        r#"permit (principal, action == Action::"delete", resource)
+           when { context.approvals.count >= 10 && context.approvals.step_up && context.approvals.at_commit };
+           permit (principal, action == Action::"insert", resource) when { context.approvals.groups.contains("nobody") };
+           permit (principal in Group::"dba", action == Action::"approve", resource);"#,
+    );
+    let held = needed(decide(&policies, &ana(&[Action::Delete]), &[], &[], now()));
+    assert_eq!((held.count, held.step_up), (10, true), "count 99 and both flags are taken for the second question");
+    let why = denial(decide(&policies, &ana(&[Action::Insert]), &[], &[], now()));
+    let message = "Policy asks for approval by a group whose members may not approve this.";
+    assert_eq!(why.message.as_deref(), Some(message), "a group counts where its members may approve");
+}
+
+#[test]
+fn the_reasons_of_a_decision_are_the_policies_that_made_it() {
+    use super::explain::{Outcome, explain, rules_behind};
+    let policies = policies(SAMPLE);
+    let asked = ana(&[Action::Select, Action::Delete, Action::Drop]);
+    let priya = yes("priya@acme.dev", &["dba"]);
+    let known = [Known { human: priya.human.clone(), groups: priya.groups.clone() }];
+    let explained = explain(&policies, &asked, &[], &known, now());
+    let of = |index: usize| (explained.reasons[index].outcome, explained.reasons[index].rules.join(" "));
+    assert_eq!(of(0), (Outcome::Allow, "10-base.cedar#2".to_owned()));
+    assert_eq!(of(1), (Outcome::Hold, "10-base.cedar#3".to_owned()), "what would permit it, approved");
+    assert_eq!(of(2), (Outcome::Deny, "10-base.cedar#6".to_owned()));
+    assert_eq!(word(&explained.decision), "deny", "the strictest effect wins");
+    assert_eq!(explained.people, ["priya@acme.dev"]);
+    let write = ana(&[Action::Delete]);
+    let held = decide(&policies, &write, &[], &known, now());
+    assert_eq!(rules_behind(&policies, &write, &held, now()), ["10-base.cedar#3"]);
+}
+
+#[test]
 fn an_unknown_client_address_is_refused_rather_than_guessed() {
     let policies = policies(SAMPLE);
     for (address, expected) in
