@@ -1,6 +1,6 @@
 # The few commands that people and CI both run. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test tools fmt lint audit clean
+.PHONY: help demo test tools bench fuzz fmt lint audit clean
 
 # rustup's folder is not on the PATH of every shell.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -20,6 +20,15 @@ test: ## Everything that CI checks: formatting, lints, all tests
 
 tools: ## Install what `make demo` and `make test` need, and nothing else
 	@scripts/setup.sh test
+
+bench: ## How fast it is beside PgBouncer and a direct connection; writes bench/README.md
+	@scripts/setup.sh bench
+	cargo build --locked --release --package countersign-cli --bin countersign
+	python3 bench/run.py --keep
+
+fuzz: ## Hostile bytes for every parser that strangers reach, FUZZ_SECONDS (20) for each
+	@scripts/setup.sh fuzz
+	@scripts/fuzz.sh
 
 fmt: ## Format the code
 	cargo fmt --all

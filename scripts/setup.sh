@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what this machine lacks to build, demo and test Countersign. Says what it does, does
-# nothing twice. Usage: setup.sh demo|test. Made for Debian and Ubuntu; elsewhere it says what is
-# missing.
+# nothing twice. Usage: setup.sh demo|test|bench|fuzz. Made for Debian and Ubuntu; elsewhere it says
+# what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 purpose=${1:-test}
@@ -71,7 +71,21 @@ install_postgres() {
 }
 
 has cc || has gcc || install gcc libc6-dev
+install_pgbouncer() {
+  install pgbouncer
+  # Debian starts one with the machine, on the gateway's own port.
+  if has systemctl; then
+    as_root systemctl disable --now pgbouncer >/dev/null 2>&1 || say "Debian's own PgBouncer could not be stopped"
+  fi
+}
+
 has_libclang || install libclang-dev
+if [ "$purpose" = bench ]; then
+  has pgbouncer || [ -x /usr/sbin/pgbouncer ] || install_pgbouncer
+  has python3 || install python3
+fi
+# libFuzzer is C++.
+[ "$purpose" != fuzz ] || has c++ || has g++ || install g++
 has_postgres || install_postgres
 has psql || install postgresql-client
 

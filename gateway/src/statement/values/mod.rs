@@ -173,6 +173,7 @@ fn as_bytes(oid: u32, bytes: &[u8]) -> String {
     let why = match oid {
         0 => "of a type that was not named".to_owned(),
         oid if Type::of(oid).is_none() && Type::element_of(oid).is_none() => format!("of the type with oid {oid}"),
+        1231 | 1700 => format!("that are no value of their type, or one of very many zeros, oid {oid}"),
         oid => format!("that are no value of their type, oid {oid}"),
     };
     let number = if bytes.len() == 1 { "1 byte".to_owned() } else { format!("{} bytes", bytes.len()) };

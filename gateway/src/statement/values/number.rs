@@ -33,8 +33,13 @@ fn shortest(value: impl Display + LowerExp, digits: i32) -> String {
     }
 }
 
+/// Digits (of base 10,000) that a `numeric` may have before and behind those that were sent. Ten bytes
+/// could otherwise ask for a text of 147,000 characters, and an array for millions of those.
+const IMPLIED: i32 = 16;
+
 /// `numeric` on the wire: how many digits (of base 10,000), the weight of the first, sign, scale.
-/// Digits beyond the scale are cut off, as the server cuts them.
+/// Digits beyond the scale are cut off, as the server cuts them. `None` too where most of the text
+/// would be zeros that were not sent.
 pub(super) fn numeric(bytes: &[u8]) -> Option<String> {
     let mut words = bytes.chunks(2).map(|word| Some(u16::from_be_bytes(word.try_into().ok()?)));
     let mut word = || words.next().flatten();
@@ -51,6 +56,10 @@ pub(super) fn numeric(bytes: &[u8]) -> Option<String> {
         0xf000 => return Some("-Infinity".to_owned()),
         _ => return None,
     };
+    let places = (i32::from(weight) + 1).max(0) + i32::from(scale).div_euclid(4) + 1;
+    if places > i32::from(count).saturating_add(IMPLIED) {
+        return None;
+    }
     let digit = |place: i32| {
         let index = i32::from(weight) - place;
         usize::try_from(index).ok().and_then(|index| digits.get(index)).copied().unwrap_or(0)

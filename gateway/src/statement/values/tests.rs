@@ -55,6 +55,25 @@ fn what_is_no_whole_value_is_shown_as_bytes_and_said_to_be() {
 }
 
 #[test]
+fn a_few_bytes_never_make_a_long_text() {
+    let numeric =
+        |weight: i16, scale: u16| [[0, 1], weight.to_be_bytes(), [0, 0], scale.to_be_bytes(), [0, 1]].concat();
+    assert_eq!(binary(1700, &numeric(5, 0)), format!("1{}", "0".repeat(20)), "zeros that people use");
+    for (case, value) in [
+        ("whole digits", numeric(i16::MAX, 0)),
+        ("a fraction", numeric(0, 0x3fff)),
+        ("a fraction far below zero", numeric(i16::MIN, 0x3fff)),
+    ] {
+        let text = binary(1700, &value);
+        assert!(text.len() < 200 && text.contains("many zeros"), "{case}: {text}");
+        let element = [10_u32.to_be_bytes().as_slice(), &value].concat();
+        let head = [1_u32, 0, 1700, 1_000, 1].map(u32::to_be_bytes).concat();
+        let array = [head, element.repeat(1_000)].concat();
+        assert!(binary(1231, &array).len() < array.len() * 3, "{case}, a thousand times");
+    }
+}
+
+#[test]
 fn no_bytes_of_any_type_make_it_panic() {
     // Every type with every short run of a few telling bytes: lengths, signs, the ends of ranges.
     let telling = [0x00_u8, 0x01, 0x7f, 0x80, 0xff];
