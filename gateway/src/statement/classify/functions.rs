@@ -111,7 +111,7 @@ impl Walk<'_> {
             self.type_is_used(oid);
         }
         if schema.is_empty() || schema == "pg_catalog" {
-            known |= self.builtin(name, args);
+            known |= self.builtin(name, args) || builtins::is_cast(name, args.map_or(0, <[Node]>::len));
         } else if schema == "information_schema" && builtins::is_information_schema_helper(name) {
             known = true;
         }
