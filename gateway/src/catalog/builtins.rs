@@ -42,6 +42,15 @@ pub fn is_information_schema_helper(name: &str) -> bool {
     name.starts_with("_pg_")
 }
 
+/// The server's own types whose name, called like a function, is a cast that only reads a value.
+const CALLED_TYPES: &[&str] = &["json", "jsonb", "jsonpath", "pg_lsn", "tsquery", "tsvector", "uuid", "xml"];
+
+/// Whether a call of that name with one argument is a cast to one of the server's own types.
+#[must_use]
+pub fn is_cast(name: &str, arguments: usize) -> bool {
+    arguments == 1 && CALLED_TYPES.contains(&name)
+}
+
 /// Extensions whose native functions compute from their arguments alone, by the languages trusted.
 const NATIVE_ONLY: &[&str] = &[
     "bloom",

@@ -120,7 +120,7 @@ const FOREIGN_KEYS: &str =
 const TRIGGERS: &str = concat!(
     "SELECT t.tgrelid, t.tgtype, t.tgname, CASE WHEN t.tgqual IS NOT NULL THEN pg_catalog.pg_get_triggerdef(t.oid) END, ",
     function_columns!(),
-    ", t.tgoldtable, t.tgnewtable FROM pg_catalog.pg_trigger t
+    ", t.tgoldtable, t.tgnewtable, t.tgdeferrable::text FROM pg_catalog.pg_trigger t
   JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
   WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'"
 );

@@ -221,10 +221,19 @@ impl Reader {
         if builtin && definition.is_none() {
             return Ok(());
         }
+        let mut code = called.code(&format!("trigger {}", text(row, 2)?));
+        let fixed = |function: &Function| {
+            matches!(function.body, Body::SqlResolved(_))
+                || function.settings.iter().any(|s| s.starts_with("search_path="))
+        };
+        if text(row, 10)? == "true" && !self.builder.function_mut(called.oid).is_some_and(|function| fixed(function)) {
+            // It may be deferred to the end of the transaction, where names may mean something else.
+            code.function = None;
+        }
         let kind: u16 = text(row, 1)?.parse().map_err(|_| "tgtype is not a number".to_owned())?;
         let hazard = Hazard {
             on: Events((kind & 0x3c) as u8),
-            code: called.code(&format!("trigger {}", text(row, 2)?)),
+            code,
             definition: definition.map(str::to_owned),
             transitions: [optional_text(row, 8), optional_text(row, 9)]
                 .into_iter()

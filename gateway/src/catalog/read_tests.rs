@@ -93,6 +93,8 @@ async fn a_real_catalog_is_read_and_kept_fresh() {
         ("SELECT 'x'::odd", "the check of type public.odd"),
         ("SELECT evil('a', 'b')", "public.evil: it runs"),
         ("SELECT * FROM guarded", "the policy guard"),
+        ("INSERT INTO late VALUES (1)", "trigger t calls public.trace_all()"),
+        ("DECLARE c CURSOR WITH HOLD FOR SELECT open_count()", "when its rows are fetched"),
         ("INSERT INTO computed VALUES (1)", "an index expression"),
         ("DROP INDEX computed_index", "alter Table::\"x/public.computed\""),
     ];
@@ -100,7 +102,8 @@ async fn a_real_catalog_is_read_and_kept_fresh() {
         let found = beyond_reading(&snapshot, sql);
         assert!(found.iter().any(|line| line.contains(expected)), "{sql}: {found:?}");
     }
-    let exactly: [(&str, &[&str]); 11] = [
+    let exactly: [(&str, &[&str]); 12] = [
+        ("INSERT INTO late_fixed VALUES (1)", &["insert public.late_fixed", "insert public.trail"]),
         ("DELETE FROM traced WHERE id = 1", &["delete public.traced", "insert public.trail"]),
         ("DELETE FROM traced_all WHERE id = 1", &["delete public.traced_all", "insert public.trail"]),
         ("DELETE FROM kept WHERE id = 1", &["delete public.kept", "update public.kept"]),

@@ -27,6 +27,9 @@ create function trace() returns trigger language plpgsql as 'begin insert into p
 create table traced (id int); create trigger trace after delete on traced for each row when (old.id > 0) execute function trace();
 create function trace_all() returns trigger language plpgsql as 'begin insert into trail (old_id) select id from gone; return null; end';
 create table traced_all (id int); create trigger trace after delete on traced_all referencing old table as gone for each statement execute function trace_all();
+create table late (id int); create constraint trigger t after insert on late deferrable for each row execute function trace_all();
+create table late_fixed (id int); create function fixed() returns trigger language plpgsql set search_path = public as 'begin insert into trail (old_id) values (new.id); return null; end';
+create constraint trigger t after insert on late_fixed deferrable initially deferred for each row execute function fixed();
 create table kept (id int); create rule keep as on delete to kept do instead update kept set id = -id where id = old.id;
 create function open_count(in k int default 1, out n bigint) language sql stable set search_path = public as 'select count(*) from orders where id > k';
 create function resolved(k int) returns bigint language sql begin atomic; select count(*) from orders where id > k; end;

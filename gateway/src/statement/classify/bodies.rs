@@ -166,6 +166,18 @@ impl Walk<'_> {
         self.leave(inner, "DO", false);
     }
 
+    /// A text that a function is given to run.
+    pub fn inner_text(&mut self, function: &str, text: &str) {
+        if self.depth >= DEEPEST {
+            self.opaque(format!("{function}: texts are nested too deeply"));
+            return;
+        }
+        let mut inner = Walk::new(self.snapshot, self.names);
+        inner.enter(self, false);
+        inner.statements(text);
+        self.leave(inner, function, true);
+    }
+
     /// A PL/pgSQL body.
     fn block(&mut self, source: &str) {
         if !self.may_read(source) {

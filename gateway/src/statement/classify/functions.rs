@@ -111,7 +111,7 @@ impl Walk<'_> {
             self.type_is_used(oid);
         }
         if schema.is_empty() || schema == "pg_catalog" {
-            known |= self.builtin(name, args);
+            known |= self.builtin(name, args) || builtins::is_cast(name, args.map_or(0, <[Node]>::len));
         } else if schema == "information_schema" && builtins::is_information_schema_helper(name) {
             known = true;
         }
@@ -142,6 +142,11 @@ impl Walk<'_> {
             "nextval" | "setval" => self.sequence(args),
             "set_config" => self.set_config(args),
             "pg_notify" => self.on_connection(Action::Notify),
+            // A query in, a query replaced, a query out: only the form of two runs SQL.
+            "ts_rewrite" if args.is_some_and(|args| args.len() == 3) => {}
+            "ts_stat" | "query_to_xml" | "query_to_xmlschema" | "query_to_xml_and_xmlschema" => {
+                self.query_as_text(name, args);
+            }
             _ if name.starts_with("pg_advisory_") || name.starts_with("pg_try_advisory_") => {
                 self.on_connection(Action::Set);
             }
@@ -164,6 +169,14 @@ impl Walk<'_> {
             }
         }
         true
+    }
+
+    /// A function that runs its first argument: what that does, where it is in the text.
+    fn query_as_text(&mut self, name: &str, args: Option<&[Node]>) {
+        match args.and_then(<[Node]>::first).and_then(constant) {
+            Some(query) => self.inner_text(name, &query),
+            None => self.opaque(format!("{name} runs a query that it is given as text")),
+        }
     }
 
     /// `nextval('public.orders_id_seq')`: a write to the sequence.

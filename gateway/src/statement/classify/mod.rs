@@ -6,6 +6,7 @@ mod bodies;
 mod ddl;
 mod dml;
 mod drops;
+mod expressions;
 mod functions;
 mod limits;
 mod literals;

@@ -264,6 +264,7 @@ fn reads_are_reads_of_what_they_name() {
             "select public.notes",
         ),
         ("SELECT similarity('a', 'b')", "select"),
+        ("SELECT tsquery('a & b'), jsonb('1')", "select"),
         ("SELECT 'x'::mood", "select"),
         ("SELECT * FROM pg_class", "select pg_catalog.pg_class"),
         ("SELECT * FROM information_schema.tables", "select information_schema.tables"),

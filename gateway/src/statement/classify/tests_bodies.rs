@@ -238,3 +238,22 @@ fn a_short_text_does_not_have_a_long_body_read_again_and_again() {
     let analysis = classify(&"INSERT INTO logged VALUES (1); ".repeat(1_000), &snapshot, &names());
     assert!(!analysis.statements.iter().any(opaque), "a thousand rows with a trigger are ordinary");
 }
+
+#[test]
+fn a_query_that_a_function_is_given_as_text_is_read() {
+    check_coded(&[
+        ("SELECT * FROM ts_stat('SELECT to_tsvector(status) FROM orders')", "select public.orders"),
+        ("SELECT query_to_xml('SELECT cleans()', true, true, '')", "delete public.products"),
+        ("SELECT query_to_xml('SELECT wipe(1)', true, true, '')", "opaque public.wipe()"),
+        ("SELECT query_to_xml($$SELECT * FROM ts_stat('TABLE orders')$$, true, true, '')", "select public.orders"),
+        ("SELECT query_to_xml(status, true, true, '') FROM orders", "opaque, select public.orders"),
+        ("SELECT query_to_xml('SELEC', true, true, '')", "opaque"),
+        ("SELECT query_to_xml('COMMIT', true, true, '')", "opaque, transaction"),
+        ("SELECT ts_rewrite('a'::tsquery, 'b'::tsquery, 'c'::tsquery)", "select"),
+        ("SELECT ts_rewrite('a'::tsquery, 'TABLE orders')", "opaque pg_catalog.ts_rewrite()"),
+    ]);
+    let snapshot = coded().build();
+    let sql = "EXPLAIN SELECT query_to_xml('SELECT cleans()', true, true, '')";
+    let planned = shown(&classify(sql, &snapshot, &names()).statements[0]);
+    assert!(planned.contains(&"delete public.products".to_owned()), "it is STABLE, so that the planner may run it");
+}

@@ -3,7 +3,7 @@
 use pg_query::{
     NodeEnum,
     protobuf::{
-        ExecuteStmt, ExplainStmt, Node, PrepareStmt, RangeVar, RefreshMatViewStmt, TransactionStmt,
+        DeclareCursorStmt, ExecuteStmt, ExplainStmt, Node, PrepareStmt, RangeVar, RefreshMatViewStmt, TransactionStmt,
         TransactionStmtKind, VacuumStmt,
     },
 };
@@ -69,6 +69,14 @@ impl Walk<'_> {
         self.depth -= 1;
         if !understood {
             self.opaque(format!("what was prepared as {} could not be analysed", n.name));
+        }
+    }
+
+    /// Its rows are computed when they are fetched, or at COMMIT, under the names of then.
+    pub fn declare_cursor(&mut self, n: &DeclareCursorStmt) {
+        self.maybe(&n.query);
+        if self.found.rests_on_session {
+            self.opaque("what a function of the cursor's query does depends on names when its rows are fetched");
         }
     }
 

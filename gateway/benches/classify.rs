@@ -1,0 +1,67 @@
+//! How long a text takes that was not seen before. `cargo bench -p countersign-gateway --bench classify`
+
+use std::hint::black_box;
+
+use countersign_gateway::{
+    catalog::{Snapshot, builder::Builder},
+    statement::classify::{Names, classify},
+};
+use criterion::{Criterion, criterion_group, criterion_main};
+
+const POINT: &str = "SELECT abalance FROM pgbench_accounts WHERE aid = 4711";
+
+const ANALYTICAL: &str = "WITH recent AS (
+    SELECT o.id, o.customer_id, o.total, o.placed_at
+    FROM orders o
+    WHERE o.placed_at >= now() - interval '90 days'
+      AND o.status IN ('paid', 'shipped', 'delivered')
+), per_customer AS (
+    SELECT r.customer_id,
+           count(*) AS orders,
+           sum(r.total) AS spent,
+           max(r.placed_at) AS last_order,
+           avg(r.total) FILTER (WHERE r.total > 100) AS large_average
+    FROM recent r
+    GROUP BY r.customer_id
+    HAVING sum(r.total) > 250
+)
+SELECT c.id, c.name, c.country,
+       p.orders, p.spent, p.last_order,
+       rank() OVER (PARTITION BY c.country ORDER BY p.spent DESC) AS place,
+       CASE WHEN p.spent > 1000 THEN 'gold'
+            WHEN p.spent > 500 THEN 'silver'
+            ELSE 'bronze' END AS tier,
+       coalesce(p.large_average, 0)::numeric(10, 2) AS large_average,
+       (SELECT count(*) FROM order_items i
+         JOIN recent r ON r.id = i.order_id
+        WHERE r.customer_id = c.id AND i.quantity > 1) AS repeated
+FROM customers c
+JOIN per_customer p ON p.customer_id = c.id
+LEFT JOIN products f ON f.id = c.favourite_id
+WHERE c.country <> 'XX' AND c.name NOT LIKE 'test%'
+ORDER BY c.country, place
+LIMIT 100";
+
+fn shop() -> (Snapshot, Names) {
+    let mut builder = Builder::new();
+    builder
+        .table("public.pgbench_accounts", &["aid", "bid", "abalance", "filler"])
+        .table("public.orders", &["id", "customer_id", "status", "total", "placed_at"])
+        .table("public.order_items", &["order_id", "product_id", "quantity"])
+        .table("public.customers", &["id", "name", "country", "favourite_id"])
+        .table("public.products", &["id", "name", "price"]);
+    let search_path = vec!["pg_catalog".to_owned(), "public".to_owned()];
+    (builder.build(), Names { search_path, ..Names::default() })
+}
+
+fn texts(criterion: &mut Criterion) {
+    let (snapshot, names) = shop();
+    for (name, sql) in [("pgbench select", POINT), ("30 lines", ANALYTICAL)] {
+        criterion.bench_function(name, |bencher| {
+            bencher.iter(|| classify(black_box(sql), &snapshot, &names));
+        });
+    }
+}
+
+criterion_group!(benches, texts);
+criterion_main!(benches);

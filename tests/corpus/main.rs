@@ -1,0 +1,4 @@
+//! What is said of statements, held against what a real server does with them.
+
+mod psql;
+mod regression;
