@@ -1,6 +1,6 @@
 # The few commands that people and CI both run. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test tools bench fuzz fmt lint audit clean
+.PHONY: help demo test tools bench fuzz fmt lint audit clean regress drivers
 
 # rustup's folder is not on the PATH of every shell.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -17,6 +17,12 @@ demo: ## Start everything on this machine: a database, Slack, sign-in, the gatew
 test: ## Everything that CI checks: formatting, lints, all tests
 	@scripts/setup.sh test
 	@scripts/test.sh
+
+regress: ## PostgreSQL's own regression suite, straight and through the gateway (half an hour)
+	@tests/regress/run.sh
+
+drivers: ## psycopg, asyncpg and pg8000, straight and through the gateway
+	@tests/drivers/run.sh
 
 tools: ## Install what `make demo` and `make test` need, and nothing else
 	@scripts/setup.sh test

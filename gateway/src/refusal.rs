@@ -7,7 +7,7 @@ use bytes::Bytes;
 use countersign_shared::ids::RequestId;
 use pgwire::error::ErrorInfo;
 
-use crate::{identity::TokenRefused, wire::backend};
+use crate::{identity::TokenRefused, statement::understood::Pin, wire::backend};
 
 /// Why the gateway says no.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +64,8 @@ pub enum Refusal {
         /// As PostgreSQL says it.
         message: String,
     },
+    /// The transaction has failed, and the statement does not end it.
+    FailedTransaction,
     /// `countersign.*` where it can't be answered, or a value that is none.
     OwnSetting {
         /// What is wrong.
@@ -148,7 +150,9 @@ pub enum Farewell {
 }
 
 fn info(severity: &str, code: &str, message: impl Into<String>) -> ErrorInfo {
-    ErrorInfo::new(severity.to_owned(), code.to_owned(), message.into())
+    let mut info = ErrorInfo::new(severity.to_owned(), code.to_owned(), message.into());
+    info.severity_nonlocalized = Some(severity.to_owned());
+    info
 }
 
 fn with(mut info: ErrorInfo, detail: Option<String>, hint: Option<String>) -> ErrorInfo {
@@ -158,6 +162,23 @@ fn with(mut info: ErrorInfo, detail: Option<String>, hint: Option<String>) -> Er
 }
 
 const SAY_AGAIN: &str = "Nothing was run. Ask again if it is still needed.";
+
+impl From<Pin> for Refusal {
+    fn from(pin: Pin) -> Self {
+        match pin {
+            Pin::Encoding => Self::Pinned {
+                name: "client_encoding".into(),
+                value: "UTF8",
+                hint: "Set PGCLIENTENCODING=UTF8.".into(),
+            },
+            Pin::Strings => Self::Pinned {
+                name: "standard_conforming_strings".into(),
+                value: "on",
+                hint: "Write a backslash that means something as E'\\n'.".into(),
+            },
+        }
+    }
+}
 
 impl Refusal {
     /// SQLSTATE (manual, appendix A).
@@ -169,6 +190,7 @@ impl Refusal {
             Self::UnknownRelation { .. } => "42P01",
             Self::Withdrawn { .. } | Self::Expired { .. } | Self::Void { .. } => "57014",
             Self::Prepared { code, .. } => code,
+            Self::FailedTransaction => "25P02",
             Self::OwnSetting { .. } | Self::Pinned { .. } => "22023",
             Self::Unavailable { .. } => "58000",
             Self::NotSupported { .. } => "0A000",
@@ -203,6 +225,11 @@ impl Refusal {
                 (format!("request {request} is void"), Some(why.clone()), Some(SAY_AGAIN.into()))
             }
             Self::Prepared { message, .. } | Self::NotSupported { message } => (message.clone(), None, None),
+            Self::FailedTransaction => (
+                "current transaction is aborted, commands ignored until end of transaction block".to_owned(),
+                None,
+                None,
+            ),
             Self::OwnSetting { message } => (
                 message.clone(),
                 None,

@@ -6,6 +6,7 @@ mod cards;
 mod deciding;
 mod disguised;
 mod edges;
+mod fidelity;
 mod harness;
 mod login;
 mod outages;

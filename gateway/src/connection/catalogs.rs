@@ -34,7 +34,7 @@ const WITHIN: Duration = Duration::from_secs(30);
 
 /// With what the gateway's own connection starts. It waits for nobody's lock: see [`read::locked`].
 fn parameters() -> [(String, String); 2] {
-    [("application_name".into(), "countersign".into()), ("lock_timeout".into(), "500ms".into())]
+    [("application_name".into(), "countersign".into()), ("lock_timeout".into(), "200ms".into())]
 }
 
 /// A connection to a database, for the gateway's own questions.
@@ -101,7 +101,7 @@ impl Reader {
 }
 
 /// How often a catalog is read again that changes, or is locked, while it is read.
-const ATTEMPTS: usize = 5;
+const ATTEMPTS: usize = 50;
 
 impl Shared {
     /// The snapshot, if it may be trusted now. `changes` is how often this process has let DDL pass.

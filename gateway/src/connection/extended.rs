@@ -59,6 +59,13 @@ pub struct Portal {
     ran: bool,
 }
 
+impl Portal {
+    /// Whether the server has it.
+    pub const fn is_sent(&self) -> bool {
+        self.sent
+    }
+}
+
 impl Session {
     pub(super) async fn on_parse(
         &mut self,
@@ -69,7 +76,7 @@ impl Session {
     ) -> Result<(), Ended> {
         self.describe_parked().await?;
         if !name.is_empty() && self.prepared.contains_key(&name) {
-            let message = format!("prepared statement {name:?} already exists");
+            let message = format!("prepared statement \"{name}\" already exists");
             return self.refuse_group(Refusal::Prepared { code: "42P05", message }).await;
         }
         let analysis = self.analyse_in_group(&sql).await?;
@@ -83,7 +90,9 @@ impl Session {
             let message = format!("a parameter's type runs code that can't be seen ({why}); cast it in the text");
             return self.refuse_group(Refusal::NotSupported { message }).await;
         }
-        let passes = self.passes(&analysis);
+        // In a failed transaction the server itself refuses every Parse that would do something.
+        let doomed = self.status == b'E' && !self.unsynced && self.replies.is_quiet();
+        let passes = doomed && analysis.own_setting.is_none() || self.passes(&analysis);
         let number = self.next_prepared;
         self.next_prepared += 1;
         let (text, parse) = (Some(sql.as_str().into()), frame.clone());
@@ -106,11 +115,11 @@ impl Session {
     pub(super) async fn on_bind(&mut self, bind: Bind, frame: Bytes) -> Result<(), Ended> {
         self.describe_parked().await?;
         let Some(prepared) = self.prepared.get(&bind.statement).cloned() else {
-            let message = format!("prepared statement {:?} does not exist", bind.statement);
+            let message = no_statement(&bind.statement);
             return self.refuse_group(Refusal::Prepared { code: "26000", message }).await;
         };
         if !bind.portal.is_empty() && self.portals.contains_key(&bind.portal) {
-            let message = format!("cursor {:?} already exists", bind.portal);
+            let message = format!("cursor \"{}\" already exists", bind.portal);
             return self.refuse_group(Refusal::Prepared { code: "42P03", message }).await;
         }
         let passes = match &prepared.sql {
@@ -141,14 +150,12 @@ impl Session {
             Target::Portal => match self.portals.get_mut(name) {
                 Some(portal) if portal.sent => self.send(&frame, Sent::DescribePortal),
                 Some(portal) => portal.describe = Some(frame),
-                None => {
-                    let message = format!("portal {name:?} does not exist");
-                    return self.refuse_group(Refusal::Prepared { code: "34000", message }).await;
-                }
+                // A cursor that SQL declared, or nothing. To describe it runs nothing.
+                None => self.send(&frame, Sent::DescribePortal),
             },
             Target::Statement => {
                 let Some(prepared) = self.prepared.get(name).cloned() else {
-                    let message = format!("prepared statement {name:?} does not exist");
+                    let message = no_statement(name);
                     return self.refuse_group(Refusal::Prepared { code: "26000", message }).await;
                 };
                 if let Some(own) = self.own_of(prepared.sql.as_deref()).await? {
@@ -159,8 +166,12 @@ impl Session {
                 if !self.may_describe(&prepared).await? {
                     return Ok(());
                 }
-                self.unpark(name);
+                let alone = !self.unsynced;
+                let parked = self.unpark(name);
                 self.send(&frame, Sent::DescribeStatement { of: prepared.number });
+                if alone && parked {
+                    self.sync_ourselves();
+                }
             }
         }
         Ok(())
@@ -183,10 +194,14 @@ impl Session {
         if !self.may_describe(&prepared).await? {
             return Ok(());
         }
-        self.unpark(&statement);
+        let alone = !self.unsynced;
+        let parked = self.unpark(&statement);
         let mut out = BytesMut::new();
         build::describe(b'S', &statement, &mut out)?;
         self.send(&out.freeze(), Sent::DescribePortalByStatement { of: prepared.number, formats });
+        if alone && parked {
+            self.sync_ourselves();
+        }
         Ok(())
     }
 
@@ -210,7 +225,7 @@ impl Session {
     pub(super) async fn on_execute(&mut self, name: &str, limit: i32, frame: Bytes) -> Result<(), Ended> {
         let Some(portal) = self.portals.get(name).cloned() else {
             // A cursor that SQL declared runs by FETCH, which is classified; here it would not be.
-            let message = format!("portal {name:?} does not exist");
+            let message = format!("portal \"{name}\" does not exist");
             return self.refuse_group(Refusal::Prepared { code: "34000", message }).await;
         };
         let described = portal.describe.clone();
@@ -279,7 +294,7 @@ impl Session {
         if !portal.sent {
             self.unpark(&bind.statement);
             self.pipe.upstream.send(&portal.frame);
-            self.replies.sent_for_us(Sent::Bind);
+            self.replies.sent_late(Sent::Bind);
             if let Some(describe) = described {
                 self.send(&describe, Sent::DescribePortal);
             }
@@ -340,7 +355,8 @@ impl Session {
             // there, and something else under its name may.
             self.unsynced = false;
         } else {
-            // The server knows nothing of this group.
+            // The server knows nothing of this group, or has ended it for us.
+            self.settle().await?;
             self.replies.answer(backend::ready(self.status));
             if self.status == b'I' {
                 self.portals.clear();
@@ -357,16 +373,26 @@ impl Session {
         self.replies.sent(sent);
     }
 
-    /// Sends a parked Parse, whose ParseComplete the client has had.
-    fn unpark(&mut self, name: &str) {
+    /// A Parse locks what it names until the group ends, and the client may let it wait. Where the group
+    /// holds nothing else, it ends for the server here.
+    pub(super) fn sync_ourselves(&mut self) {
+        self.pipe.upstream.send(&[b'S', 0, 0, 0, 4]);
+        self.replies.sent(Sent::OwnSync);
+        self.unsynced = false;
+    }
+
+    /// Sends a parked Parse, whose ParseComplete the client has had; whether there was one.
+    fn unpark(&mut self, name: &str) -> bool {
         if let Some(prepared) = self.prepared.get_mut(name)
             && !prepared.sent
         {
             prepared.sent = true;
             self.unsynced = true;
             self.pipe.upstream.send(&prepared.frame);
-            self.replies.sent_for_us(Sent::Parse { name: name.to_owned() });
+            self.replies.sent_late(Sent::Parse { name: name.to_owned() });
+            return true;
         }
+        false
     }
 
     /// Asks the server for what it has so far.
@@ -387,7 +413,7 @@ impl Session {
 
     /// Whether a statement may go upstream as it is, now.
     fn passes(&self, analysis: &Known) -> bool {
-        if analysis.own_setting.is_some() {
+        if analysis.own_setting.is_some() || analysis.unpins.is_some() {
             return false;
         }
         analysis.only_undoes
@@ -471,4 +497,13 @@ impl Session {
 fn text_not_known() -> Refusal {
     let message = "this statement's text is not known; prepare it by message, or run it with EXECUTE".to_owned();
     Refusal::NotSupported { message }
+}
+
+/// As PostgreSQL says it.
+fn no_statement(name: &str) -> String {
+    if name.is_empty() {
+        "unnamed prepared statement does not exist".to_owned()
+    } else {
+        format!("prepared statement \"{name}\" does not exist")
+    }
 }

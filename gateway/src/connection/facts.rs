@@ -13,6 +13,7 @@ use super::{
 use crate::{
     refusal::Refusal,
     statement::classify::is_temporary_schema,
+    statement::understood::Pin,
     wire::{backend, frame, startup::Startup},
 };
 
@@ -50,11 +51,7 @@ pub fn startup_parameters(startup: &Startup, principal: &str) -> Result<Paramete
             "client_encoding" => {
                 let plain: String = value.chars().filter(char::is_ascii_alphanumeric).collect();
                 if !matches!(plain.to_ascii_lowercase().as_str(), "utf8" | "unicode") {
-                    return Err(Refusal::Pinned {
-                        name: "client_encoding".into(),
-                        value: "UTF8",
-                        hint: "Set PGCLIENTENCODING=UTF8.".into(),
-                    });
+                    return Err(Pin::Encoding.into());
                 }
             }
             "standard_conforming_strings" if matches!(value.as_str(), "on" | "true" | "yes" | "1") => {}
@@ -245,7 +242,11 @@ impl Session {
                 match head.tag {
                     b'D' => rows.push(backend::row(body)?),
                     b'E' => failed = true,
-                    b'N' | b'S' | b'A' => self.pipe.client.send(&whole),
+                    b'S' => match self.application.reported(body)? {
+                        Some(told) => self.pipe.client.send(told.as_deref().unwrap_or_default()),
+                        None => self.pipe.client.send(&whole),
+                    },
+                    b'N' | b'A' => self.pipe.client.send(&whole),
                     b'Z' => {
                         self.status = body.first().copied().unwrap_or(b'I');
                         self.unsynced = false;

@@ -14,11 +14,13 @@
 //! | [`wait`] | a held statement |
 //! | [`relay`] | the server's frames, through the reply queue |
 //! | [`facts`] | what the session means by a name, asked of the server |
+//! | [`application`] | its name for itself, here and on the server |
 //! | [`catalogs`] | the newest snapshot of each database's catalog |
 //! | [`memory`] | what a session need not work out twice |
 //! | [`cancel`] | who may be cancelled by which key |
 
 pub mod accept;
+pub mod application;
 pub mod authenticate;
 pub mod binding;
 pub mod cancel;

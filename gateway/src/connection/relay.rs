@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::{Buf as _, BytesMut};
 
 use super::{
+    extended::Portal,
     pipe::End,
     session::{Ended, Session, unavailable},
 };
@@ -83,6 +84,11 @@ impl Session {
             let body = &whole[frame::HEAD..];
             if head.tag == b'S' {
                 pinned(body)?;
+                if let Some(told) = self.application.reported(body)? {
+                    self.pass(come, head.size, false);
+                    self.pipe.client.send(told.as_deref().unwrap_or_default());
+                    continue;
+                }
             }
             let (pass, meaning) = self.replies.take(head.tag)?;
             let body = come.read + frame::HEAD..come.read + head.size;
@@ -116,7 +122,13 @@ impl Session {
                     prepared.confirmed = true;
                 }
             }
-            Meaning::CopyIn => self.copy_in = true,
+            Meaning::CopyIn { run } => {
+                self.copy_in = true;
+                self.copying = run;
+                if let Some(open) = self.runs.get_mut(&run) {
+                    open.copies();
+                }
+            }
             Meaning::Parameters { of } => {
                 let types = backend::parameter_types(body)?.into();
                 self.prepared.values_mut().filter(|prepared| prepared.number == of).for_each(|prepared| {
@@ -127,7 +139,7 @@ impl Session {
             Meaning::Completed { run, last } => {
                 let tag = Fields::of(body).text().unwrap_or_default().to_owned();
                 if let Some(open) = self.runs.get_mut(&run) {
-                    open.tags.push(tag);
+                    open.completed(tag);
                 }
                 if last {
                     let tags = self.runs.get(&run).map(|open| open.tags.clone()).unwrap_or_default();
@@ -152,31 +164,39 @@ impl Session {
                     self.end_run(run, RunEnd::Skipped).await?;
                 }
             }
+            Meaning::ReadyForUs => self.ready(body, |portal| !portal.is_sent())?,
             Meaning::Ready { run } => {
-                self.copy_in = false;
-                self.unsynced = false;
-                self.moved = false;
-                let before = self.status;
-                self.status = Fields::of(body).u8()?;
-                if before != b'I' && self.status == b'I' {
-                    // The transaction is over: what it changed is settled, or undone.
-                    self.dirty |= self.changed || self.own_catalog;
-                    self.changed = false;
-                }
-                if self.status == b'I' {
-                    if self.own_catalog {
-                        // Only now do others see what changed.
-                        self.forget_catalog();
-                    }
-                    self.own_catalog = false;
-                    self.portals.clear();
-                }
+                self.ready(body, |_| false)?;
                 if let Some(run) = run {
                     let tags = self.runs.get(&run).map(|open| open.tags.clone()).unwrap_or_default();
                     self.end_run(run, RunEnd::Completed(tags)).await?;
                 }
                 self.place.is(Doing::Idle);
             }
+        }
+        Ok(())
+    }
+
+    /// The server is ready. Outside a transaction it has no portals any more; `stays` says which are
+    /// not the server's.
+    fn ready(&mut self, body: &[u8], stays: fn(&Portal) -> bool) -> Result<(), Ended> {
+        self.copy_in = false;
+        self.unsynced = false;
+        self.moved = false;
+        let before = self.status;
+        self.status = Fields::of(body).u8()?;
+        if before != b'I' && self.status == b'I' {
+            // The transaction is over: what it changed is settled, or undone.
+            self.dirty |= self.changed || self.own_catalog;
+            self.changed = false;
+        }
+        if self.status == b'I' {
+            if self.own_catalog {
+                // Only now do others see what changed.
+                self.forget_catalog();
+            }
+            self.own_catalog = false;
+            self.portals.retain(|_, portal| stays(portal));
         }
         Ok(())
     }

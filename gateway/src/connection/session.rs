@@ -18,6 +18,7 @@ use countersign_shared::{api::SessionView, ids::SessionId};
 use tokio::time::{Instant, Sleep};
 
 use super::{
+    application::Application,
     authenticate::Admitted,
     cancel::{CancelKeys, Registered, Target, Withdraw},
     catalogs::Shared,
@@ -94,6 +95,8 @@ pub struct Session {
     pub(super) asker: Asker,
     pub(super) wall: Wall,
     pub(super) facts: SessionFacts,
+    /// `application_name`, here and on the server.
+    pub(super) application: Application,
     pub(super) header: Header,
     pub(super) pipe: Pipe,
     pub(super) replies: Replies,
@@ -101,6 +104,8 @@ pub struct Session {
     pub(super) status: u8,
     /// The server waits for COPY data.
     pub(super) copy_in: bool,
+    /// The run that COPY data belongs to.
+    pub(super) copying: u64,
     /// After an error in an extended group: the client's messages are dropped up to its Sync.
     pub(super) discarding: bool,
     /// The server has messages of a group without its Sync.
@@ -219,7 +224,7 @@ impl Session {
         };
         let mut entry = crate::log::Entry::new(Kind::Login);
         entry.session = Some(id.clone());
-        entry.principal = Some(principal);
+        entry.principal = Some(principal.clone());
         entry.connection = Some(connection.name.clone());
         entry.detail = serde_json::json!({ "application": application });
         let withdraw = Arc::new(Withdraw::default());
@@ -229,7 +234,13 @@ impl Session {
             .map(|key| keys.register(key, Target::new(connection.upstream.clone(), Arc::clone(&withdraw))));
         // AuthenticationOk; then what the server said of itself; then its key.
         client.send(&[b'R', 0, 0, 0, 8, 0, 0, 0, 0]);
-        opened.parameters.iter().for_each(|frame| client.send(frame));
+        let mut application_name = Application::of(&principal);
+        for frame in &opened.parameters {
+            match application_name.reported(frame.get(frame::HEAD..).unwrap_or_default()) {
+                Ok(Some(told)) => client.send(told.as_deref().unwrap_or_default()),
+                _ => client.send(frame),
+            }
+        }
         if let Some(CancelKey { pid, secret }) = &opened.cancel {
             client.send(b"K");
             client.send(&u32::try_from(8 + secret.len()).unwrap_or(12).to_be_bytes());
@@ -242,6 +253,7 @@ impl Session {
         let place = gateway.sessions.join(view);
         let began = Instant::now();
         Ok(Self {
+            application: application_name,
             asker,
             wall,
             facts: SessionFacts { application, address },
@@ -250,6 +262,7 @@ impl Session {
             replies: Replies::default(),
             status: b'I',
             copy_in: false,
+            copying: 0,
             discarding: false,
             unsynced: false,
             moved: false,
@@ -295,6 +308,9 @@ impl Session {
 
     async fn serve(&mut self) -> Ended {
         loop {
+            if let Err(ended) = self.name_application().await {
+                return ended;
+            }
             let worked = match self.next_message() {
                 Ok(Some((message, frame))) => self.on_message(message, frame).await,
                 Ok(None) if self.pipe.client.closed => return Ended::Quiet,
@@ -305,6 +321,20 @@ impl Session {
                 return ended;
             }
         }
+    }
+
+    /// Gives the application's name on the server its principal back, where the client changed it and
+    /// nothing is on its way.
+    async fn name_application(&mut self) -> Result<(), Ended> {
+        let busy = self.unsynced || self.discarding || self.copy_in || !self.replies.is_empty();
+        if busy || self.status == b'E' {
+            return Ok(());
+        }
+        if let Some(sql) = self.application.sets_again(self.status == b'T') {
+            self.own_query(&sql).await?;
+            self.application.is_set();
+        }
+        Ok(())
     }
 
     /// The client's next message, where it may be taken now and is there whole.
@@ -332,6 +362,7 @@ impl Session {
             Message::CopyData | Message::CopyDone | Message::CopyFail => return Ok(()),
             Message::Sync => return self.on_sync(&frame).await,
             _ if self.discarding => return Ok(()),
+            Message::FunctionCall => self.on_function_call().await?,
             Message::Query { sql } => self.on_query(sql, frame).await?,
             Message::Parse { name, sql, types } => self.on_parse(name, sql, types, frame).await?,
             Message::Bind(bind) => self.on_bind(bind, frame).await?,
@@ -348,7 +379,12 @@ impl Session {
     /// something we have not seen.
     fn on_copy(&mut self, message: &Message, frame: &Bytes) -> Result<(), Ended> {
         match message {
-            Message::CopyData => self.pipe.upstream.send(frame),
+            Message::CopyData => {
+                if let Some(open) = self.runs.get_mut(&self.copying) {
+                    open.takes(&frame[frame::HEAD..]);
+                }
+                self.pipe.upstream.send(frame);
+            }
             Message::CopyDone | Message::CopyFail => {
                 self.pipe.upstream.send(frame);
                 self.copy_in = false;
@@ -426,6 +462,9 @@ impl Session {
     /// What a text is, as the session's names stand now.
     pub(super) async fn analyse(&mut self, sql: &str) -> Result<Known, Ended> {
         self.keep_wall().await?;
+        if let Some(understood) = self.means_the_same_anyhow(sql) {
+            return Ok(understood);
+        }
         self.refresh().await?;
         if self.dirty {
             return Ok(Understood::from(self.uncertain(classify(sql, &self.catalog, &self.names))).into());
@@ -448,6 +487,20 @@ impl Session {
     pub(super) async fn analyse_anew(&mut self, sql: &str) -> Result<Known, Ended> {
         self.ask_catalog().await?;
         self.analyse(sql).await
+    }
+
+    /// A text in an open transaction that rests on no names: transaction control and settings. Nothing
+    /// is asked of the server then. `SET TRANSACTION ISOLATION LEVEL` must come before any query, and a
+    /// question of the gateway's would be one.
+    fn means_the_same_anyhow(&self, sql: &str) -> Option<Known> {
+        use crate::statement::effect::Action;
+        if self.status != b'T' || !(self.dirty || self.own_catalog) {
+            return None;
+        }
+        let understood: Understood = classify(sql, &self.catalog, &self.names).into();
+        let mut effects = understood.statements.iter().flat_map(|s| &s.effects);
+        let anyhow = effects.all(|e| matches!(e.action, Action::Transaction | Action::Set));
+        (anyhow && !understood.statements.is_empty()).then(|| understood.into())
     }
 
     /// Names could not be asked since they may have changed: what rests on names is opaque. In a

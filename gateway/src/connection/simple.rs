@@ -13,6 +13,7 @@ use crate::{
     sessions::Doing,
     statement::{
         assemble::Request,
+        classify::TransactionMove,
         decide::{Decision, explain::rules_behind},
         forward::forward,
         hold::{Judged, Permit, judge, rollback},
@@ -36,9 +37,12 @@ impl Session {
                 return Ok(());
             }
         }
+        // A Query ends the unnamed ones.
         self.portals.remove("");
+        self.prepared.remove("");
         let analysis = self.analyse(&sql).await?;
         if analysis.statements.is_empty() {
+            self.end_group().await?;
             self.replies.answer(backend::empty_query());
             self.replies.answer(backend::ready(self.status));
             return Ok(());
@@ -46,6 +50,7 @@ impl Session {
         if let Some(setting) = &analysis.own_setting {
             return match self.own_setting(setting) {
                 Ok(frames) => {
+                    self.end_group().await?;
                     frames.into_iter().for_each(|frame| self.replies.answer(frame));
                     self.replies.answer(backend::ready(self.status));
                     Ok(())
@@ -67,9 +72,27 @@ impl Session {
         }
     }
 
+    /// A function call says an oid and bytes. SQL says the same, and can be read.
+    pub(super) async fn on_function_call(&mut self) -> Result<(), Ended> {
+        if self.unsynced {
+            self.flush_upstream();
+            self.settle().await?;
+            if self.discarding {
+                return Ok(());
+            }
+        }
+        let message = "function calls by message are not supported; use SQL".to_owned();
+        self.refuse_query("", Refusal::NotSupported { message }).await
+    }
+
     /// decide, and hold where policy says so.
     pub(super) async fn permit(&mut self, request: &Request, known: &Known) -> Result<Result<Permit, Refusal>, Ended> {
         // An empty text comes here in the extended protocol only.
+        if let Some(pin) = request.analysis.unpins {
+            let refusal = Refusal::from(pin);
+            self.record_denial(&request.sql, &refusal, &[]).await?;
+            return Ok(Err(refusal));
+        }
         if request.analysis.only_undoes || request.analysis.statements.is_empty() {
             return Ok(Ok(rollback()));
         }
@@ -91,12 +114,19 @@ impl Session {
         let rules = rules_behind(&self.gateway.policies(), &asked, &decision, chrono::Utc::now());
         match judge(self.connection.mode, decision, &request.analysis, &self.connection.name) {
             Judged::Pass(permit) => Ok(Ok(permit.because(rules))),
+            Judged::Ask(_) if self.server_refuses(request) => Ok(Err(Refusal::FailedTransaction)),
             Judged::Ask(needed) => self.hold(request, asked, needed, rules).await,
             Judged::No(refusal) => {
                 self.record_denial(&request.sql, &refusal, &rules).await?;
                 Ok(Err(refusal))
             }
         }
+    }
+
+    /// Whether the transaction has failed and the statement does not end it: nobody need be asked.
+    fn server_refuses(&self, request: &Request) -> bool {
+        let first = request.analysis.statements.first();
+        self.status == b'E' && !self.moved && first.is_some_and(|s| s.transaction == TransactionMove::None)
     }
 
     /// record, forward.
@@ -137,7 +167,13 @@ impl Session {
         self.next_run += 1;
         let open = forward(permit, recorded, frames, &mut self.pipe.upstream.output);
         self.runs.insert(run, open);
-        self.replies.sent(if simple { Sent::Query { run } } else { Sent::Execute { run } });
+        if simple {
+            self.replies.sent(Sent::Query { run });
+            // It ends with ReadyForQuery, and an open group with it.
+            self.unsynced = false;
+        } else {
+            self.replies.sent(Sent::Execute { run });
+        }
         Ok(())
     }
 
@@ -149,15 +185,24 @@ impl Session {
         Ok(())
     }
 
+    /// A Query that is answered here ends an open group as one that the server answers.
+    async fn end_group(&mut self) -> Result<(), Ended> {
+        if self.unsynced {
+            self.sync_ourselves();
+            self.settle().await?;
+        }
+        Ok(())
+    }
+
     /// A statement that does nothing but fail, in a transaction and outside: nobody can have made a
     /// savepoint of a name that did not exist before.
     pub(super) fn failing() -> String {
         format!("ROLLBACK TO SAVEPOINT \"refused by countersign {}\"", SessionId::random())
     }
 
-    /// Puts an open transaction into the failed state, as PostgreSQL's own error would.
+    /// Undoes an open group, and puts an open transaction into the failed state, as PostgreSQL's own error would.
     pub(super) async fn fail_transaction(&mut self) -> Result<(), Ended> {
-        if self.status == b'T' {
+        if self.status == b'T' || self.unsynced {
             let fails = Self::failing();
             self.own_query(&fails).await?;
         }

@@ -6,6 +6,7 @@
 
 pub mod assemble;
 pub mod classify;
+pub mod copied;
 pub mod decide;
 pub mod effect;
 pub mod forward;

@@ -7,7 +7,11 @@ use chrono::{DateTime, Utc};
 use countersign_shared::{digest::Digest, ids::RequestId};
 use serde::Serialize;
 
-use super::{assemble::Request, hold::Permit};
+use super::{
+    assemble::Request,
+    copied::{Copied, Copying},
+    hold::Permit,
+};
 use crate::{
     config::Durability,
     log::{Entry, Kind, Log, LogDown, Record},
@@ -81,6 +85,10 @@ pub struct Open {
     since: Instant,
     /// Command tags so far; a simple Query may have several.
     pub tags: Vec<String>,
+    /// COPY data that is on its way in.
+    copying: Option<Copying>,
+    /// COPY data that has come in.
+    copied: Vec<Copied>,
 }
 
 impl Recorded {
@@ -92,6 +100,24 @@ impl Recorded {
 }
 
 impl Open {
+    /// The server waits for COPY data.
+    pub fn copies(&mut self) {
+        self.copying = Some(Copying::default());
+    }
+
+    /// COPY data goes to the server.
+    pub fn takes(&mut self, data: &[u8]) {
+        if let Some(copying) = &mut self.copying {
+            copying.take(data);
+        }
+    }
+
+    /// The server completed a statement.
+    pub fn completed(&mut self, tag: String) {
+        self.copied.extend(self.copying.take().map(|copying| copying.end(Some(&tag))));
+        self.tags.push(tag);
+    }
+
     /// The released request, if it was a held statement.
     #[must_use]
     pub const fn request(&self) -> Option<&RequestId> {
@@ -160,7 +186,16 @@ pub async fn open(
     if !only_reads || durability == Durability::Strict {
         log.synced(position).await?;
     }
-    Ok(Recorded { open: Open { request: held.cloned(), only_reads, since: Instant::now(), tags: Vec::new() } })
+    Ok(Recorded {
+        open: Open {
+            request: held.cloned(),
+            only_reads,
+            since: Instant::now(),
+            tags: Vec::new(),
+            copying: None,
+            copied: Vec::new(),
+        },
+    })
 }
 
 /// How a statement ended.
@@ -195,11 +230,16 @@ impl End {
 /// [`LogDown`]: nothing more may be forwarded.
 pub fn close(log: &Log, header: &Header, open: &Open, end: &End) -> Result<(), LogDown> {
     #[derive(Serialize)]
-    struct Took {
+    struct Took<'a> {
         milliseconds: u64,
+        #[serde(skip_serializing_if = "<[Copied]>::is_empty")]
+        copied: &'a [Copied],
     }
+    let mut copied = open.copied.clone();
+    copied.extend(open.copying.clone().map(|copying| copying.end(None)));
     let outcome = end.line();
-    let mut line = header.line(Kind::Outcome, open.request.as_ref(), Took { milliseconds: open.milliseconds() });
+    let mut line =
+        header.line(Kind::Outcome, open.request.as_ref(), Took { milliseconds: open.milliseconds(), copied: &copied });
     line.outcome = Some(&outcome);
     if open.only_reads { log.append_later(&line) } else { log.append(&line).map(|_| ()) }
 }

@@ -3,7 +3,7 @@
 use std::{ops::Deref, sync::OnceLock};
 
 use super::{
-    classify::{Analysis, TransactionMove},
+    classify::{Analysis, NOTE_ENCODING, NOTE_STRINGS, TransactionMove},
     effect::{Action, Effect},
 };
 
@@ -19,6 +19,8 @@ pub struct Understood {
     pub only_undoes: bool,
     /// Whether the server will ask for COPY data.
     pub copies_in: bool,
+    /// The setting that it would give another value than the one that every session has here.
+    pub unpins: Option<Pin>,
     /// Whether a statement begins, ends or saves a transaction.
     pub moves_transaction: bool,
     /// Whether names, settings or prepared statements may be others afterwards.
@@ -36,6 +38,16 @@ impl Understood {
             self.effects.iter().map(tell).collect()
         })
     }
+}
+
+/// A setting that stays as it is, since with another value the text that is read here is not the
+/// text that the server reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pin {
+    /// `client_encoding`.
+    Encoding,
+    /// `standard_conforming_strings`.
+    Strings,
 }
 
 /// When names, settings or prepared statements may be others.
@@ -81,6 +93,9 @@ impl From<Analysis> for Understood {
             copies_in: effects.iter().any(|effect| effect.action == Action::CopyIn),
             moves_transaction: statements.iter().any(|s| s.transaction != TransactionMove::None),
             changes_catalog: effects.iter().any(|effect| changes_catalog(effect.action)),
+            unpins: [(NOTE_ENCODING, Pin::Encoding), (NOTE_STRINGS, Pin::Strings)]
+                .into_iter()
+                .find_map(|(note, pin)| statements.iter().any(|s| s.notes.iter().any(|n| n == note)).then_some(pin)),
             changes_session,
             told: OnceLock::new(),
             effects,
@@ -112,6 +127,19 @@ mod tests {
 
     fn understood(sql: &str) -> Understood {
         classify(sql, &Snapshot::default(), &Names::default()).into()
+    }
+
+    #[test]
+    fn a_text_that_would_take_a_pin_says_which() {
+        let table = [
+            ("SET client_encoding = 'SJIS'", Some(Pin::Encoding)),
+            ("SET NAMES 'latin1'", Some(Pin::Encoding)),
+            ("SELECT 1; SET LOCAL standard_conforming_strings = off", Some(Pin::Strings)),
+            ("SET client_encoding = 'utf-8'; SET standard_conforming_strings = on", None),
+        ];
+        for (sql, pin) in table {
+            assert_eq!(understood(sql).unpins, pin, "{sql}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use pgwire::{
         response::{
             CommandComplete, EmptyQueryResponse, ErrorResponse, NoticeResponse, ReadyForQuery, TransactionStatus,
         },
+        startup::ParameterStatus,
     },
 };
 
@@ -82,6 +83,12 @@ pub fn ready(status: u8) -> Bytes {
         _ => TransactionStatus::Idle,
     };
     encode(&ReadyForQuery::new(status))
+}
+
+/// ParameterStatus.
+#[must_use]
+pub fn parameter_status(name: &str, value: &str) -> Bytes {
+    encode(&ParameterStatus::new(name.to_owned(), value.to_owned()))
 }
 
 /// CommandComplete.

@@ -45,11 +45,24 @@ pub enum Sent {
     },
     /// Answered by ReadyForQuery.
     Sync,
+    /// A Sync of the gateway's own within the client's group: it ends the group for the server alone.
+    OwnSync,
+}
+
+/// Who sees the server's answer to what was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    /// The client.
+    All,
+    /// The client has had the good answer already, from the gateway.
+    Errors,
+    /// Nobody.
+    Nothing,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Item {
-    Upstream { sent: Sent, shown: bool },
+    Upstream { sent: Sent, seen: Seen },
     Local(Bytes),
 }
 
@@ -104,8 +117,13 @@ pub enum Meaning {
         /// The run.
         run: Option<u64>,
     },
+    /// ReadyForQuery to a Sync of the gateway's own; the client's group goes on.
+    ReadyForUs,
     /// The server waits for COPY data.
-    CopyIn,
+    CopyIn {
+        /// For this run.
+        run: u64,
+    },
     /// The types of a statement's parameters.
     Parameters {
         /// The statement's number in its session.
@@ -120,12 +138,18 @@ pub struct Replies(VecDeque<Item>);
 impl Replies {
     /// Something was sent for the client.
     pub fn sent(&mut self, sent: Sent) {
-        self.0.push_back(Item::Upstream { sent, shown: true });
+        self.0.push_back(Item::Upstream { sent, seen: Seen::All });
     }
 
     /// Something was sent for the gateway itself.
     pub fn sent_for_us(&mut self, sent: Sent) {
-        self.0.push_back(Item::Upstream { sent, shown: false });
+        self.0.push_back(Item::Upstream { sent, seen: Seen::Nothing });
+    }
+
+    /// Something was sent for the client that the gateway has answered for the server already. An
+    /// error contradicts that, and is the client's.
+    pub fn sent_late(&mut self, sent: Sent) {
+        self.0.push_back(Item::Upstream { sent, seen: Seen::Errors });
     }
 
     /// The gateway answers this itself, in its turn.
@@ -173,7 +197,7 @@ impl Replies {
     /// Where the server sends rows that nobody asked for.
     pub fn rows(&self) -> Result<bool, Violation> {
         match self.0.front() {
-            Some(Item::Upstream { sent: Sent::Query { .. } | Sent::Execute { .. }, shown }) => Ok(*shown),
+            Some(Item::Upstream { sent: Sent::Query { .. } | Sent::Execute { .. }, seen }) => Ok(*seen == Seen::All),
             _ => Err(Violation::new("the server sends rows that were not asked for")),
         }
     }
@@ -187,13 +211,18 @@ impl Replies {
         if matches!(tag, b'N' | b'S' | b'A') {
             return Ok((Pass::Show, Meaning::Nothing));
         }
-        let Some(Item::Upstream { sent, shown }) = self.0.front().cloned() else {
+        let Some(Item::Upstream { sent, seen }) = self.0.front().cloned() else {
             // A server that goes away says so unasked.
             return if tag == b'E' {
                 Ok((Pass::Show, Meaning::Failed { run: None, skipped: vec![], sync_sent: true, names: false }))
             } else {
                 Err(unasked())
             };
+        };
+        let shown = match seen {
+            Seen::All => true,
+            Seen::Errors => tag == b'E',
+            Seen::Nothing => false,
         };
         let pass = if shown { Pass::Show } else { Pass::Swallow };
         let (pass, meaning, ends) = match (&sent, tag) {
@@ -216,12 +245,13 @@ impl Replies {
             (Sent::Execute { run }, b'C' | b'I') => (pass, Meaning::Completed { run: *run, last: true }, true),
             (Sent::Execute { run }, b's') => (pass, Meaning::Suspended { run: *run }, true),
             (Sent::Query { run }, b'C' | b'I') => (pass, Meaning::Completed { run: *run, last: false }, false),
-            (Sent::Query { .. } | Sent::Execute { .. }, b'G') => (pass, Meaning::CopyIn, false),
+            (Sent::Query { run } | Sent::Execute { run }, b'G') => (pass, Meaning::CopyIn { run: *run }, false),
             (Sent::Query { .. } | Sent::Execute { .. }, b'H' | b'c') | (Sent::Query { .. }, b'T') => {
                 (pass, Meaning::Nothing, false)
             }
             (Sent::Query { run }, b'Z') => (pass, Meaning::Ready { run: Some(*run) }, true),
             (Sent::Sync, b'Z') => (pass, Meaning::Ready { run: None }, true),
+            (Sent::OwnSync, b'Z') => (Pass::Swallow, Meaning::ReadyForUs, true),
             _ => return Err(unasked()),
         };
         if ends {
@@ -240,12 +270,14 @@ impl Replies {
             _ => false,
         };
         let mut in_doubt = names(sent);
-        if !matches!(sent, Sent::Sync) {
+        if !matches!(sent, Sent::Sync | Sent::OwnSync) {
             self.0.pop_front();
         }
         loop {
             match self.0.front() {
-                None => return Meaning::Failed { run, skipped, sync_sent: false, names: in_doubt },
+                None | Some(Item::Upstream { sent: Sent::OwnSync, .. }) => {
+                    return Meaning::Failed { run, skipped, sync_sent: false, names: in_doubt };
+                }
                 Some(Item::Upstream { sent: Sent::Sync | Sent::Query { .. }, .. }) => {
                     return Meaning::Failed { run, skipped, sync_sent: true, names: in_doubt };
                 }
@@ -310,6 +342,23 @@ mod tests {
         assert_eq!(replies.take(b'1'), Ok((Pass::Swallow, Meaning::Prepared { name: "s".into() })));
         assert_eq!(replies.take(b't'), Ok((Pass::Swallow, Meaning::Parameters { of: 7 })));
         assert_eq!(replies.take(b'T'), Ok((Pass::ShowWithFormats(vec![1]), Meaning::Nothing)));
+    }
+
+    #[test]
+    fn an_error_of_what_was_answered_already_reaches_the_client() {
+        let mut replies = Replies::default();
+        replies.sent_late(Sent::Parse { name: String::new() });
+        replies.sent_late(Sent::Bind);
+        assert_eq!(replies.take(b'1'), Ok((Pass::Swallow, Meaning::Prepared { name: String::new() })));
+        assert!(matches!(replies.take(b'E'), Ok((Pass::Show, Meaning::Failed { sync_sent: false, .. }))));
+    }
+
+    #[test]
+    fn our_own_sync_ends_no_group_of_the_clients() {
+        let mut replies = queue(&[Sent::DescribeStatement { of: 0 }, Sent::OwnSync]);
+        assert!(matches!(replies.take(b'E'), Ok((Pass::Show, Meaning::Failed { sync_sent: false, .. }))));
+        assert_eq!(replies.take(b'Z'), Ok((Pass::Swallow, Meaning::ReadyForUs)));
+        assert!(replies.is_empty());
     }
 
     #[test]

@@ -37,7 +37,7 @@ use super::effect::{Action, Effect};
 use crate::catalog::{Snapshot, builtins::FIRST_USER_OID};
 
 pub use relations::is_temporary_schema;
-pub use settings::{NOTE_OWN_SETTING, NOTE_READ_WRITE, NOTE_RESETS_ALL};
+pub use settings::{NOTE_ENCODING, NOTE_OWN_SETTING, NOTE_READ_WRITE, NOTE_RESETS_ALL, NOTE_STRINGS};
 
 /// How a statement moves the transaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,6 +16,11 @@ pub const NOTE_RESETS_ALL: &str = "it resets every setting";
 /// Beside a statement that uses a setting of the gateway's own in company.
 pub const NOTE_OWN_SETTING: &str = "countersign.* settings never reach the server: SET, RESET or SHOW one alone";
 
+/// Beside a statement that would take the pin from the session's encoding.
+pub const NOTE_ENCODING: &str = "the session's encoding is pinned to UTF8";
+/// Beside a statement that would let a backslash in '…' mean something.
+pub const NOTE_STRINGS: &str = "standard_conforming_strings is pinned to on";
+
 /// The prefix of the gateway's own settings.
 const OWN: &str = "countersign.";
 
@@ -233,8 +238,8 @@ impl Walk<'_> {
             self.changes_names();
             self.privilege();
             self.note(match name {
-                "client_encoding" => "the session's encoding is pinned to UTF8".to_owned(),
-                "standard_conforming_strings" => "standard_conforming_strings is pinned to on".to_owned(),
+                "client_encoding" => NOTE_ENCODING.to_owned(),
+                "standard_conforming_strings" => NOTE_STRINGS.to_owned(),
                 _ => format!("the setting {name}, or this value of it, is not on the list of harmless ones"),
             });
         }
