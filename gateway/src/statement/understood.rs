@@ -153,7 +153,7 @@ mod tests {
             ("PREPARE p AS SELECT 1", Changes::Always),
             ("DISCARD ALL", Changes::Always),
             ("CREATE TEMP TABLE orders (id int)", Changes::Always),
-            ("DO $$ BEGIN END $$", Changes::Always),
+            ("DO $$ BEGIN EXECUTE 'x'; END $$", Changes::Always),
             ("SELEC 1", Changes::Always),
         ];
         for (sql, expected) in table {
