@@ -11,10 +11,19 @@ from pathlib import Path
 from servers import Way, tool
 
 
+# A statement that nobody expects to be held would wait for its approval: then the run ends and says so.
+PATIENCE = 300
+
+
+def run(way: Way, *command, **how) -> subprocess.CompletedProcess:
+    try:
+        return subprocess.run(command, env=way.environment, timeout=PATIENCE, **how)
+    except subprocess.TimeoutExpired as error:
+        raise SystemExit(f"bench: no end after {PATIENCE} s through {way.name}: {' '.join(map(str, command))}") from error
+
+
 def pgbench(way: Way, *arguments: str, folder: str | None = None) -> str:
-    done = subprocess.run(
-        [tool("pgbench"), "-n", *arguments], env=way.environment, cwd=folder or "/", capture_output=True, text=True
-    )
+    done = run(way, tool("pgbench"), "-n", *arguments, cwd=folder or "/", capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"bench: pgbench through {way.name}: {done.stderr.strip()}")
     return done.stdout
@@ -49,7 +58,7 @@ def latency(way: Way, mode: str, clients: int, seconds: int, rate: float) -> flo
 def psql(way: Way, command: str) -> float:
     """Seconds that one command of psql takes, its start included."""
     began = time.monotonic()
-    done = subprocess.run([tool("psql"), "-X", "-q", "-A", "-t", "-c", command], env=way.environment, stdout=subprocess.DEVNULL)
+    done = run(way, tool("psql"), "-X", "-q", "-A", "-t", "-c", command, stdout=subprocess.DEVNULL)
     if done.returncode:
         raise SystemExit(f"bench: psql through {way.name} failed: {command}")
     return time.monotonic() - began
@@ -57,7 +66,7 @@ def psql(way: Way, command: str) -> float:
 
 def log_in(way: Way) -> socket.socket:
     """A session that has logged in and does nothing. Knows trust and a password in clear, no more."""
-    client = socket.create_connection(("127.0.0.1", way.port))
+    client = socket.create_connection(("127.0.0.1", way.port), PATIENCE)
     parameters = b"user\0" + way.user.encode() + b"\0database\0shop\0\0"
     client.sendall(struct.pack("!ii", 8 + len(parameters), 196608) + parameters)
     while True:

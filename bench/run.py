@@ -8,6 +8,7 @@ counts are ratios of medians within one run.
 import argparse
 import datetime
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -99,15 +100,33 @@ def latency(ways, options):
     return rows
 
 
-def memory(ways, options):
-    by_name = {way.name: way for way in ways}
-    rows = []
-    idle = {name: measure.per_session(by_name[name], options.sessions) for name in ("pgbouncer", "gateway")}
-    rows.append({"work": f"memory of an idle session, {options.sessions:,} of them"} | {name: f"{kib:.1f} KiB" for name, kib in idle.items()})
-    held = measure.per_session(by_name["gateway"], 100, HELD)
-    rows.append({"work": "memory of a session with a held statement", "pgbouncer": "", "gateway": f"{held:.1f} KiB"})
-    say(f"memory: {rows}")
-    return rows
+def memory(folder, options, upstream):
+    """Each on a process of its own: one that had sessions before would put new ones into memory it
+    already has, and PgBouncer keeps its connections to the server when its clients have left."""
+    def alone(name, start, count, held=None):
+        place = folder / name
+        place.mkdir(mode=0o755)
+        with start(place) as way:
+            kib = measure.per_session(way, count, held)
+        say(f"memory, {name}: {kib:.1f} KiB")
+        return f"{kib:.1f} KiB"
+
+    bouncer = lambda place: pgbouncer(place, upstream)
+    ours = lambda place: gateway(place, options.gateway.resolve(), upstream)
+    return [
+        {
+            "work": f"memory of an idle session, {options.sessions:,} of them",
+            "pgbouncer": alone("idle-pgbouncer", bouncer, options.sessions),
+            "gateway": alone("idle-gateway", ours, options.sessions),
+        },
+        {"work": "memory of a session with a held statement", "pgbouncer": "", "gateway": alone("held-gateway", ours, 100, HELD)},
+    ]
+
+
+def more_files():
+    """Two thousand sessions are four thousand sockets of the process in between."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def version(*command: str) -> str:
@@ -118,6 +137,7 @@ def main():
     options = arguments()
     if not options.gateway.exists():
         sys.exit(f"bench: there is no {options.gateway}; build it: cargo build --release -p countersign-cli")
+    more_files()
     wants = lambda part: not options.only or part in options.only
     # Open to others, since PostgreSQL runs as somebody else.
     with tempfile.TemporaryDirectory(prefix="countersign-bench-") as name, ExitStack() as stack:
@@ -140,7 +160,7 @@ def main():
             "throughput": throughput(ways, options),
             "transfer": transfer(ways, options, folder) if wants("transfer") else [],
             "latency": latency(ways, options) if wants("latency") else [],
-            "memory": memory(ways, options) if wants("memory") else [],
+            "memory": memory(folder, options, direct.port) if wants("memory") else [],
         }
     print(report.table(results))
     if options.keep:
