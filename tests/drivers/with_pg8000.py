@@ -115,15 +115,3 @@ def check_named_cursor_by_sql(connect):
     rows = c.run("fetch 3 from x"), c.run("move 10 in x"), c.run("fetch 1 from x")
     c.run("commit")
     return rows
-
-
-def check_two_phase(connect):
-    c = connect(pg8000.dbapi.Connection)
-    xid = c.xid(1, "pg8000-check", "1")
-    c.tpc_begin(xid)
-    c.cursor().execute("insert into copied values (1, 'a')")
-    c.tpc_prepare()
-    c.tpc_commit(xid)
-    cursor = c.cursor()
-    cursor.execute("select count(*) from copied")
-    return cursor.fetchone()[0]

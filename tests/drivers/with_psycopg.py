@@ -23,6 +23,7 @@ def connect(way, **more):
 
 def fill(way, text):
     with connect(way, autocommit=True) as connection:
+        connection.execute("set lock_timeout = '20s'")
         connection.execute(text)
 
 

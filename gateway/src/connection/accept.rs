@@ -152,6 +152,9 @@ impl Door {
         };
         if let Some(farewell) = &farewell {
             say(&mut end, farewell).await;
+        } else {
+            // The server's own last word may still be on its way.
+            let _written = tokio::time::timeout(LAST_WORD_WITHIN, end.flush()).await;
         }
         let mut socket = end.into_socket();
         close(&mut socket).await;
