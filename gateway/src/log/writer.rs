@@ -34,6 +34,9 @@ use super::{
 const SOON: Duration = Duration::from_millis(20);
 /// No more bytes than this wait for the next `append`.
 const LINES_KEPT: usize = 32 << 10;
+/// How often, and how far apart, a lock that somebody holds is tried at the start.
+const LOCK_TRIES: u32 = 10;
+const LOCK_AGAIN: Duration = Duration::from_millis(20);
 /// A segment that has reached this many bytes is followed by a new one.
 const SEGMENT_BYTES: u64 = 64 << 20;
 
@@ -420,14 +423,17 @@ fn lock(folder: &Path) -> io::Result<File> {
         .mode(0o600)
         .open(&path)
         .map_err(|e| said(e.kind(), &e))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(said(
-            ErrorKind::ResourceBusy,
-            &"another gateway writes this log; stop it, or give this one a records folder of its own",
-        )),
-        Err(TryLockError::Error(e)) => Err(said(e.kind(), &e)),
+    for again in (0..LOCK_TRIES).rev() {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            // A process that is being started holds what its parent held, until it runs its program.
+            Err(TryLockError::WouldBlock) if again > 0 => std::thread::sleep(LOCK_AGAIN),
+            Err(TryLockError::WouldBlock) => break,
+            Err(TryLockError::Error(e)) => return Err(said(e.kind(), &e)),
+        }
     }
+    let why = "another gateway writes this log; stop it, or give this one a records folder of its own";
+    Err(said(ErrorKind::ResourceBusy, &why))
 }
 
 /// The newest `seq` in the folder, and how many torn bytes were cut off the newest segment.
