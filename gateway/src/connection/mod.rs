@@ -11,6 +11,7 @@
 //! | [`shards`] | the threads that carry sessions |
 //! | [`session`] | the loop: reads like the path of a statement |
 //! | [`simple`], [`extended`] | the two protocols' requests |
+//! | [`judge`] | what a text is, and what policy says of it |
 //! | [`wait`] | a held statement |
 //! | [`relay`] | the server's frames, through the reply queue |
 //! | [`facts`] | what the session means by a name, asked of the server |
@@ -28,6 +29,7 @@ pub mod catalogs;
 pub mod dial;
 pub mod extended;
 pub mod facts;
+pub mod judge;
 pub mod login;
 #[cfg(test)]
 mod login_tests;

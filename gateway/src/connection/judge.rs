@@ -1,0 +1,192 @@
+//! classify and decide, for a session: what a text is, and what policy says of it.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use chrono::Utc;
+
+use super::{
+    memory::{Circumstances, Known},
+    session::{Ended, Session, unavailable},
+};
+use crate::{
+    log::Kind,
+    metrics::StatementDecision,
+    refusal::Refusal,
+    statement::{
+        classify::{OwnSetting, classify},
+        decide::{Asked, Decision, SqlFacts, decide},
+        understood::Understood,
+    },
+};
+
+impl Session {
+    /// What a text is, as the session's names stand now.
+    pub(super) async fn analyse(&mut self, sql: &str) -> Result<Known, Ended> {
+        self.keep_wall().await?;
+        if let Some(understood) = self.means_the_same_anyhow(sql) {
+            return Ok(understood);
+        }
+        self.refresh().await?;
+        if self.dirty {
+            return Ok(Understood::from(self.uncertain(classify(sql, &self.catalog, &self.names))).into());
+        }
+        if let Some(known) = self.memory.known(sql, &self.catalog) {
+            return Ok(known);
+        }
+        if sql.len() < 8 << 10 {
+            let understood = classify(sql, &self.catalog, &self.names).into();
+            return Ok(self.memory.remember(sql, &self.catalog, understood));
+        }
+        // A big text takes its time: off the threads that carry other sessions.
+        let (sql, catalog, names) = (sql.to_owned(), Arc::clone(&self.catalog), self.names.clone());
+        tokio::task::spawn_blocking(move || Understood::from(classify(&sql, &catalog, &names)).into())
+            .await
+            .map_err(|error| unavailable(&error))
+    }
+
+    /// The same, under the catalog as the server has it at this moment.
+    pub(super) async fn analyse_anew(&mut self, sql: &str) -> Result<Known, Ended> {
+        self.ask_catalog().await?;
+        self.analyse(sql).await
+    }
+
+    /// A text in an open transaction that rests on no names: transaction control and settings. Nothing
+    /// is asked of the server then. `SET TRANSACTION ISOLATION LEVEL` must come before any query, and a
+    /// question of the gateway's would be one.
+    fn means_the_same_anyhow(&self, sql: &str) -> Option<Known> {
+        use crate::statement::effect::Action;
+        if self.status != b'T' || !(self.dirty || self.own_catalog) {
+            return None;
+        }
+        let understood: Understood = classify(sql, &self.catalog, &self.names).into();
+        let mut effects = understood.statements.iter().flat_map(|s| &s.effects);
+        let anyhow = effects.all(|e| matches!(e.action, Action::Transaction | Action::Set));
+        (anyhow && !understood.statements.is_empty()).then(|| understood.into())
+    }
+
+    /// Names could not be asked since they may have changed: what rests on names is opaque. In a
+    /// failed transaction the server itself refuses everything but its end.
+    fn uncertain(&self, mut analysis: crate::statement::classify::Analysis) -> crate::statement::classify::Analysis {
+        use crate::statement::effect::{Action, Effect};
+        if self.status == b'E' && !self.moved && analysis.statements.len() == 1 {
+            return analysis;
+        }
+        for statement in &mut analysis.statements {
+            if !statement.effects.iter().all(|e| matches!(e.action, Action::Transaction | Action::Set)) {
+                statement.effects.push(Effect::on_connection(Action::Opaque));
+                statement.notes.push("names may mean something else after a statement before it".to_owned());
+            }
+        }
+        analysis
+    }
+
+    /// The question that policy is asked of an analysed text.
+    pub(super) fn asked(&self, text: &Understood) -> Asked {
+        Asked {
+            asker: self.asker.clone(),
+            connection: self.connection.name.clone(),
+            tags: self.connection.tags.clone(),
+            effects: text.effects.clone(),
+            sql: SqlFacts::of(text, self.status != b'I'),
+            session: self.facts.clone(),
+            reason: self.own.get("reason").cloned(),
+            break_glass: false,
+        }
+    }
+
+    /// The question, and its other side where it is not known whether a transaction is open.
+    fn questions(&self, text: &Understood) -> impl Iterator<Item = Asked> {
+        let asked = self.asked(text);
+        let mut other = self.moved.then(|| asked.clone());
+        if let Some(other) = &mut other {
+            other.sql.in_transaction = !other.sql.in_transaction;
+        }
+        std::iter::once(asked).chain(other)
+    }
+
+    /// The question that is not simply answered with yes, if one is.
+    pub(super) fn strictest(&self, text: &Understood) -> Asked {
+        let policies = self.gateway.policies();
+        let strict = |asked: &Asked| decide(&policies, asked, &[], &[], Utc::now()) != Decision::Allow;
+        self.questions(text).find(strict).unwrap_or_else(|| self.asked(text))
+    }
+
+    /// Whether policy simply allows an analysed text, without approvals.
+    pub(super) fn allowed(&self, text: &Known) -> bool {
+        if self.wall.against(text).is_some() {
+            return false;
+        }
+        let policies = self.gateway.policies();
+        let circumstances = Circumstances {
+            in_transaction: self.status != b'I',
+            reason: self.own.get("reason").map(String::as_str),
+            policies: policies.version(),
+        };
+        if !self.moved && text.was_allowed(&circumstances) {
+            return true;
+        }
+        let allowed =
+            self.questions(text).all(|asked| decide(&policies, &asked, &[], &[], Utc::now()) == Decision::Allow);
+        if allowed && !self.moved && !policies.rests_on_time() {
+            text.allow(circumstances);
+        }
+        allowed
+    }
+
+    /// Asks policy. The store is asked who could approve only where the answer is not simply yes.
+    pub(super) async fn decision(&self, asked: &Asked) -> Result<Decision, Refusal> {
+        let policies = self.gateway.policies();
+        if decide(&policies, asked, &[], &[], Utc::now()) == Decision::Allow {
+            return Ok(Decision::Allow);
+        }
+        let known = self.gateway.store.people().await.map_err(|error| {
+            tracing::error!(%error, "the state can't say who could approve");
+            Refusal::Unavailable { message: "the gateway can't check this statement now".into() }
+        })?;
+        Ok(decide(&policies, asked, &[], &known, Utc::now()))
+    }
+
+    /// How long a hold waits here.
+    pub(super) fn hold_timeout(&self) -> Duration {
+        let gateway = &self.gateway.config.gateway;
+        if self.status == b'I' { gateway.hold_timeout } else { gateway.hold_timeout_in_transaction }
+    }
+
+    /// Answers `SET/SHOW countersign.*`; the frames of its answer.
+    pub(super) fn own_setting(&mut self, setting: &OwnSetting) -> Result<Vec<Bytes>, Refusal> {
+        use crate::wire::backend::{complete, one_column, one_value};
+        const KNOWN: [&str; 1] = ["reason"];
+        let name = match setting {
+            OwnSetting::Set { name, .. } | OwnSetting::Show { name } => name.as_str(),
+        };
+        if !KNOWN.contains(&name) {
+            let message = format!("there is no setting countersign.{name}; there is countersign.reason");
+            return Err(Refusal::OwnSetting { message });
+        }
+        Ok(match setting {
+            OwnSetting::Set { value: Some(value), .. } => {
+                self.own.insert(name.to_owned(), value.clone());
+                vec![complete("SET")]
+            }
+            OwnSetting::Set { value: None, .. } => {
+                self.own.remove(name);
+                vec![complete("RESET")]
+            }
+            OwnSetting::Show { .. } => {
+                let value = self.own.get(name).cloned().unwrap_or_default();
+                vec![one_column(&format!("countersign.{name}")), one_value(&value), complete("SHOW")]
+            }
+        })
+    }
+
+    /// A denied statement, for log and metrics.
+    pub(super) async fn record_denial(&self, sql: &str, refusal: &Refusal, rules: &[String]) -> Result<(), Ended> {
+        let mut entry = self.header.entry(Kind::Denied);
+        entry.detail["rules"] = serde_json::json!(rules);
+        entry.sql = Some(sql.to_owned());
+        entry.outcome = Some(refusal.line());
+        self.gateway.metrics.statement(&self.connection.name, StatementDecision::Deny);
+        self.gateway.log.append_durably(&entry).await.map_err(|down| unavailable(&down))
+    }
+}
