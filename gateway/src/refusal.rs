@@ -59,7 +59,7 @@ pub enum Refusal {
     },
     /// A prepared statement or portal that is not there, or is there twice.
     Prepared {
-        /// SQLSTATE: `26000`, `34000`, `42P05`, `42P03`.
+        /// SQLSTATE: `26000`, `34000`, `42P05`, `42P03`; `54000` where there are too many.
         code: &'static str,
         /// As PostgreSQL says it.
         message: String,

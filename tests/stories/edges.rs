@@ -9,6 +9,7 @@ use crate::harness::{
     PATIENCE, Story,
     raw::{GSS_REQUEST, Heard, Raw, SSL_REQUEST, cancel, message, packet, query, startup},
     tls::Authority,
+    wire::{Script, Wire},
 };
 
 /// A config with more keys in `[gateway]`.
@@ -222,6 +223,21 @@ async fn only_so_many_come_from_one_address() {
         }
     };
     timeout(PATIENCE, comes_in).await.expect("a place that was left is free");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn portals_are_bounded_together() {
+    let story = Story::gateway_with(with("max_parameters = \"128kB\"")).await;
+    let token = story.world.idp.token_for("ana").expect("a token");
+    let mut ana = Wire::log_in(story.world.facts.listen, "shop", &token).await;
+    let big = "x".repeat(40 << 10);
+    let parsed = Script::default().query("begin").parse("s", "select length($1)");
+    let kept = ["a", "b", "c"].iter().fold(parsed, |script, name| script.bind_with(name, "s", &[&big]));
+    assert_eq!(ana.says(kept.sync(), 2).await, ["BEGIN"], "three fit");
+    let fourth = Script::default().bind_with("d", "s", &[&big]).sync();
+    assert_eq!(ana.says(fourth, 1).await, ["54000"]);
+    let after = Script::default().query("rollback").runs("select 1").sync();
+    assert_eq!(ana.says(after, 2).await, ["ROLLBACK", "SELECT 1"], "it goes on");
 }
 
 #[tokio::test(flavor = "multi_thread")]

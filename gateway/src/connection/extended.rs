@@ -28,6 +28,11 @@ use crate::{
     },
 };
 
+/// A message from here on is counted when it comes.
+const COUNTED_ALWAYS: usize = 16 << 10;
+/// Of smaller ones, one in so many.
+const COUNTED_EACH: usize = 64;
+
 /// A prepared statement.
 #[derive(Clone, Debug)]
 pub struct Prepared {
@@ -90,6 +95,9 @@ impl Session {
             let message = format!("a parameter's type runs code that can't be seen ({why}); cast it in the text");
             return self.refuse_group(Refusal::NotSupported { message }).await;
         }
+        if let Some(refusal) = self.too_much_kept(&frame) {
+            return self.refuse_group(refusal).await;
+        }
         // In a failed transaction the server itself refuses every Parse that would do something.
         let doomed = self.status == b'E' && !self.unsynced && self.replies.is_quiet();
         let passes = doomed && analysis.own_setting.is_none() || self.passes(&analysis);
@@ -121,6 +129,9 @@ impl Session {
         if !bind.portal.is_empty() && self.portals.contains_key(&bind.portal) {
             let message = format!("cursor \"{}\" already exists", bind.portal);
             return self.refuse_group(Refusal::Prepared { code: "42P03", message }).await;
+        }
+        if let Some(refusal) = self.too_much_kept(&frame) {
+            return self.refuse_group(refusal).await;
         }
         let passes = match &prepared.sql {
             Some(sql) if prepared.sent => {
@@ -409,6 +420,26 @@ impl Session {
             self.settle().await?;
         }
         self.analyse(sql).await
+    }
+
+    /// Statements and portals are kept here as they came, for as long as they live: what one message
+    /// may have bounds them together.
+    fn too_much_kept(&self, frame: &Bytes) -> Option<Refusal> {
+        let count = self.prepared.len() + self.portals.len();
+        // Small ones are counted now and then only, since a driver may keep thousands of them.
+        if frame.len() < COUNTED_ALWAYS && !count.is_multiple_of(COUNTED_EACH) {
+            return None;
+        }
+        let portals = self.portals.values().map(|portal| portal.frame.len());
+        let kept: usize = self.prepared.values().map(|prepared| prepared.frame.len()).chain(portals).sum();
+        let most = self.gateway.config.gateway.bounds.caps.parameters;
+        (kept + frame.len() > most).then(|| Refusal::Prepared {
+            code: "54000",
+            message: format!(
+                "the prepared statements and portals of this session have {kept} bytes; max_parameters ({most}) is the \
+                 most for all of them together. Close some"
+            ),
+        })
     }
 
     /// Whether a statement may go upstream as it is, now.
