@@ -87,12 +87,12 @@ impl Session {
 
     /// decide, and hold where policy says so.
     pub(super) async fn permit(&mut self, request: &Request, known: &Known) -> Result<Result<Permit, Refusal>, Ended> {
-        // An empty text comes here in the extended protocol only.
         if let Some(pin) = request.analysis.unpins {
             let refusal = Refusal::from(pin);
             self.record_denial(&request.sql, &refusal, &[]).await?;
             return Ok(Err(refusal));
         }
+        // An empty text comes here in the extended protocol only.
         if request.analysis.only_undoes || request.analysis.statements.is_empty() {
             return Ok(Ok(rollback()));
         }
