@@ -194,6 +194,11 @@ impl Metrics {
         self.statements.get_or_create(&OfStatement { connection: connection.to_owned(), decision }).inc();
     }
 
+    /// The statements of `connection` that were decided so: for whoever counts many.
+    pub fn statements(&self, connection: &str, decision: StatementDecision) -> Counter {
+        self.statements.get_or_create(&OfStatement { connection: connection.to_owned(), decision }).clone()
+    }
+
     /// A statement waits for approval.
     pub fn hold_began(&self) {
         self.holds_pending.inc();

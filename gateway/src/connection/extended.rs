@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use postgres_protocol::message::frontend as build;
 
 use super::{
-    memory::Known,
+    memory::{Known, Standing},
     session::{Ended, Session},
 };
 use crate::{
@@ -34,10 +34,12 @@ const COUNTED_ALWAYS: usize = 16 << 10;
 const COUNTED_EACH: usize = 64;
 
 /// A prepared statement.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Prepared {
     /// Its text; `None` where something opaque may have changed it.
     pub sql: Option<Arc<str>>,
+    /// What the text was understood to be, where that was certain.
+    pub standing: Option<Standing>,
     /// No other statement of the session has it.
     pub number: u64,
     /// Its parameters' types, by oid, as the client gave them or the server told since.
@@ -51,7 +53,7 @@ pub struct Prepared {
 }
 
 /// A portal.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Portal {
     bind: Arc<Bind>,
     frame: Bytes,
@@ -84,7 +86,7 @@ impl Session {
             let message = format!("prepared statement \"{name}\" already exists");
             return self.refuse_group(Refusal::Prepared { code: "42P05", message }).await;
         }
-        let analysis = self.analyse_in_group(&sql).await?;
+        let analysis = self.analyse_in_group(&sql, None).await?;
         if self.discarding {
             return Ok(());
         }
@@ -105,13 +107,14 @@ impl Session {
         self.next_prepared += 1;
         let (text, parse) = (Some(sql.as_str().into()), frame.clone());
         let types = types.into();
-        let prepared = Prepared { sql: text, number, types, frame: parse, sent: passes, confirmed: false };
-        self.prepared.insert(name.clone(), prepared);
         if !name.is_empty() {
             // SQL's EXECUTE reaches it from now on.
             self.names.prepared.insert(name.clone(), sql);
             self.memory.forget_prepared();
         }
+        let standing = self.standing(&analysis);
+        let prepared = Prepared { sql: text, standing, number, types, frame: parse, sent: passes, confirmed: false };
+        self.prepared.insert(name.clone(), prepared);
         if passes {
             self.send(&frame, Sent::Parse { name });
         } else {
@@ -135,7 +138,7 @@ impl Session {
         }
         let passes = match &prepared.sql {
             Some(sql) if prepared.sent => {
-                let analysis = self.analyse_in_group(sql).await?;
+                let analysis = self.analyse_in_group(sql, prepared.standing.as_ref()).await?;
                 if self.discarding {
                     return Ok(());
                 }
@@ -248,7 +251,7 @@ impl Session {
             // Nobody could see what they approve, and no record could say what ran.
             return self.refuse_group(text_not_known()).await;
         };
-        let analysis = self.analyse_in_group(sql).await?;
+        let analysis = self.analyse_in_group(sql, prepared.standing.as_ref()).await?;
         if self.discarding {
             return Ok(());
         }
@@ -414,12 +417,12 @@ impl Session {
     }
 
     /// Analyses a text in a group: where names may have changed, everything before is answered first.
-    async fn analyse_in_group(&mut self, sql: &str) -> Result<Known, Ended> {
+    async fn analyse_in_group(&mut self, sql: &str, standing: Option<&Standing>) -> Result<Known, Ended> {
         if self.dirty && !self.replies.is_quiet() {
             self.flush_upstream();
             self.settle().await?;
         }
-        self.analyse(sql).await
+        self.analyse(sql, standing).await
     }
 
     /// Statements and portals are kept here as they came, for as long as they live: what one message
@@ -462,7 +465,7 @@ impl Session {
             self.refuse_group(text_not_known()).await?;
             return Ok(false);
         };
-        let analysis = self.analyse_in_group(&sql).await?;
+        let analysis = self.analyse_in_group(&sql, prepared.standing.as_ref()).await?;
         let asked = self.asked(&analysis);
         let mut rules = Vec::new();
         let judged = match self.decision(&asked).await {
@@ -486,7 +489,7 @@ impl Session {
     async fn own_of(&mut self, sql: Option<&str>) -> Result<Option<Bytes>, Ended> {
         use crate::statement::classify::OwnSetting;
         let Some(sql) = sql else { return Ok(None) };
-        let analysis = self.analyse_in_group(sql).await?;
+        let analysis = self.analyse_in_group(sql, None).await?;
         Ok(analysis.own_setting.as_ref().map(|setting| match setting {
             OwnSetting::Set { .. } => backend::no_data(),
             OwnSetting::Show { name } => backend::one_column(&format!("countersign.{name}")),

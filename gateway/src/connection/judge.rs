@@ -6,7 +6,7 @@ use bytes::Bytes;
 use chrono::Utc;
 
 use super::{
-    memory::{Circumstances, Known},
+    memory::{Circumstances, Known, Standing},
     session::{Ended, Session, unavailable},
 };
 use crate::{
@@ -21,8 +21,8 @@ use crate::{
 };
 
 impl Session {
-    /// What a text is, as the session's names stand now.
-    pub(super) async fn analyse(&mut self, sql: &str) -> Result<Known, Ended> {
+    /// What a text is, as the session's names stand now. `standing` is what it was when it was prepared.
+    pub(super) async fn analyse(&mut self, sql: &str, standing: Option<&Standing>) -> Result<Known, Ended> {
         self.keep_wall().await?;
         if let Some(understood) = self.means_the_same_anyhow(sql) {
             return Ok(understood);
@@ -31,7 +31,8 @@ impl Session {
         if self.dirty {
             return Ok(Understood::from(self.uncertain(classify(sql, &self.catalog, &self.names))).into());
         }
-        if let Some(known) = self.memory.known(sql, &self.catalog) {
+        let stands = standing.and_then(|standing| self.memory.stands(standing, &self.catalog));
+        if let Some(known) = stands.or_else(|| self.memory.known(sql, &self.catalog)) {
             return Ok(known);
         }
         if sql.len() < 8 << 10 {
@@ -45,10 +46,15 @@ impl Session {
             .map_err(|error| unavailable(&error))
     }
 
+    /// What a prepared statement's text is from now on; nothing where it is not certain.
+    pub(super) fn standing(&self, known: &Known) -> Option<Standing> {
+        (!self.dirty).then(|| self.memory.standing(known, &self.catalog))
+    }
+
     /// The same, under the catalog as the server has it at this moment.
     pub(super) async fn analyse_anew(&mut self, sql: &str) -> Result<Known, Ended> {
         self.ask_catalog().await?;
-        self.analyse(sql).await
+        self.analyse(sql, None).await
     }
 
     /// A text in an open transaction that rests on no names: transaction control and settings. Nothing

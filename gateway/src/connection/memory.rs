@@ -92,6 +92,15 @@ impl Known {
     }
 }
 
+/// A prepared statement's text as it was understood. It need not be looked up again while nothing that
+/// it rests on has changed.
+#[derive(Clone)]
+pub struct Standing {
+    known: Known,
+    catalog: Arc<Snapshot>,
+    names: u64,
+}
+
 type Texts = HashMap<Box<[u8]>, (Arc<Snapshot>, Known)>;
 
 /// The texts that a session said before.
@@ -99,6 +108,8 @@ type Texts = HashMap<Box<[u8]>, (Arc<Snapshot>, Known)>;
 pub struct Memory {
     shapes: Texts,
     texts: Texts,
+    /// How often names or prepared statements have become others.
+    names: u64,
     /// Where the shape of a text is put together.
     scratch: Vec<u8>,
 }
@@ -124,14 +135,29 @@ impl Memory {
         known
     }
 
+    /// Keeps what a text is, for a prepared statement.
+    #[must_use]
+    pub fn standing(&self, known: &Known, catalog: &Arc<Snapshot>) -> Standing {
+        Standing { known: known.clone(), catalog: Arc::clone(catalog), names: self.names }
+    }
+
+    /// What it is, if nothing that it rests on has changed.
+    #[must_use]
+    pub fn stands(&self, standing: &Standing, catalog: &Arc<Snapshot>) -> Option<Known> {
+        let same = standing.names == self.names && Arc::ptr_eq(&standing.catalog, catalog);
+        same.then(|| standing.known.clone())
+    }
+
     /// Names may mean something else from now on.
     pub fn forget(&mut self) {
+        self.names += 1;
         self.shapes.clear();
         self.texts.clear();
     }
 
     /// Prepared statements are others from now on. What EXECUTE means is never known by shape.
     pub fn forget_prepared(&mut self) {
+        self.names += 1;
         self.texts.clear();
     }
 }
@@ -177,6 +203,21 @@ mod tests {
         assert!(memory.known("SELECT 1", &Arc::new(Snapshot::default())).is_none(), "another catalog");
         memory.forget();
         assert!(memory.known("SELECT 1", &catalog).is_none(), "other names");
+    }
+
+    #[test]
+    fn a_prepared_statement_stands_until_what_it_rests_on_changes() {
+        let catalog = Arc::new(Snapshot::default());
+        let mut memory = Memory::default();
+        let known = Known::from(understood(true));
+        let standing = memory.standing(&known, &catalog);
+        assert!(memory.stands(&standing, &catalog).is_some());
+        assert!(memory.stands(&standing, &Arc::new(Snapshot::default())).is_none(), "another catalog");
+        memory.forget_prepared();
+        assert!(memory.stands(&standing, &catalog).is_none(), "it may be an EXECUTE");
+        let standing = memory.standing(&known, &catalog);
+        memory.forget();
+        assert!(memory.stands(&standing, &catalog).is_none(), "other names");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::{
 use bytes::Bytes;
 use chrono::Utc;
 use countersign_shared::{api::SessionView, ids::SessionId};
+use prometheus_client::metrics::counter::Counter;
 use tokio::time::{Instant, Sleep};
 
 use super::{
@@ -31,6 +32,7 @@ use crate::{
     catalog::Snapshot,
     config::ConnectionConfig,
     log::Kind,
+    metrics::StatementDecision,
     refusal::Farewell,
     runtime::Gateway,
     sessions::Place,
@@ -113,6 +115,8 @@ pub struct Session {
     pub(super) passing: (usize, bool),
     pub(super) runs: HashMap<u64, Open>,
     pub(super) next_run: u64,
+    /// Counts the statements that pass.
+    pub(super) passed: Counter,
     pub(super) next_prepared: u64,
     pub(super) prepared: HashMap<String, Prepared>,
     pub(super) portals: HashMap<String, Portal>,
@@ -254,7 +258,7 @@ impl Session {
             asker,
             wall,
             facts: SessionFacts { application, address },
-            header: Header { entry },
+            header: Header::from(entry),
             pipe: Pipe { client, upstream: opened.end },
             replies: Replies::default(),
             status: b'I',
@@ -266,6 +270,7 @@ impl Session {
             passing: (0, false),
             runs: HashMap::new(),
             next_run: 0,
+            passed: gateway.metrics.statements(&connection.name, StatementDecision::Allow),
             next_prepared: 0,
             prepared: HashMap::new(),
             portals: HashMap::new(),

@@ -8,7 +8,6 @@ use super::{
     session::{Ended, Session, unavailable},
 };
 use crate::{
-    metrics::StatementDecision,
     refusal::Refusal,
     sessions::Doing,
     statement::{
@@ -40,7 +39,7 @@ impl Session {
         // A Query ends the unnamed ones.
         self.portals.remove("");
         self.prepared.remove("");
-        let analysis = self.analyse(&sql).await?;
+        let analysis = self.analyse(&sql, None).await?;
         if analysis.statements.is_empty() {
             self.end_group().await?;
             self.replies.answer(backend::empty_query());
@@ -144,7 +143,7 @@ impl Session {
             .await
             .map_err(|down| unavailable(&down))?;
         if !held {
-            self.gateway.metrics.statement(&self.connection.name, StatementDecision::Allow);
+            self.passed.inc();
         }
         self.place.is(Doing::Active);
         // What may change names or the catalog is asked of the server again before the next text; what

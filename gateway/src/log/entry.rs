@@ -87,9 +87,19 @@ impl Entry {
 }
 
 /// What can be appended to the log: an [`Entry`], or what reads back as one.
-pub trait Record: Serialize {}
+pub trait Record {
+    /// Adds it as a JSON object, without control characters.
+    ///
+    /// # Errors
+    /// Where JSON can't hold it.
+    fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()>;
+}
 
-impl Record for Entry {}
+impl Record for Entry {
+    fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        serde_json::to_writer(out, self)
+    }
+}
 
 /// An entry with its place in the log: one line of a segment.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -8,6 +8,7 @@
 //! | file | job |
 //! |---|---|
 //! | `entry` | what an entry says, and its line |
+//! | `line` | the entries that every statement has, put together from what a session encodes once |
 //! | `disk` | the few calls that touch a file, so that tests can let them fail |
 //! | `segment` | the segments of a folder: names, the end of the newest, what a crash tore |
 //! | `writer` | the one writer, and the thread that fsyncs |
@@ -15,6 +16,7 @@
 
 mod disk;
 mod entry;
+mod line;
 mod read;
 mod segment;
 mod writer;
@@ -25,6 +27,7 @@ mod crashes;
 mod faults;
 
 pub use entry::{Entry, Kind, Record};
+pub use line::{Line, Of};
 pub use read::{ReadError, read};
 pub use writer::{Log, Position};
 

@@ -269,7 +269,7 @@ impl Shared {
     ) -> Result<Position, LogDown> {
         // Encoded outside the lock, which is held only to number the line and to write it.
         let mut fields = Vec::with_capacity(512);
-        serde_json::to_writer(&mut fields, entry).map_err(|e| self.fail("encode an entry", &e))?;
+        entry.write(&mut fields).map_err(|e| self.fail("encode an entry", &e))?;
         let mut state = self.locked();
         if let Some(down) = self.down() {
             return Err(down);

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use countersign_shared::{digest::Digest, ids::RequestId};
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     config::Durability,
-    log::{Entry, Kind, Log, LogDown, Record},
+    log::{Entry, Kind, Line, Log, LogDown, Of},
     wire::backend::Report,
 };
 
@@ -22,7 +22,14 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Header {
     /// An entry with the session's own fields filled in.
-    pub entry: Entry,
+    pub(super) entry: Entry,
+    of: Of,
+}
+
+impl From<Entry> for Header {
+    fn from(entry: Entry) -> Self {
+        Self { of: Of::from(&entry), entry }
+    }
 }
 
 impl Header {
@@ -32,43 +39,11 @@ impl Header {
         Entry { time: Utc::now(), kind, ..self.entry.clone() }
     }
 
-    fn line<'a, D: Serialize>(&'a self, kind: Kind, request: Option<&'a RequestId>, detail: D) -> Line<'a, D> {
-        let of = &self.entry;
-        Line {
-            time: Utc::now(),
-            kind,
-            session: of.session.as_ref().map(countersign_shared::ids::SessionId::as_str),
-            principal: of.principal.as_deref(),
-            connection: of.connection.as_deref(),
-            request: request.map(RequestId::as_str),
-            sql: None,
-            outcome: None,
-            detail,
-        }
+    fn line<'a, D>(&'a self, kind: Kind, request: Option<&'a RequestId>, outcome: &'a str, detail: D) -> Line<'a, D> {
+        let request = request.map(RequestId::as_str);
+        Line { time: Utc::now(), kind, of: &self.of, request, sql: None, outcome, detail }
     }
 }
-
-/// An [`Entry`] that borrows, for the two that every statement has.
-#[derive(Serialize)]
-struct Line<'a, D> {
-    time: DateTime<Utc>,
-    kind: Kind,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    session: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    principal: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    connection: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sql: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<&'a str>,
-    detail: D,
-}
-
-impl<D: Serialize> Record for Line<'_, D> {}
 
 /// Proof that a statement's entry was handed to the operating system (or fsynced, for what is more
 /// than a read). Only [`open`] makes one; `forward` takes it by value.
@@ -178,9 +153,8 @@ pub async fn open(
     let application = rules.and_then(|_| header.entry.detail["application"].as_str());
     let parameters = request.parameters_as_text();
     let detail = Detail { parameters, effects, digest: None, rules, application };
-    let mut line = header.line(Kind::Statement, held, detail);
+    let mut line = header.line(Kind::Statement, held, permit.outcome(), detail);
     line.sql = Some(&request.sql);
-    line.outcome = Some(permit.outcome());
     let only_reads = held.is_none() && request.analysis.only_reads;
     let position = if crowded { log.append_together(&line).await? } else { log.append(&line)? };
     if !only_reads || durability == Durability::Strict {
@@ -238,9 +212,8 @@ pub fn close(log: &Log, header: &Header, open: &Open, end: &End) -> Result<(), L
     let mut copied = open.copied.clone();
     copied.extend(open.copying.clone().map(|copying| copying.end(None)));
     let outcome = end.line();
-    let mut line =
-        header.line(Kind::Outcome, open.request.as_ref(), Took { milliseconds: open.milliseconds(), copied: &copied });
-    line.outcome = Some(&outcome);
+    let took = Took { milliseconds: open.milliseconds(), copied: &copied };
+    let line = header.line(Kind::Outcome, open.request.as_ref(), &outcome, took);
     if open.only_reads { log.append_later(&line) } else { log.append(&line).map(|_| ()) }
 }
 
@@ -249,6 +222,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::log::Record as _;
     use crate::statement::{
         classify::{Analysis, Statement},
         effect::{Action, Effect, Object},
@@ -260,7 +234,7 @@ mod tests {
         of.session = Some(countersign_shared::ids::SessionId::random());
         of.principal = Some("ana@acme.dev".into());
         of.connection = Some("shop".into());
-        let header = Header { entry: of };
+        let header = Header::from(of);
         let orders = Object::Table { schema: "public".into(), name: "orders".into() };
         let statement = Statement { effects: vec![Effect::new(Action::Delete, orders)], ..Statement::default() };
         let request = Request {
@@ -279,10 +253,11 @@ mod tests {
             rules: None,
             application: None,
         };
-        let mut line = header.line(Kind::Statement, Some(&id), detail);
+        let mut line = header.line(Kind::Statement, Some(&id), "released", detail);
         line.sql = Some(&request.sql);
-        line.outcome = Some("released");
-        let text = serde_json::to_string(&line).unwrap();
+        let mut text = Vec::new();
+        line.write(&mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
         assert!(!text.contains(['\u{1b}', '\r', '\n']), "control characters are escaped: {text}");
         let read: Entry = serde_json::from_str(&text).unwrap();
         let mut expected = header.entry(Kind::Statement);
