@@ -58,7 +58,7 @@ pub struct Portal {
     bind: Arc<Bind>,
     frame: Bytes,
     /// What it was bound to; the name may mean another statement by now.
-    of: Prepared,
+    of: Arc<Prepared>,
     sent: bool,
     /// The client's Describe of it, which waits with it.
     describe: Option<Bytes>,
@@ -76,17 +76,17 @@ impl Portal {
 impl Session {
     pub(super) async fn on_parse(
         &mut self,
-        name: String,
-        sql: String,
+        name: &str,
+        sql: &str,
         types: Vec<u32>,
-        frame: Bytes,
+        frame: &Bytes,
     ) -> Result<(), Ended> {
         self.describe_parked().await?;
-        if !name.is_empty() && self.prepared.contains_key(&name) {
+        if !name.is_empty() && self.prepared.contains_key(name) {
             let message = format!("prepared statement \"{name}\" already exists");
             return self.refuse_group(Refusal::Prepared { code: "42P05", message }).await;
         }
-        let analysis = self.analyse_in_group(&sql, None).await?;
+        let analysis = self.analyse_in_group(sql, None).await?;
         if self.discarding {
             return Ok(());
         }
@@ -97,7 +97,7 @@ impl Session {
             let message = format!("a parameter's type runs code that can't be seen ({why}); cast it in the text");
             return self.refuse_group(Refusal::NotSupported { message }).await;
         }
-        if let Some(refusal) = self.too_much_kept(&frame) {
+        if let Some(refusal) = self.too_much_kept(frame) {
             return self.refuse_group(refusal).await;
         }
         // In a failed transaction the server itself refuses every Parse that would do something.
@@ -105,25 +105,25 @@ impl Session {
         let passes = doomed && analysis.own_setting.is_none() || self.passes(&analysis);
         let number = self.next_prepared;
         self.next_prepared += 1;
-        let (text, parse) = (Some(sql.as_str().into()), frame.clone());
+        let (text, parse) = (Some(sql.into()), frame.clone());
         let types = types.into();
         if !name.is_empty() {
             // SQL's EXECUTE reaches it from now on.
-            self.names.prepared.insert(name.clone(), sql);
+            self.names.prepared.insert(name.to_owned(), sql.to_owned());
             self.memory.forget_prepared();
         }
         let standing = self.standing(&analysis);
         let prepared = Prepared { sql: text, standing, number, types, frame: parse, sent: passes, confirmed: false };
-        self.prepared.insert(name.clone(), prepared);
+        self.prepared.insert(name.to_owned(), Arc::new(prepared));
         if passes {
-            self.send(&frame, Sent::Parse { name });
+            self.send(frame, Sent::Parse { name: name.to_owned() });
         } else {
             self.replies.answer(backend::parse_complete());
         }
         Ok(())
     }
 
-    pub(super) async fn on_bind(&mut self, bind: Bind, frame: Bytes) -> Result<(), Ended> {
+    pub(super) async fn on_bind(&mut self, bind: Bind, frame: &Bytes) -> Result<(), Ended> {
         self.describe_parked().await?;
         let Some(prepared) = self.prepared.get(&bind.statement).cloned() else {
             let message = no_statement(&bind.statement);
@@ -133,7 +133,7 @@ impl Session {
             let message = format!("cursor \"{}\" already exists", bind.portal);
             return self.refuse_group(Refusal::Prepared { code: "42P03", message }).await;
         }
-        if let Some(refusal) = self.too_much_kept(&frame) {
+        if let Some(refusal) = self.too_much_kept(frame) {
             return self.refuse_group(refusal).await;
         }
         let passes = match &prepared.sql {
@@ -151,21 +151,21 @@ impl Session {
         let portal = Portal { bind, frame: frame.clone(), of, sent: passes, describe: None, ran: false };
         self.portals.insert(name, portal);
         if passes {
-            self.send(&frame, Sent::Bind);
+            self.send(frame, Sent::Bind);
         } else {
             self.replies.answer(backend::bind_complete());
         }
         Ok(())
     }
 
-    pub(super) async fn on_describe(&mut self, target: Target, name: &str, frame: Bytes) -> Result<(), Ended> {
+    pub(super) async fn on_describe(&mut self, target: Target, name: &str, frame: &Bytes) -> Result<(), Ended> {
         self.describe_parked().await?;
         match target {
             Target::Portal => match self.portals.get_mut(name) {
-                Some(portal) if portal.sent => self.send(&frame, Sent::DescribePortal),
-                Some(portal) => portal.describe = Some(frame),
+                Some(portal) if portal.sent => self.send(frame, Sent::DescribePortal),
+                Some(portal) => portal.describe = Some(frame.clone()),
                 // A cursor that SQL declared, or nothing. To describe it runs nothing.
-                None => self.send(&frame, Sent::DescribePortal),
+                None => self.send(frame, Sent::DescribePortal),
             },
             Target::Statement => {
                 let Some(prepared) = self.prepared.get(name).cloned() else {
@@ -182,7 +182,7 @@ impl Session {
                 }
                 let alone = !self.unsynced;
                 let parked = self.unpark(name);
-                self.send(&frame, Sent::DescribeStatement { of: prepared.number });
+                self.send(frame, Sent::DescribeStatement { of: prepared.number });
                 if alone && parked {
                     self.sync_ourselves();
                 }
@@ -221,9 +221,9 @@ impl Session {
 
     /// The statement of a portal. One that waits here is bound only when it runs, to what its
     /// statement's name means then: that must still be what the client meant.
-    async fn still_bound(&mut self, portal: &Portal) -> Result<Option<Prepared>, Ended> {
+    async fn still_bound(&mut self, portal: &Portal) -> Result<Option<Arc<Prepared>>, Ended> {
         if portal.sent {
-            return Ok(Some(portal.of.clone()));
+            return Ok(Some(Arc::clone(&portal.of)));
         }
         let name = &portal.bind.statement;
         match self.prepared.get(name).cloned() {
@@ -236,7 +236,7 @@ impl Session {
         }
     }
 
-    pub(super) async fn on_execute(&mut self, name: &str, limit: i32, frame: Bytes) -> Result<(), Ended> {
+    pub(super) async fn on_execute(&mut self, name: &str, limit: i32, frame: &Bytes) -> Result<(), Ended> {
         let Some(portal) = self.portals.get(name).cloned() else {
             // A cursor that SQL declared runs by FETCH, which is classified; here it would not be.
             let message = format!("portal \"{name}\" does not exist");
@@ -321,7 +321,7 @@ impl Session {
         self.unsynced = true;
         let moves = |s: &Statement| !matches!(s.transaction, TransactionMove::None | TransactionMove::Savepoint);
         self.moved |= analysis.statements.iter().any(moves);
-        self.run(permit, &request, &[frame], false).await?;
+        self.run(permit, &request, frame, false).await?;
         // COPY changes what the client's next messages mean, and a statement that changes the session
         // changes what they say: look first.
         if self.dirty || analysis.moves_transaction || analysis.copies_in {
@@ -400,6 +400,7 @@ impl Session {
         if let Some(prepared) = self.prepared.get_mut(name)
             && !prepared.sent
         {
+            let prepared = Arc::make_mut(prepared);
             prepared.sent = true;
             self.unsynced = true;
             self.pipe.upstream.send(&prepared.frame);

@@ -175,7 +175,7 @@ impl Session {
                     sent: true,
                     confirmed: true,
                 };
-                self.prepared.insert(name.clone(), prepared);
+                self.prepared.insert(name.clone(), Arc::new(prepared));
             }
         }
         self.names.prepared =

@@ -37,6 +37,7 @@ pub mod memory;
 pub mod pipe;
 pub mod places;
 pub mod relay;
+mod runs;
 pub mod session;
 pub mod shards;
 pub mod simple;

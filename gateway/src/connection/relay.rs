@@ -119,31 +119,30 @@ impl Session {
             Meaning::Nothing => {}
             Meaning::Prepared { name } => {
                 if let Some(prepared) = self.prepared.get_mut(&name) {
-                    prepared.confirmed = true;
+                    Arc::make_mut(prepared).confirmed = true;
                 }
             }
             Meaning::CopyIn { run } => {
                 self.copy_in = true;
                 self.copying = run;
-                if let Some(open) = self.runs.get_mut(&run) {
+                if let Some(open) = self.runs.get_mut(run) {
                     open.copies();
                 }
             }
             Meaning::Parameters { of } => {
                 let types = backend::parameter_types(body)?.into();
                 self.prepared.values_mut().filter(|prepared| prepared.number == of).for_each(|prepared| {
-                    prepared.types = Arc::clone(&types);
+                    Arc::make_mut(prepared).types = Arc::clone(&types);
                 });
             }
             Meaning::Suspended { run } => self.end_run(run, RunEnd::Completed(vec!["suspended".into()])).await?,
             Meaning::Completed { run, last } => {
                 let tag = Fields::of(body).text().unwrap_or_default().to_owned();
-                if let Some(open) = self.runs.get_mut(&run) {
+                if let Some(open) = self.runs.get_mut(run) {
                     open.completed(tag);
                 }
                 if last {
-                    let tags = self.runs.get(&run).map(|open| open.tags.clone()).unwrap_or_default();
-                    self.end_run(run, RunEnd::Completed(tags)).await?;
+                    self.complete_run(run).await?;
                 }
             }
             Meaning::Failed { run, skipped, sync_sent, names } => {
@@ -168,8 +167,7 @@ impl Session {
             Meaning::Ready { run } => {
                 self.ready(body, |_| false)?;
                 if let Some(run) = run {
-                    let tags = self.runs.get(&run).map(|open| open.tags.clone()).unwrap_or_default();
-                    self.end_run(run, RunEnd::Completed(tags)).await?;
+                    self.complete_run(run).await?;
                 }
                 self.place.is(Doing::Idle);
             }
@@ -201,17 +199,22 @@ impl Session {
         Ok(())
     }
 
+    /// All of a run is completed, with the tags that it has by now.
+    async fn complete_run(&mut self, run: u64) -> Result<(), Ended> {
+        let tags = self.runs.get_mut(run).map(|open| std::mem::take(&mut open.tags)).unwrap_or_default();
+        self.end_run(run, RunEnd::Completed(tags)).await
+    }
+
     /// Closes a run's record, once.
     async fn end_run(&mut self, run: u64, end: RunEnd) -> Result<(), Ended> {
-        let Some(open) = self.runs.remove(&run) else { return Ok(()) };
+        let Some(open) = self.runs.remove(run) else { return Ok(()) };
         finish(&self.gateway, &open, &end).await;
         close(&self.gateway.log, &self.header, &open, &end).map_err(|down| unavailable(&down))
     }
 
     /// The session ends with runs that nobody answered.
     pub(super) async fn lose_runs(&mut self) {
-        let runs: Vec<u64> = self.runs.keys().copied().collect();
-        for run in runs {
+        for run in self.runs.all() {
             let _ended: Result<(), Ended> = self.end_run(run, RunEnd::Lost).await;
         }
     }

@@ -25,6 +25,7 @@ use super::{
     extended::{Portal, Prepared},
     memory::Memory,
     pipe::{End, Pipe},
+    runs::Runs,
     upstream,
     wall::Wall,
 };
@@ -39,7 +40,7 @@ use crate::{
     statement::{
         classify::Names,
         decide::{Asker, SessionFacts},
-        record::{Header, Open},
+        record::Header,
     },
     wire::{
         frame,
@@ -113,12 +114,12 @@ pub struct Session {
     pub(super) moved: bool,
     /// So many bytes of a row on its way are still to pass; shown or not.
     pub(super) passing: (usize, bool),
-    pub(super) runs: HashMap<u64, Open>,
+    pub(super) runs: Runs,
     pub(super) next_run: u64,
     /// Counts the statements that pass.
     pub(super) passed: Counter,
     pub(super) next_prepared: u64,
-    pub(super) prepared: HashMap<String, Prepared>,
+    pub(super) prepared: HashMap<String, Arc<Prepared>>,
     pub(super) portals: HashMap<String, Portal>,
     pub(super) names: Names,
     /// Settings that change meaning, for the digest.
@@ -141,6 +142,7 @@ pub struct Session {
     /// Rings no later than the session must end by itself.
     alarm: Pin<Box<Sleep>>,
     expires_at: Instant,
+    /// When the client last said something.
     idle_since: Instant,
     cancel: Option<CancelKey>,
     _registered: Option<Registered>,
@@ -268,7 +270,7 @@ impl Session {
             unsynced: false,
             moved: false,
             passing: (0, false),
-            runs: HashMap::new(),
+            runs: Runs::default(),
             next_run: 0,
             passed: gateway.metrics.statements(&connection.name, StatementDecision::Allow),
             next_prepared: 0,
@@ -313,8 +315,8 @@ impl Session {
             if let Err(ended) = self.name_application().await {
                 return ended;
             }
-            let worked = match self.next_message() {
-                Ok(Some((message, frame))) => self.on_message(message, frame).await,
+            let worked = match self.next_frame() {
+                Ok(Some(frame)) => self.on_frame(&frame).await,
                 Ok(None) if self.pipe.client.closed => return Ended::Quiet,
                 Ok(None) => self.pump().await,
                 Err(ended) => Err(ended),
@@ -340,7 +342,7 @@ impl Session {
     }
 
     /// The client's next message, where it may be taken now and is there whole.
-    fn next_message(&mut self) -> Result<Option<(Message, Bytes)>, Ended> {
+    fn next_frame(&mut self) -> Result<Option<Bytes>, Ended> {
         // A group that is open goes on; a new request waits until the one before is answered.
         let may = self.copy_in || self.unsynced || self.discarding || self.replies.is_empty();
         if !may || self.pipe.upstream.is_full() {
@@ -351,27 +353,26 @@ impl Session {
         if self.pipe.client.input.len() < head.size {
             return Ok(None);
         }
-        let frame = self.pipe.client.input.split_to(head.size).freeze();
-        Ok(Some((frontend::parse(&frame)?, frame)))
+        Ok(Some(self.pipe.client.input.split_to(head.size).freeze()))
     }
 
-    async fn on_message(&mut self, message: Message, frame: Bytes) -> Result<(), Ended> {
-        self.idle_since = Instant::now();
+    async fn on_frame(&mut self, frame: &Bytes) -> Result<(), Ended> {
+        let message = frontend::parse(frame)?;
         match message {
             Message::Terminate => return Err(Ended::Quiet),
-            _ if self.copy_in => return self.on_copy(&message, &frame),
+            _ if self.copy_in => return self.on_copy(&message, frame),
             // Left over from a COPY that failed; the server would ignore them too.
             Message::CopyData | Message::CopyDone | Message::CopyFail => return Ok(()),
-            Message::Sync => return self.on_sync(&frame).await,
+            Message::Sync => return self.on_sync(frame).await,
             _ if self.discarding => return Ok(()),
             Message::FunctionCall => self.on_function_call().await?,
             Message::Query { sql } => self.on_query(sql, frame).await?,
             Message::Parse { name, sql, types } => self.on_parse(name, sql, types, frame).await?,
             Message::Bind(bind) => self.on_bind(bind, frame).await?,
-            Message::Describe { target, name } => self.on_describe(target, &name, frame).await?,
-            Message::Execute { portal, limit } => self.on_execute(&portal, limit, frame).await?,
-            Message::Close { target, name } => self.on_close(target, &name, &frame),
-            Message::Flush => self.on_flush(&frame).await?,
+            Message::Describe { target, name } => self.on_describe(target, name, frame).await?,
+            Message::Execute { portal, limit } => self.on_execute(portal, limit, frame).await?,
+            Message::Close { target, name } => self.on_close(target, name, frame),
+            Message::Flush => self.on_flush(frame).await?,
         }
         self.answer_due();
         Ok(())
@@ -379,10 +380,10 @@ impl Session {
 
     /// COPY FROM STDIN: data passes; what else a client sends here would be read by the server as
     /// something we have not seen.
-    fn on_copy(&mut self, message: &Message, frame: &Bytes) -> Result<(), Ended> {
+    fn on_copy(&mut self, message: &Message<'_>, frame: &Bytes) -> Result<(), Ended> {
         match message {
             Message::CopyData => {
-                if let Some(open) = self.runs.get_mut(&self.copying) {
+                if let Some(open) = self.runs.get_mut(self.copying) {
                     open.takes(&frame[frame::HEAD..]);
                 }
                 self.pipe.upstream.send(frame);
@@ -418,21 +419,21 @@ impl Session {
             if let Poll::Ready(reason) = place.poll_killed(cx, quiet) {
                 return Poll::Ready(Err(Ended::With(Farewell::Ended { reason })));
             }
-            let stepped = pipe.poll_step(cx, want)?;
-            if stepped.is_pending() {
-                // Deadlines move with every message; the alarm is set anew only when it rings.
-                while alarm.as_mut().poll(cx).is_ready() && Instant::now() < until {
-                    alarm.as_mut().reset(until);
+            // Deadlines move with every message; the alarm is set anew only when it rings.
+            while alarm.as_mut().poll(cx).is_ready() {
+                if Instant::now() >= until {
+                    let reason =
+                        if until == idle { "the session did nothing for too long" } else { "the token has expired" };
+                    return Poll::Ready(Err(Ended::With(Farewell::Ended { reason: reason.into() })));
                 }
+                alarm.as_mut().reset(until);
             }
-            if Instant::now() >= until {
-                let reason =
-                    if until == idle { "the session did nothing for too long" } else { "the token has expired" };
-                return Poll::Ready(Err(Ended::With(Farewell::Ended { reason: reason.into() })));
-            }
-            stepped.map(Ok)
+            pipe.poll_step(cx, want)?.map(Ok)
         })
         .await?;
+        if !self.pipe.client.input.is_empty() {
+            self.idle_since = Instant::now();
+        }
         self.relay().await?;
         if self.pipe.upstream.closed {
             tracing::warn!(connection = self.connection.name, "the database closed a session");

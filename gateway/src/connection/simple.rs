@@ -26,7 +26,7 @@ use crate::{
 const CROWD: usize = 4;
 
 impl Session {
-    pub(super) async fn on_query(&mut self, sql: String, frame: Bytes) -> Result<(), Ended> {
+    pub(super) async fn on_query(&mut self, sql: &str, frame: &Bytes) -> Result<(), Ended> {
         if self.unsynced {
             // A Query in the middle of an extended group: what came before must be answered first.
             self.flush_upstream();
@@ -39,7 +39,7 @@ impl Session {
         // A Query ends the unnamed ones.
         self.portals.remove("");
         self.prepared.remove("");
-        let analysis = self.analyse(&sql, None).await?;
+        let analysis = self.analyse(sql, None).await?;
         if analysis.statements.is_empty() {
             self.end_group().await?;
             self.replies.answer(backend::empty_query());
@@ -54,11 +54,11 @@ impl Session {
                     self.replies.answer(backend::ready(self.status));
                     Ok(())
                 }
-                Err(refusal) => self.refuse_query(&sql, refusal).await,
+                Err(refusal) => self.refuse_query(sql, refusal).await,
             };
         }
         let request = Request {
-            sql: sql.as_str().into(),
+            sql: sql.into(),
             parameters: vec![],
             formats: vec![],
             types: std::sync::Arc::default(),
@@ -66,8 +66,8 @@ impl Session {
             analysis: std::sync::Arc::clone(&*analysis),
         };
         match self.permit(&request, &analysis).await? {
-            Ok(permit) => self.run(permit, &request, &[frame], true).await,
-            Err(refusal) => self.refuse_query(&sql, refusal).await,
+            Ok(permit) => self.run(permit, &request, frame, true).await,
+            Err(refusal) => self.refuse_query(sql, refusal).await,
         }
     }
 
@@ -133,7 +133,7 @@ impl Session {
         &mut self,
         permit: Permit,
         request: &Request,
-        frames: &[Bytes],
+        frame: &Bytes,
         simple: bool,
     ) -> Result<(), Ended> {
         let held = permit.request().is_some();
@@ -164,7 +164,7 @@ impl Session {
         }
         let run = self.next_run;
         self.next_run += 1;
-        let open = forward(permit, recorded, frames, &mut self.pipe.upstream.output);
+        let open = forward(permit, recorded, frame, &mut self.pipe.upstream.output);
         self.runs.insert(run, open);
         if simple {
             self.replies.sent(Sent::Query { run });

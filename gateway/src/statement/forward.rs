@@ -7,10 +7,10 @@ use super::{
     record::{Open, Recorded},
 };
 
-/// Writes `frames` towards the server, unchanged. The permit is used up; the record stays open
+/// Writes `frame` towards the server, unchanged. The permit is used up; the record stays open
 /// until the outcome.
-pub fn forward(permit: Permit, recorded: Recorded, frames: &[Bytes], upstream: &mut BytesMut) -> Open {
+pub fn forward(permit: Permit, recorded: Recorded, frame: &Bytes, upstream: &mut BytesMut) -> Open {
     drop(permit);
-    frames.iter().for_each(|frame| upstream.extend_from_slice(frame));
+    upstream.extend_from_slice(frame);
     recorded.into_open()
 }

@@ -337,11 +337,11 @@ pub async fn finish(gateway: &Gateway, open: &Open, end: &End) {
             State::Done
         }
         End::Failed(_) | End::Skipped => {
-            outcome.error = Some(end.line());
+            outcome.error = Some(end.line().into_owned());
             State::Done
         }
         End::Lost => {
-            outcome.error = Some(end.line());
+            outcome.error = Some(end.line().into_owned());
             State::Unknown
         }
     };

@@ -1,7 +1,7 @@
 //! record: opened before forward, closed after the server's answer. What can't be recorded is not
 //! forwarded.
 
-use std::time::Instant;
+use std::{borrow::Cow, time::Instant};
 
 use chrono::Utc;
 use countersign_shared::{digest::Digest, ids::RequestId};
@@ -188,12 +188,15 @@ pub enum End {
 impl End {
     /// One line.
     #[must_use]
-    pub fn line(&self) -> String {
+    pub fn line(&self) -> Cow<'_, str> {
         match self {
-            Self::Completed(tags) => tags.join("; "),
-            Self::Failed(report) => format!("{} {}", report.code, report.message),
-            Self::Skipped => "skipped".to_owned(),
-            Self::Lost => "the connection to the database broke before it answered".to_owned(),
+            Self::Completed(tags) => match tags.as_slice() {
+                [tag] => tag.into(),
+                tags => tags.join("; ").into(),
+            },
+            Self::Failed(report) => format!("{} {}", report.code, report.message).into(),
+            Self::Skipped => "skipped".into(),
+            Self::Lost => "the connection to the database broke before it answered".into(),
         }
     }
 }
@@ -209,8 +212,10 @@ pub fn close(log: &Log, header: &Header, open: &Open, end: &End) -> Result<(), L
         #[serde(skip_serializing_if = "<[Copied]>::is_empty")]
         copied: &'a [Copied],
     }
-    let mut copied = open.copied.clone();
-    copied.extend(open.copying.clone().map(|copying| copying.end(None)));
+    let mut copied = Cow::from(&open.copied);
+    if let Some(copying) = open.copying.clone() {
+        copied.to_mut().push(copying.end(None));
+    }
     let outcome = end.line();
     let took = Took { milliseconds: open.milliseconds(), copied: &copied };
     let line = header.line(Kind::Outcome, open.request.as_ref(), &outcome, took);

@@ -14,20 +14,20 @@ pub enum Target {
     Portal,
 }
 
-/// A client's message.
+/// A client's message, as it stands in its frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Message {
+pub enum Message<'a> {
     /// Simple query.
     Query {
         /// The text.
-        sql: String,
+        sql: &'a str,
     },
     /// Prepares a statement.
     Parse {
         /// Its name; empty for the unnamed one.
-        name: String,
+        name: &'a str,
         /// The text.
-        sql: String,
+        sql: &'a str,
         /// Types of the first parameters, by oid; 0 where the server is to find out.
         types: Vec<u32>,
     },
@@ -38,12 +38,12 @@ pub enum Message {
         /// Of what.
         target: Target,
         /// Its name.
-        name: String,
+        name: &'a str,
     },
     /// Runs a portal.
     Execute {
         /// Its name.
-        portal: String,
+        portal: &'a str,
         /// At most so many rows; 0 for all.
         limit: i32,
     },
@@ -52,7 +52,7 @@ pub enum Message {
         /// What.
         target: Target,
         /// Its name.
-        name: String,
+        name: &'a str,
     },
     /// Asks for what is there so far.
     Flush,
@@ -101,25 +101,25 @@ impl Bind {
 ///
 /// # Errors
 /// Where it is not one that a client may send here, or its fields do not fill it exactly.
-pub fn parse(frame: &Bytes) -> Result<Message, Violation> {
+pub fn parse(frame: &Bytes) -> Result<Message<'_>, Violation> {
     let (Some(tag), Some(body)) = (frame.first(), frame.get(super::frame::HEAD..)) else {
         return Err(Violation::new("a message has no head"));
     };
     let mut fields = Fields::of(body);
     let message = match tag {
-        b'Q' => Message::Query { sql: fields.text()?.to_owned() },
+        b'Q' => Message::Query { sql: fields.text()? },
         b'P' => {
-            let name = fields.text()?.to_owned();
-            let sql = fields.text()?.to_owned();
+            let name = fields.text()?;
+            let sql = fields.text()?;
             let count = fields.u16()?;
             let types = fields.take(usize::from(count) * 4)?;
             let types = types.as_chunks().0.iter().copied().map(u32::from_be_bytes).collect();
             Message::Parse { name, sql, types }
         }
         b'B' => Message::Bind(bind(frame, &mut fields)?),
-        b'D' => Message::Describe { target: target(&mut fields)?, name: fields.text()?.to_owned() },
-        b'C' => Message::Close { target: target(&mut fields)?, name: fields.text()?.to_owned() },
-        b'E' => Message::Execute { portal: fields.text()?.to_owned(), limit: fields.i32()? },
+        b'D' => Message::Describe { target: target(&mut fields)?, name: fields.text()? },
+        b'C' => Message::Close { target: target(&mut fields)?, name: fields.text()? },
+        b'E' => Message::Execute { portal: fields.text()?, limit: fields.i32()? },
         b'H' => Message::Flush,
         b'S' => Message::Sync,
         b'X' => Message::Terminate,
