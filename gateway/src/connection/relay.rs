@@ -77,7 +77,11 @@ impl Session {
             let cap = if rows { usize::MAX } else { frame::SERVER_CAP };
             let Some(head) = frame::head(rest, |_| cap)? else { return Ok(()) };
             if rows {
-                self.passing = (head.size, self.replies.rows()?);
+                let shown = self.replies.rows()?;
+                match frame::whole_rows(rest) {
+                    0 => self.passing = (head.size, shown),
+                    n => self.pass(come, n, shown),
+                }
                 continue;
             }
             let Some(whole) = rest.get(..head.size) else { return Ok(()) };

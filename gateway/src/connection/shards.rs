@@ -33,7 +33,7 @@ impl Shards {
     /// Where a thread or its event loop can't be had.
     pub fn start() -> io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let count = std::env::var("CS_SHARDS").ok().and_then(|n| n.parse().ok()).unwrap_or(cores.div_ceil(2));
+        let count = cores.div_ceil(2);
         let mut shards = Self {
             handles: Vec::new(),
             threads: Vec::new(),

@@ -6,30 +6,61 @@ use std::{cell::Cell, sync::Arc};
 use chrono::{DateTime, Datelike as _, Utc};
 use serde::Serialize;
 
-use super::{Entry, Kind, Record};
+use super::{Entry, Record};
 
-/// Of whom and where the entries of a session speak, encoded.
+/// Of whom and where the entries of a session speak, encoded; with the kind before it.
 #[derive(Clone, Debug)]
-pub struct Of(Arc<[u8]>);
+pub struct Of {
+    statement: Arc<[u8]>,
+    outcome: Arc<[u8]>,
+}
 
 impl From<&Entry> for Of {
     fn from(entry: &Entry) -> Self {
-        let mut out = Vec::new();
-        let principal = entry.principal.as_deref();
-        let connection = entry.connection.as_deref();
-        for (name, value) in [
+        let fields = [
             ("session", entry.session.as_ref().map(|id| id.as_str())),
-            ("principal", principal),
-            ("connection", connection),
-        ] {
-            if let Some(value) = value {
-                // Text is nothing that JSON can't hold.
-                let value = serde_json::Value::from(value);
-                out.extend_from_slice(format!("\"{name}\":{value},").as_bytes());
+            ("principal", entry.principal.as_deref()),
+            ("connection", entry.connection.as_deref()),
+        ];
+        let encoded = |kind: &str| {
+            let mut out = Vec::new();
+            out.extend_from_slice(b"\",\"kind\":");
+            text(kind, &mut out);
+            for (name, value) in fields {
+                if let Some(value) = value {
+                    out.push(b',');
+                    text(name, &mut out);
+                    out.push(b':');
+                    text(value, &mut out);
+                }
             }
-        }
-        Self(out.into())
+            out.into()
+        };
+        Self { statement: encoded("statement"), outcome: encoded("outcome") }
     }
+}
+
+/// Adds a JSON string.
+fn text(value: &str, out: &mut Vec<u8>) {
+    let plain = |byte: &u8| *byte >= b' ' && *byte != b'"' && *byte != b'\\';
+    // Not `all`: what does not stop early is looked at many bytes at a time.
+    if value.as_bytes().iter().fold(true, |so_far, byte| so_far & plain(byte)) {
+        out.reserve(value.len() + 2);
+        out.push(b'"');
+        out.extend_from_slice(value.as_bytes());
+        out.push(b'"');
+    } else {
+        out.extend_from_slice(serde_json::Value::from(value).to_string().as_bytes());
+    }
+}
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// [`Kind::Statement`](super::Kind::Statement).
+    Statement,
+    /// [`Kind::Outcome`](super::Kind::Outcome).
+    Outcome,
 }
 
 /// An entry that borrows.
@@ -37,7 +68,7 @@ pub struct Line<'a, D> {
     /// When.
     pub time: DateTime<Utc>,
     /// What it speaks of.
-    pub kind: Kind,
+    pub kind: Which,
     /// Whose.
     pub of: &'a Of,
     /// About which request.
@@ -54,22 +85,20 @@ impl<D: Serialize> Record for Line<'_, D> {
     fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
         out.extend_from_slice(b"{\"time\":\"");
         time(self.time, out);
-        out.extend_from_slice(b"\",\"kind\":");
-        serde_json::to_writer(&mut *out, &self.kind)?;
-        out.push(b',');
-        out.extend_from_slice(&self.of.0);
+        out.extend_from_slice(match self.kind {
+            Which::Statement => &self.of.statement,
+            Which::Outcome => &self.of.outcome,
+        });
         if let Some(request) = self.request {
-            out.extend_from_slice(b"\"request\":");
-            serde_json::to_writer(&mut *out, request)?;
-            out.push(b',');
+            out.extend_from_slice(b",\"request\":");
+            text(request, out);
         }
         if let Some(sql) = self.sql {
-            out.extend_from_slice(b"\"sql\":");
-            serde_json::to_writer(&mut *out, sql)?;
-            out.push(b',');
+            out.extend_from_slice(b",\"sql\":");
+            text(sql, out);
         }
-        out.extend_from_slice(b"\"outcome\":");
-        serde_json::to_writer(&mut *out, self.outcome)?;
+        out.extend_from_slice(b",\"outcome\":");
+        text(self.outcome, out);
         out.extend_from_slice(b",\"detail\":");
         serde_json::to_writer(&mut *out, &self.detail)?;
         out.push(b'}');
@@ -107,6 +136,16 @@ fn time(time: DateTime<Utc>, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_read_back_as_they_are() {
+        for value in ["", "SELECT 1", "a \"b\" \\ c", "two\nlines \u{1b}[2J", "Zoë 日本 \u{7f}\u{85}", "'\u{0}'"] {
+            let mut out = Vec::new();
+            text(value, &mut out);
+            assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), value);
+            assert!(!out.iter().any(u8::is_ascii_control) || value.contains('\u{7f}'), "{out:?}");
+        }
+    }
 
     fn written(text: &str) -> String {
         let mut out = Vec::new();

@@ -27,7 +27,7 @@ mod crashes;
 mod faults;
 
 pub use entry::{Entry, Kind, Record};
-pub use line::{Line, Of};
+pub use line::{Line, Of, Which};
 pub use read::{ReadError, read};
 pub use writer::{Log, Position};
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     config::Durability,
-    log::{Entry, Kind, Line, Log, LogDown, Of},
+    log::{Entry, Kind, Line, Log, LogDown, Of, Which},
     wire::backend::Report,
 };
 
@@ -39,7 +39,7 @@ impl Header {
         Entry { time: Utc::now(), kind, ..self.entry.clone() }
     }
 
-    fn line<'a, D>(&'a self, kind: Kind, request: Option<&'a RequestId>, outcome: &'a str, detail: D) -> Line<'a, D> {
+    fn line<'a, D>(&'a self, kind: Which, request: Option<&'a RequestId>, outcome: &'a str, detail: D) -> Line<'a, D> {
         let request = request.map(RequestId::as_str);
         Line { time: Utc::now(), kind, of: &self.of, request, sql: None, outcome, detail }
     }
@@ -108,10 +108,10 @@ impl Open {
 
 /// What is told of a statement beside its text.
 #[derive(Serialize)]
-struct Detail<'a> {
+struct Detail<'a, E> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     parameters: Vec<String>,
-    effects: &'a [String],
+    effects: E,
     #[serde(skip_serializing_if = "Option::is_none")]
     digest: Option<Digest>,
     /// The policies that stopped it, or would have.
@@ -148,12 +148,12 @@ pub async fn open(
 ) -> Result<Recorded, LogDown> {
     let held = permit.request();
     let connection = header.entry.connection.as_deref().unwrap_or_default();
-    let effects = request.analysis.told(connection);
+    let effects = request.analysis.told_in_json(connection);
     let rules = permit.rules();
     let application = rules.and_then(|_| header.entry.detail["application"].as_str());
     let parameters = request.parameters_as_text();
     let detail = Detail { parameters, effects, digest: None, rules, application };
-    let mut line = header.line(Kind::Statement, held, permit.outcome(), detail);
+    let mut line = header.line(Which::Statement, held, permit.outcome(), detail);
     line.sql = Some(&request.sql);
     let only_reads = held.is_none() && request.analysis.only_reads;
     let position = if crowded { log.append_together(&line).await? } else { log.append(&line)? };
@@ -218,7 +218,7 @@ pub fn close(log: &Log, header: &Header, open: &Open, end: &End) -> Result<(), L
     }
     let outcome = end.line();
     let took = Took { milliseconds: open.milliseconds(), copied: &copied };
-    let line = header.line(Kind::Outcome, open.request.as_ref(), &outcome, took);
+    let line = header.line(Which::Outcome, open.request.as_ref(), &outcome, took);
     if open.only_reads { log.append_later(&line) } else { log.append(&line).map(|_| ()) }
 }
 
@@ -258,7 +258,7 @@ mod tests {
             rules: None,
             application: None,
         };
-        let mut line = header.line(Kind::Statement, Some(&id), "released", detail);
+        let mut line = header.line(Which::Statement, Some(&id), "released", detail);
         line.sql = Some(&request.sql);
         let mut text = Vec::new();
         line.write(&mut text).unwrap();

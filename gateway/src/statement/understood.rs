@@ -2,6 +2,8 @@
 
 use std::{ops::Deref, sync::OnceLock};
 
+use serde_json::value::RawValue;
+
 use super::{
     classify::{Analysis, NOTE_ENCODING, NOTE_STRINGS, TransactionMove},
     effect::{Action, Effect},
@@ -27,15 +29,34 @@ pub struct Understood {
     pub changes_session: Changes,
     /// Whether the catalog may be another afterwards.
     pub changes_catalog: bool,
-    told: OnceLock<Vec<String>>,
+    told: OnceLock<Told>,
+}
+
+/// The effects as records tell them.
+#[derive(Clone, Debug)]
+struct Told {
+    texts: Vec<String>,
+    json: Box<RawValue>,
 }
 
 impl Understood {
     /// The effects as records tell them, on the connection that the text was understood for.
     pub fn told(&self, connection: &str) -> &[String] {
+        &self.tell(connection).texts
+    }
+
+    /// The same as a JSON array.
+    pub fn told_in_json(&self, connection: &str) -> &RawValue {
+        &self.tell(connection).json
+    }
+
+    fn tell(&self, connection: &str) -> &Told {
         self.told.get_or_init(|| {
             let tell = |effect: &Effect| format!("{} {}", effect.action, effect.object.display(connection));
-            self.effects.iter().map(tell).collect()
+            let texts: Vec<String> = self.effects.iter().map(tell).collect();
+            // A list of texts is nothing that JSON can't hold.
+            let json = serde_json::value::to_raw_value(&texts).unwrap_or_default();
+            Told { texts, json }
         })
     }
 }

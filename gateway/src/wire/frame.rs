@@ -35,6 +35,21 @@ pub fn head(buf: &[u8], cap: impl FnOnce(u8) -> usize) -> Result<Option<Head>, V
     Ok(Some(Head { tag, size }))
 }
 
+/// The bytes of the rows (DataRow, CopyData) that stand whole at the start of `buf`, one after the other.
+#[must_use]
+pub fn whole_rows(buf: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some([b'D' | b'd', length @ ..]) = buf.get(at..).and_then(<[u8]>::first_chunk::<HEAD>) {
+        let size = usize::try_from(i32::from_be_bytes(*length)).ok().filter(|length| *length >= 4);
+        match size.map(|length| at + length + 1) {
+            Some(end) if end <= buf.len() => at = end,
+            // On its way still, or no length: `head` says which.
+            _ => break,
+        }
+    }
+    at
+}
+
 /// The most that one message of a logged-in client may have, in bytes of the whole frame: what must be
 /// read whole is bounded before it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +119,24 @@ pub const LOGIN_CAP: usize = 64 << 10;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_are_taken_as_far_as_they_are_whole() {
+        let row = [b'D', 0, 0, 0, 6, 0, 0];
+        let (data, done) = ([b'd', 0, 0, 0, 5, b'x'], [b'C', 0, 0, 0, 4]);
+        let table: [(&str, Vec<u8>, usize); 7] = [
+            ("nothing", vec![], 0),
+            ("two of them, and what is no row", [&row[..], &data, &done].concat(), 13),
+            ("the second on its way", [&row[..], &row[..6]].concat(), 7),
+            ("the second's head on its way", [&row[..], &row[..4]].concat(), 7),
+            ("the first on its way", row[..6].to_vec(), 0),
+            ("a length smaller than itself", vec![b'D', 0, 0, 0, 3, 0, 0], 0),
+            ("a negative length", vec![b'D', 0xff, 0, 0, 0, 0, 0], 0),
+        ];
+        for (case, bytes, whole) in table {
+            assert_eq!(whole_rows(&bytes), whole, "{case}");
+        }
+    }
 
     #[test]
     fn lengths_that_lie_are_refused() {
