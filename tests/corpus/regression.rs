@@ -242,7 +242,15 @@ async fn no_write_of_postgresqls_own_tests_is_called_a_read() {
     let (mut tally, mut wrong, mut all) = (BTreeMap::new(), Vec::new(), 0_usize);
     for file in files {
         let Ok(text) = std::fs::read_to_string(format!("{folder}/sql/{file}.sql")) else { continue };
-        let mut script = Script::new(&text, &[("abs_srcdir", &folder), ("abs_builddir", &folder)]);
+        let mut script = Script::new(
+            &text,
+            &[
+                ("abs_srcdir", &folder),
+                ("abs_builddir", &folder),
+                ("libdir", &format!("{folder}/lib")),
+                ("dlsuffix", ".so"),
+            ],
+        );
         let mut session = Session::new(&address).await;
         let begun = std::time::Instant::now();
         while let Some(step) = script.step() {

@@ -96,7 +96,7 @@ SELECT a.aggfnoid::oid, p.oid, p.proname, (p.provolatile = 'i')::text
 
 const RELATIONS: &str = "
 SELECT c.oid, n.nspname, c.relname, c.relkind, i.indrelid,
-       CASE WHEN c.relkind = 'v' AND c.oid >= 16384 AND NOT EXISTS (
+       CASE WHEN c.relkind IN ('v', 'm') AND c.oid >= 16384 AND NOT EXISTS (
          SELECT FROM pg_catalog.pg_rewrite w JOIN pg_catalog.pg_depend d ON d.classid = 'pg_rewrite'::regclass
            AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass
          WHERE w.ev_class = c.oid AND (d.refobjid IN ({locked}) OR c.oid IN ({locked})))

@@ -5,7 +5,7 @@
 mod cases;
 mod live;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use countersign_shared::api::Needed;
@@ -15,7 +15,10 @@ use crate::{
     catalog::Snapshot,
     policy::Policies,
     statement::{
-        classify::{Names, classify},
+        classify::{
+            Analysis, Names, classify,
+            columns::{Column, Use, columns_of},
+        },
         decide::{
             Asked, Asker, Countersigner, Decision, Known, SessionFacts, SqlFacts,
             explain::{Explained, Outcome, Reason, explain},
@@ -60,6 +63,17 @@ pub struct EffectLine {
     pub message: Option<String>,
 }
 
+/// A column that the statement uses or writes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ColumnLine {
+    /// `Column::"shop/public.customers.email"`; its last part is `*` where the catalog does not say which.
+    pub column: String,
+    /// In what roles its values are used.
+    pub uses: Vec<Use>,
+    /// Whether it is written.
+    pub written: bool,
+}
+
 /// Who could approve.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Approvers {
@@ -84,6 +98,10 @@ pub struct Explanation {
     pub message: Option<String>,
     /// Each effect.
     pub effects: Vec<EffectLine>,
+    /// Each column, in the order of their names.
+    pub columns: Vec<ColumnLine>,
+    /// Why there may be more columns than these.
+    pub column_doubts: Vec<String>,
     /// What a hold waits for.
     pub needed: Option<Needed>,
     /// Who could give it.
@@ -103,7 +121,9 @@ pub fn of_statement(
     (approvals, known): (&[Countersigner], &[Known]),
     now: DateTime<Utc>,
 ) -> Explanation {
-    let text: Understood = classify(said.sql, catalog, names).into();
+    let analysis = classify(said.sql, catalog, names);
+    let (columns, column_doubts) = columns(said, &analysis, (catalog, names));
+    let text: Understood = analysis.into();
     let (connection, tags) = &said.connection;
     let asked = Asked {
         asker: said.asker.clone(),
@@ -139,11 +159,39 @@ pub fn of_statement(
         outcome: if walled { Outcome::Deny } else { Outcome::from(&decision) },
         message,
         effects: reasons.into_iter().map(line).collect(),
+        columns,
+        column_doubts,
         needed,
         approvers,
         notes: text.statements.iter().flat_map(|statement| statement.notes.iter().cloned()).collect(),
         read_only_session,
     }
+}
+
+/// The columns of all statements together, and the doubts about them.
+fn columns(
+    said: &Said<'_>,
+    analysis: &Analysis,
+    (catalog, names): (&Snapshot, &Names),
+) -> (Vec<ColumnLine>, Vec<String>) {
+    let (mut lines, mut doubts) = (BTreeMap::<Column, ColumnLine>::new(), Vec::new());
+    let connection = said.connection.0;
+    for found in columns_of(said.sql, analysis, catalog, names) {
+        let roles = found.used.into_iter().map(|(column, uses)| (column, uses, false));
+        let written = found.written.into_iter().map(|column| (column, BTreeSet::new(), true));
+        for (column, uses, written) in roles.chain(written) {
+            let new = || ColumnLine { column: column.object().display(connection), uses: Vec::new(), written: false };
+            let line = lines.entry(column.clone()).or_insert_with(new);
+            line.uses.extend(uses);
+            line.uses.sort_unstable();
+            line.uses.dedup();
+            line.written |= written;
+        }
+        doubts.extend(found.doubts);
+    }
+    doubts.sort_unstable();
+    doubts.dedup();
+    (lines.into_values().collect(), doubts)
 }
 
 impl std::fmt::Display for Explanation {
@@ -182,5 +230,46 @@ impl std::fmt::Display for Explanation {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign_shared::duties::Human;
+
+    use super::*;
+    use crate::catalog::builder::Builder;
+
+    fn explained(sql: &str) -> Explanation {
+        let policies = crate::policy::testing::policies("permit (principal, action, resource);");
+        let human = Human { principal: "ana@acme.dev".into(), issuer: "i".into(), subject: "ana".into(), owner: None };
+        let said = Said {
+            asker: Asker { human, groups: Vec::new(), roles: Vec::new() },
+            connection: ("shop", BTreeMap::new()),
+            sql,
+            session: SessionFacts { application: String::new(), address: "127.0.0.1".into() },
+            reason: None,
+            in_transaction: false,
+        };
+        let catalog = Builder::new().table("public.orders", &["id", "Note"]).build();
+        let names = Names { search_path: vec!["pg_catalog".into(), "public".into()], ..Names::default() };
+        of_statement(&policies, &said, (&catalog, &names), (&[], &[]), Utc::now())
+    }
+
+    #[test]
+    fn columns_are_told_with_all_that_is_done_with_them() {
+        let explained = explained("UPDATE orders SET \"Note\" = 'x' WHERE id = 1; SELECT \"Note\" FROM orders");
+        let json = serde_json::to_value(&explained).unwrap();
+        let expected = serde_json::json!([
+            { "column": "Column::\"shop/public.orders.\\\"Note\\\"\"", "uses": ["output"], "written": true },
+            { "column": "Column::\"shop/public.orders.id\"", "uses": ["predicate"], "written": false },
+        ]);
+        assert_eq!(json["columns"], expected);
+        assert_eq!(json["column_doubts"], serde_json::json!([]));
+    }
+
+    #[test]
+    fn what_may_be_missing_is_told() {
+        assert_eq!(explained("SELECT * FROM nowhere").column_doubts.len(), 2, "an unknown table, and opaque");
     }
 }

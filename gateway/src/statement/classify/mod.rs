@@ -3,6 +3,7 @@
 //! What can't be parsed or resolved is `opaque`, never "harmless".
 
 mod bodies;
+pub mod columns;
 mod ddl;
 mod dml;
 mod drops;
