@@ -105,7 +105,9 @@ pub fn main() -> ExitCode {
             Verb::Gateway => serve::run(&config, serve::Parts::Gateway).await,
             Verb::Bot => serve::run(&config, serve::Parts::Bot).await,
             Verb::Check => check::run(&config),
-            Verb::Policy { what: policy::What::Test { folder }, json } => policy::test(&config, folder, json),
+            Verb::Policy { what: policy::What::Test { folder, live }, json } => {
+                policy::test(&config, folder, live, json).await
+            }
             Verb::ExplainPolicy { connection, sql, subject, json } => {
                 policy::explain(&config, &connection, &sql, subject, json).await
             }

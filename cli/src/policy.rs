@@ -8,7 +8,7 @@ use std::{
 use clap::{Args, Subcommand};
 use countersign_gateway::{
     config::policy_folder,
-    explain::{Subject, explain_live, run_cases},
+    explain::{NotExplained, Subject, Tested, Worlds, connections_of, explain_live, run_cases, run_cases_under},
     service::{NotStarted, load},
 };
 
@@ -19,6 +19,9 @@ pub enum What {
     Test {
         /// The policy folder; that of the config where it is left out.
         folder: Option<PathBuf>,
+        /// Uses the catalogs of the config's databases in place of the tables that the files declare.
+        #[arg(long)]
+        live: bool,
     },
 }
 
@@ -40,12 +43,13 @@ pub struct As {
 }
 
 /// Runs the cases. 0: all passed; 1: some did not, or there are none; 2: they can't be run.
-pub fn test(config: &Path, folder: Option<PathBuf>, json: bool) -> ExitCode {
+pub async fn test(config: &Path, folder: Option<PathBuf>, live: bool, json: bool) -> ExitCode {
     let Some(folder) = folder.or_else(|| policy_folder(config)) else {
         let hint = "name the policy folder: countersign policy test FOLDER";
         return crate::fail(&format!("{} does not say where the policies are; {hint}", config.display()), 2);
     };
-    let tested = match run_cases(&folder) {
+    let tested = if live { run_live(config, &folder).await } else { run_cases(&folder) };
+    let tested = match tested {
         Ok(tested) => tested,
         Err(problems) => return crate::fail(&problems.join("\n"), 2),
     };
@@ -63,6 +67,12 @@ pub fn test(config: &Path, folder: Option<PathBuf>, json: bool) -> ExitCode {
     if tested.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+async fn run_live(config: &Path, folder: &Path) -> Result<Tested, Vec<String>> {
+    let config = load(config).map_err(|NotStarted(problems)| problems)?;
+    let worlds = Worlds::of(&config, connections_of(folder)?).await?;
+    run_cases_under(folder, Some(&worlds))
+}
+
 /// Explains what policy makes of a statement now.
 pub async fn explain(config: &Path, connection: &str, sql: &str, subject: As, json: bool) -> ExitCode {
     let config = match load(config) {
@@ -74,7 +84,8 @@ pub async fn explain(config: &Path, connection: &str, sql: &str, subject: As, js
     match explain_live(&config, connection, sql, &subject).await {
         Ok(explanation) if json => crate::say_json(&explanation),
         Ok(explanation) => crate::say(&explanation.to_string()),
-        Err(message) => return crate::fail(&message, 1),
+        Err(NotExplained::Usage(message)) => return crate::fail(&message, 2),
+        Err(NotExplained::Failed(message)) => return crate::fail(&message, 1),
     }
     ExitCode::SUCCESS
 }

@@ -1,12 +1,14 @@
 //! How long a text takes that was not seen before. `cargo bench -p countersign-gateway --bench classify`
 
-use std::hint::black_box;
+use std::{hint::black_box, sync::Arc};
 
 use countersign_gateway::{
     catalog::{Snapshot, builder::Builder},
-    statement::classify::{Names, classify},
+    connection::memory::{Circumstances, Memory},
+    statement::classify::{Names, classify, columns::columns_of},
 };
-use criterion::{Criterion, criterion_group, criterion_main};
+use countersign_shared::digest::Fields;
+use criterion::{Criterion, criterion_group};
 
 const POINT: &str = "SELECT abalance FROM pgbench_accounts WHERE aid = 4711";
 
@@ -60,8 +62,54 @@ fn texts(criterion: &mut Criterion) {
         criterion.bench_function(name, |bencher| {
             bencher.iter(|| classify(black_box(sql), &snapshot, &names));
         });
+        let analysis = classify(sql, &snapshot, &names);
+        criterion.bench_function(&format!("columns of {name}"), |bencher| {
+            bencher.iter(|| columns_of(black_box(sql), &analysis, &snapshot, &names));
+        });
     }
 }
 
-criterion_group!(benches, texts);
-criterion_main!(benches);
+/// A text of a shape that is known, and policy's answer to it.
+fn known(criterion: &mut Criterion) {
+    let (snapshot, names) = shop();
+    let snapshot = Arc::new(snapshot);
+    let policies = Fields::of("bench").finish();
+    let now = Circumstances { in_transaction: false, reason: None, policies };
+    let mut memory = Memory::default();
+    memory.remember(POINT, &snapshot, classify(POINT, &snapshot, &names).into()).allow(now);
+    let other = POINT.replace("4711", "17");
+    criterion.bench_function("known shape", |bencher| {
+        bencher.iter(|| memory.known(black_box(&other), &snapshot).expect("it is of a known shape"));
+    });
+    let known = memory.known(&other, &snapshot).expect("it is of a known shape");
+    criterion.bench_function("known question", |bencher| {
+        bencher.iter(|| assert!(known.was_allowed(black_box(&now))));
+    });
+}
+
+/// Texts of almost a megabyte.
+fn large(criterion: &mut Criterion) {
+    let (snapshot, names) = shop();
+    let size = (1 << 20) - 200;
+    let mut group = criterion.benchmark_group("1 MB");
+    group.sample_size(10);
+    let list = format!("SELECT aid FROM pgbench_accounts WHERE aid IN ({}1)", "1234567,".repeat(size / 8));
+    let statements = format!("{POINT};").repeat(size / (POINT.len() + 1));
+    let rows = format!("INSERT INTO products VALUES {}(1, 'a', 2)", "(1, 'abcdef', 2.5),".repeat(size / 20));
+    for (name, sql) in [("IN list", list), ("statements", statements), ("rows of an INSERT", rows)] {
+        group.bench_function(name, |bencher| bencher.iter(|| classify(black_box(&sql), &snapshot, &names)));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, texts, known, large);
+
+/// On a stack as a session has it, so that a text of some length is read where it is.
+fn main() {
+    let all = || {
+        benches();
+        Criterion::default().configure_from_args().final_summary();
+    };
+    let thread = std::thread::Builder::new().stack_size(16 << 20).spawn(all);
+    thread.expect("a thread").join().expect("the benches");
+}

@@ -7,13 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use countersign_gateway::{
     catalog::{Snapshot, read},
     statement::{
-        classify::{Analysis, Names, classify},
+        classify::{Analysis, Names, classify, columns::columns_of},
         effect::{Action, Effect},
     },
 };
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
-use super::psql::{Script, Step, without_comments};
+use super::{
+    columns::{self, Compared},
+    psql::{Script, Step, without_comments},
+};
 
 struct Asks<'a>(&'a Client);
 
@@ -24,7 +27,7 @@ impl read::CatalogQuery for Asks<'_> {
     }
 }
 
-async fn rows(client: &Client, sql: &str) -> Result<Vec<Vec<Option<String>>>, String> {
+pub async fn rows(client: &Client, sql: &str) -> Result<Vec<Vec<Option<String>>>, String> {
     let messages = client.simple_query(sql).await.map_err(|error| match error.as_db_error() {
         Some(error) => error.to_string(),
         None => format!("connection: {error}"),
@@ -64,6 +67,7 @@ struct Session {
     names: Names,
     /// Whether names or catalog may have changed.
     dirty: bool,
+    compared: Compared,
 }
 
 /// Whether a transaction is open, and has an id; how many rows it has changed.
@@ -87,6 +91,7 @@ impl Session {
             snapshot: Snapshot::default(),
             names: Names::default(),
             dirty: true,
+            compared: Compared::default(),
         }
     }
 
@@ -149,6 +154,9 @@ struct Tally {
 const PLAIN: [&str; 10] =
     ["select", "values", "table", "with", "insert", "update", "delete", "merge", "copy", "explain"];
 
+/// Those whose rows are compared with what was said of their columns.
+const GIVES_ROWS: [&str; 4] = ["select", "values", "table", "with"];
+
 fn first_word(sql: &str) -> String {
     let text = without_comments(sql);
     let word = text.trim_start_matches('(').trim_start();
@@ -194,6 +202,12 @@ async fn judge(session: &mut Session, sql: &str, tally: &mut BTreeMap<String, Ta
         {
             wrong = Some(format!("it is no read: {before:?} {after:?}"));
         }
+        if let (Ok(_), None, [_], true) =
+            (&outcome, &wrong, analysis.statements.as_slice(), GIVES_ROWS.contains(&first_word(sql).as_str()))
+        {
+            let said = columns_of(sql, &analysis, &session.snapshot, &session.names).pop().unwrap_or_default();
+            wrong = columns::wrong(&session.client, sql, &said, &mut session.compared).await;
+        }
         if alone {
             rows(&session.client, if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" }).await.ok();
         }
@@ -204,7 +218,7 @@ async fn judge(session: &mut Session, sql: &str, tally: &mut BTreeMap<String, Ta
     let plain_move = |e: &Effect| matches!(e.action, Action::Insert | Action::Update | Action::Delete | Action::Merge);
     session.dirty |= !known || !effects.iter().all(|effect| reads(effect) || plain_move(effect));
     if outcome.as_ref().is_err_and(|why| why.starts_with("connection")) {
-        *session = Session::new(&session.address.clone()).await;
+        *session = Session { compared: session.compared, ..Session::new(&session.address.clone()).await };
         return wrong;
     }
     let word = first_word(sql);
@@ -239,17 +253,25 @@ async fn no_write_of_postgresqls_own_tests_is_called_a_read() {
         .flat_map(str::split_whitespace)
         .filter(|file| only.is_empty() || only.split(',').any(|wanted| wanted == *file))
         .collect();
-    let (mut tally, mut wrong, mut all) = (BTreeMap::new(), Vec::new(), 0_usize);
+    let (mut tally, mut wrong, mut all, mut compared) = (BTreeMap::new(), Vec::new(), 0_usize, Vec::new());
     for file in files {
         let Ok(text) = std::fs::read_to_string(format!("{folder}/sql/{file}.sql")) else { continue };
-        let mut script = Script::new(&text, &[("abs_srcdir", &folder), ("abs_builddir", &folder)]);
+        let mut script = Script::new(
+            &text,
+            &[
+                ("abs_srcdir", &folder),
+                ("abs_builddir", &folder),
+                ("libdir", &format!("{folder}/lib")),
+                ("dlsuffix", ".so"),
+            ],
+        );
         let mut session = Session::new(&address).await;
         let begun = std::time::Instant::now();
         while let Some(step) = script.step() {
             let sql = match step {
                 Step::Quit => break,
                 Step::Reconnect => {
-                    session = Session::new(&address).await;
+                    session = Session { compared: session.compared, ..Session::new(&address).await };
                     continue;
                 }
                 Step::Gather(sql, prefix) => {
@@ -273,6 +295,7 @@ async fn no_write_of_postgresqls_own_tests_is_called_a_read() {
                 wrong.push(format!("{file}: {sql}\n  {why}"));
             }
         }
+        compared.push(session.compared);
         println!("{file}: {:?}, {all} so far", begun.elapsed());
         if let Ok(path) = std::env::var("COUNTERSIGN_REGRESS_TABLE") {
             std::fs::write(path, table(&tally, all)).expect("the table is written");
@@ -281,6 +304,9 @@ async fn no_write_of_postgresqls_own_tests_is_called_a_read() {
     assert!(wrong.is_empty(), "{} called wrong:\n{}", wrong.len(), wrong.join("\n"));
     let (opaque, plain) = tally.values().fold((0, 0), |(o, p), t: &Tally| (o + t.opaque, p + t.statements));
     println!("{opaque} of {plain} opaque");
+    let sum = |of: fn(&Compared) -> usize| compared.iter().map(of).sum::<usize>();
+    let (queries, without, doubt) = (sum(|c| c.queries), sum(|c| c.without_list), sum(|c| c.in_doubt));
+    println!("columns of {queries} queries compared; {without} without a list, {doubt} in doubt");
 }
 
 fn table(tally: &BTreeMap<String, Tally>, all: usize) -> String {

@@ -9,13 +9,13 @@ use crate::harness::{PATIENCE, Story};
 
 impl Story {
     /// Runs a verb of the binary with this story's config to its end.
-    async fn tells(&self, arguments: &[&str]) -> Output {
+    pub(crate) async fn tells(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_countersign-under-test"));
         command.arg("--config").arg(&self.world.facts.config).args(arguments);
         timeout(PATIENCE, command.output()).await.expect("it ends").expect("the binary")
     }
 
-    async fn tells_json(&self, arguments: &[&str]) -> Value {
+    pub(crate) async fn tells_json(&self, arguments: &[&str]) -> Value {
         let output = self.tells(arguments).await;
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).expect("JSON")
@@ -44,8 +44,46 @@ async fn policy_is_explained_as_it_would_decide_and_nothing_runs() {
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
     assert!(text.contains("deny: Tables are dropped by the release pipeline only."), "{text}");
     let nowhere = story.tells(&["explain-policy", "nowhere", "select 1", "--as", ana]).await;
-    assert_eq!(nowhere.status.code(), Some(1));
+    assert_eq!(nowhere.status.code(), Some(2), "a connection that there is not is a slip of the command");
+    assert_eq!((&held["connect"]["outcome"], &held["observe"]), (&"allow".into(), &false.into()));
+    assert_eq!(held["login"], story.world.upstream.user.as_str());
+    assert_eq!(
+        (&stranger["connect"]["outcome"], &stranger["message"]),
+        (&"deny".into(), &"zoe@acme.dev may not connect to shop".into())
+    );
+    let columns = held["columns"].as_array().expect("columns");
+    let id = columns.iter().find(|line| line["column"] == "Column::\"shop/public.orders.id\"").expect("the WHERE's");
+    assert_eq!(id["uses"][0], "predicate");
     assert!(!story.database_ran("delete from orders") && !story.database_ran("drop table"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cases_are_run_against_what_the_database_has_now() {
+    let story = Story::begin_with(&[("name     = \"shop\"", "name     = \"shop\"\nmode = \"observe\"")]).await;
+    let cases = story.folder().join("policy/tests");
+    std::fs::create_dir(&cases).expect("a folder");
+    // `products` is declared nowhere but in the database.
+    let file = |connection: &str| {
+        format!(
+            "connection = \"{connection}\"\n[[case]]\nname = \"a read\"\nuser = \"ana@acme.dev\"\n\
+             groups = [\"engineering\"]\nsql = \"select name from products\"\nexpect = \"allow\"\n"
+        )
+    };
+    std::fs::write(cases.join("shop.toml"), file("shop")).expect("a file");
+    assert_eq!(story.tells(&["policy", "test"]).await.status.code(), Some(1), "no such table in the file");
+    let live = story.tells(&["policy", "test", "--live"]).await;
+    assert!(
+        live.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&live.stdout),
+        String::from_utf8_lossy(&live.stderr)
+    );
+    std::fs::write(cases.join("shop.toml"), file("shep")).expect("a file");
+    assert_eq!(story.tells(&["policy", "test", "--live"]).await.status.code(), Some(2), "no such connection");
+    let drop = ["explain-policy", "shop", "drop table orders", "--as", "ana@acme.dev", "--group", "engineering"];
+    let text = story.tells(&drop).await;
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(text.contains("passes, since shop only observes; otherwise deny: Tables are dropped"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

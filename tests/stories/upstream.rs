@@ -155,6 +155,10 @@ async fn each_group_has_its_login() {
     let story = gateway(&[way("logins", guarded, "by_md5@127.0.0.1", more)]).await;
     assert_eq!(story.is_called("ana", "logins").await, "cs_ro", "in engineering");
     assert_eq!(story.is_called("priya", "logins").await, "by_md5", "in no group that is named");
+    for (who, login) in [("ana@acme.dev", "cs_ro"), ("priya@acme.dev", "by_md5")] {
+        let explained = story.tells_json(&["explain-policy", "logins", "select 1", "--as", who, "--json"]).await;
+        assert_eq!(explained["login"], login, "{explained}");
+    }
     let log = story.everything_written();
     let log = log.iter().filter(|(path, _)| path.extension().is_some_and(|end| end == "jsonl"));
     let log: String = log.map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()).collect();

@@ -47,6 +47,12 @@ impl Builder {
         self
     }
 
+    /// A schema, with what changes whenever it or its rights do.
+    pub fn stamped_schema(&mut self, name: &str, stamp: &str) -> &mut Self {
+        self.snapshot.schema_stamp += &format!("{name:?}={stamp};");
+        self.schema(name)
+    }
+
     /// A function of the server's own.
     pub fn builtin(&mut self, name: &str) -> &mut Self {
         self.snapshot.builtin_functions.insert(name.to_owned());

@@ -43,7 +43,42 @@ pub fn is_information_schema_helper(name: &str) -> bool {
 }
 
 /// The server's own types whose name, called like a function, is a cast that only reads a value.
-const CALLED_TYPES: &[&str] = &["json", "jsonb", "jsonpath", "pg_lsn", "tsquery", "tsvector", "uuid", "xml"];
+const CALLED_TYPES: &[&str] = &[
+    "json",
+    "jsonb",
+    "jsonpath",
+    "pg_lsn",
+    "regcollation",
+    "regconfig",
+    "regdictionary",
+    "regnamespace",
+    "regoper",
+    "regoperator",
+    "regproc",
+    "regprocedure",
+    "regrole",
+    "regtype",
+    "tsquery",
+    "tsvector",
+    "uuid",
+    "xml",
+];
+
+/// The server's own code behind the functions that CREATE TYPE … AS RANGE makes: they put a range
+/// together, and run what its type runs.
+const CONSTRUCTORS: &[&str] = &[
+    "range_constructor2",
+    "range_constructor3",
+    "multirange_constructor0",
+    "multirange_constructor1",
+    "multirange_constructor2",
+];
+
+/// Whether a function of the language `internal` is one of a range type's constructors.
+#[must_use]
+pub fn is_constructor(code: &str) -> bool {
+    CONSTRUCTORS.contains(&code)
+}
 
 /// Whether a call of that name with one argument is a cast to one of the server's own types.
 #[must_use]

@@ -15,6 +15,6 @@ mod snapshot;
 pub mod version;
 
 pub use snapshot::{
-    Body, Code, Column, Derived, Events, Expression, Function, Hazard, Kind, Memo, Referrer, Relation, Snapshot,
+    Body, Code, Column, Derived, Events, Expression, Function, Hazard, Key, Kind, Memo, Referrer, Relation, Snapshot,
     TypeFacts,
 };

@@ -23,6 +23,8 @@ SELECT pg_catalog.concat_ws('/',
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid >= 16384 AND n.nspname !~ '^pg_(toast|temp)'),
   (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_attribute WHERE attrelid >= 16384 AND attnum > 0),
   (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_(toast|temp)'),
+  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_auth_members),
+  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_statistic_ext),
   (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_proc WHERE oid >= 16384),
   (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_trigger WHERE oid >= 16384),
   (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_rewrite WHERE oid >= 16384),
@@ -54,7 +56,10 @@ macro_rules! function_columns {
     };
 }
 
-const SCHEMAS: &str = "SELECT nspname FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_(toast|temp)'";
+/// Schemas, with what changes whenever one's rights do, or who is a member of which role.
+const SCHEMAS: &str = "SELECT nspname, pg_catalog.concat_ws('/', xmin::text,
+    (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_auth_members))
+  FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_(toast|temp)' ORDER BY nspname";
 
 const BUILTINS: &str = "SELECT DISTINCT proname FROM pg_catalog.pg_proc
   WHERE pronamespace = 'pg_catalog'::regnamespace AND oid < 16384";
@@ -96,7 +101,7 @@ SELECT a.aggfnoid::oid, p.oid, p.proname, (p.provolatile = 'i')::text
 
 const RELATIONS: &str = "
 SELECT c.oid, n.nspname, c.relname, c.relkind, i.indrelid,
-       CASE WHEN c.relkind = 'v' AND c.oid >= 16384 AND NOT EXISTS (
+       CASE WHEN c.relkind IN ('v', 'm') AND c.oid >= 16384 AND NOT EXISTS (
          SELECT FROM pg_catalog.pg_rewrite w JOIN pg_catalog.pg_depend d ON d.classid = 'pg_rewrite'::regclass
            AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass
          WHERE w.ev_class = c.oid AND (d.refobjid IN ({locked}) OR c.oid IN ({locked})))
@@ -150,6 +155,9 @@ SELECT indrelid, 'store', 'an index predicate', CASE WHEN indrelid NOT IN ({lock
 UNION ALL
 SELECT partrelid, 'store', 'the partition key', CASE WHEN partrelid NOT IN ({locked}) THEN pg_catalog.pg_get_expr(partexprs, partrelid) END
   FROM pg_catalog.pg_partitioned_table WHERE partexprs IS NOT NULL
+UNION ALL
+SELECT stxrelid, 'planned', 'the statistics ' || stxname, CASE WHEN stxrelid NOT IN ({locked}) THEN pg_catalog.pg_get_expr(stxexprs, stxrelid) END
+  FROM pg_catalog.pg_statistic_ext WHERE stxexprs IS NOT NULL
 UNION ALL
 SELECT p.polrelid, 'any', 'the policy ' || p.polname, CASE WHEN p.polrelid NOT IN ({locked}) THEN pg_catalog.pg_get_expr(x.tree, p.polrelid) END
   FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_class c ON c.oid = p.polrelid AND c.relrowsecurity,

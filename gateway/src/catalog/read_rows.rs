@@ -107,7 +107,7 @@ impl Reader {
     }
 
     pub(super) fn schema(&mut self, row: Row<'_>) -> Taken {
-        self.builder.schema(text(row, 0)?);
+        self.builder.stamped_schema(text(row, 0)?, text(row, 1)?);
         Ok(())
     }
 
@@ -132,6 +132,7 @@ impl Reader {
             body: match (text(row, 4)?, optional_text(row, 9), optional_text(row, 10)) {
                 ("sql", Some(_), Some(body)) => Body::SqlResolved(body.to_owned()),
                 ("sql", Some(body), None) => Body::Sql(body.to_owned()),
+                ("internal", Some(code), None) if builtins::is_constructor(code) => Body::Constructor,
                 ("plpgsql", Some(body), None) => Body::PlPgSql(body.to_owned()),
                 _ => Body::Unseen,
             },
@@ -271,7 +272,11 @@ impl Reader {
     pub(super) fn expression(&mut self, row: Row<'_>) -> Taken {
         let relation = oid(row, 0)?;
         let Some((schema, name)) = self.keys.get(&relation) else { return Ok(()) };
-        let on = if text(row, 1)? == "store" { Events::STORE } else { Events::ANY };
+        let on = match text(row, 1)? {
+            "store" => Events::STORE,
+            "planned" => Events::default(),
+            _ => Events::ANY,
+        };
         let Some(source) = row.get(3).cloned().flatten() else {
             let note = format!("{} can't be read while somebody locks the table", text(row, 2)?);
             self.hazard(relation, Hazard { on, code: Code::unseen(&note), ..Hazard::default() });

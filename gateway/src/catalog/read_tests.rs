@@ -78,6 +78,9 @@ async fn a_real_catalog_is_read_and_kept_fresh() {
         "SELECT * FROM cit",
         "SELECT * FROM pg_stat_activity",
         "SELECT * FROM information_schema.columns",
+        "SELECT span('a', 'b'), s * span_multirange(span('a', 'b')) FROM spans",
+        "SELECT regnamespace('public')",
+        "SELECT * FROM sly_column",
     ];
     for sql in harmless {
         assert_eq!(beyond_reading(&snapshot, sql), Vec::<String>::new(), "{sql}");
@@ -93,6 +96,10 @@ async fn a_real_catalog_is_read_and_kept_fresh() {
         ("SELECT 'x'::odd", "the check of type public.odd"),
         ("SELECT evil('a', 'b')", "public.evil: it runs"),
         ("SELECT * FROM guarded", "the policy guard"),
+        ("SELECT odd_span('a', 'b')", "the check of type public.odd"),
+        ("SELECT * FROM sly_check", "the check sly_check_id_check"),
+        ("SELECT * FROM sly_statistics", "the statistics sly_s"),
+        ("SELECT * FROM sly_index", "an index predicate"),
         ("INSERT INTO late VALUES (1)", "trigger t calls public.trace_all()"),
         ("DECLARE c CURSOR WITH HOLD FOR SELECT open_count()", "when its rows are fetched"),
         ("INSERT INTO computed VALUES (1)", "an index expression"),
@@ -143,6 +150,12 @@ async fn a_real_catalog_is_read_and_kept_fresh() {
         .run("CREATE OR REPLACE FUNCTION public.evil(text, text) RETURNS bool LANGUAGE sql AS 'select false'")
         .expect("a body changes");
     assert_eq!(catalog.refresh(&mut server).await, Ok(true), "a changed body shows");
+
+    let before = catalog.current().expect("it was read");
+    server.run("GRANT USAGE ON SCHEMA hidden TO PUBLIC").expect("a right is given");
+    assert_eq!(catalog.refresh(&mut server).await, Ok(true), "a right to a schema shows");
+    let now = catalog.current().expect("it was read");
+    assert!(!before.has_same_schemas(&now), "what a search path finds may be another");
 
     assert!(catalog.refresh(&mut Psql("host=/nowhere".into())).await.is_err());
     assert!(catalog.current().is_none(), "what can't be read is not known");

@@ -40,3 +40,8 @@ create aggregate biggest_own (int) (sfunc = larger, stype = int);
 create function same(a int, b text) returns bool language sql as 'select a = b::int'; create operator public.=== (function = same, leftarg = int, rightarg = text);
 create function plain(text) returns bool language plpgsql immutable as 'begin return value is not null; end';
 create table twice (id int, double int generated always as (id * 2) stored);
+create type span as range (subtype = text); create table spans (s span); create type odd_span as range (subtype = odd);
+create function sly(int) returns int language plpgsql immutable as 'begin execute ''select 1''; return 1; end';
+create table sly_check (id int check (sly(5) > id)); create table sly_column (id int check (sly(id) > 0));
+create table sly_statistics (id int, n int); create statistics sly_s on (sly(5) + id), n from sly_statistics;
+create table sly_index (id int); create index on sly_index (id) where sly(5) > id;

@@ -125,6 +125,21 @@ pub struct Expression {
     pub text: String,
 }
 
+impl Expression {
+    /// Whether it is a column's default, whose `nextval` belongs to the INSERT.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        self.what.starts_with("the default of ")
+    }
+
+    /// Whether the planner reads it for whatever touches the table, and runs what of it is immutable
+    /// and has constant arguments.
+    #[must_use]
+    pub fn is_planned(&self) -> bool {
+        !self.is_default()
+    }
+}
+
 /// A table whose foreign key points here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Referrer {
@@ -224,6 +239,8 @@ pub enum Body {
     SqlResolved(String),
     /// PL/pgSQL.
     PlPgSql(String),
+    /// Puts a value of a range type together, and runs what the types of the function run.
+    Constructor,
     /// An aggregate: the functions that it calls and that are not immutable ones of the server's.
     Calls(Vec<u32>),
 }
@@ -295,6 +312,8 @@ pub struct Snapshot {
     pub(super) partial: bool,
     pub(super) relations: HashMap<String, HashMap<String, Arc<Relation>>>,
     pub(super) schemas: BTreeSet<String>,
+    /// Changes whenever a schema does, or who may use one.
+    pub(super) schema_stamp: String,
     pub(super) functions: HashMap<String, Vec<Function>>,
     pub(super) builtin_functions: HashSet<String>,
     pub(super) functions_by_oid: HashMap<u32, (String, usize)>,
@@ -342,10 +361,11 @@ impl Snapshot {
         self.schemas.contains(schema)
     }
 
-    /// Whether both know the same schemas.
+    /// Whether both know the same schemas, with the same rights: a search path skips those that a login
+    /// may not use.
     #[must_use]
     pub fn has_same_schemas(&self, other: &Self) -> bool {
-        self.schemas == other.schemas
+        self.schemas == other.schemas && self.schema_stamp == other.schema_stamp
     }
 
     /// Functions of that name, in any schema, that did not come with the server.
@@ -371,6 +391,12 @@ impl Snapshot {
     #[must_use]
     pub fn operator_hazards(&self, name: &str) -> &[(String, Code)] {
         self.operators.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether the database has no function of its own, so that no expression can call one.
+    #[must_use]
+    pub fn has_no_code(&self) -> bool {
+        self.functions.is_empty()
     }
 
     /// Types of that name, in any schema, that did not come with the server.

@@ -4,7 +4,7 @@
 //! and what should come of it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use countersign_shared::{duties::Human, request::Assurance};
 use serde::{Deserialize, Serialize};
 
-use super::{Said, of_statement};
+use super::{Said, Worlds, of_statement};
 use crate::{
     catalog::{Snapshot, builder::Builder},
     policy::Policies,
@@ -123,11 +123,30 @@ impl Tested {
     }
 }
 
-/// Loads the policies of `folder` and runs the cases in its `tests`.
+/// Loads the policies of `folder` and runs the cases in its `tests`, each file under its own tables.
 ///
 /// # Errors
 /// Everything that can't be read, a line or more each.
 pub fn run_cases(folder: &Path) -> Result<Tested, Vec<String>> {
+    run_cases_under(folder, None)
+}
+
+/// The connections that the cases of a folder are about.
+///
+/// # Errors
+/// Everything that can't be read.
+pub fn connections_of(folder: &Path) -> Result<BTreeSet<String>, Vec<String>> {
+    files(&folder.join("tests"))?
+        .iter()
+        .map(|path| read(path).map(|file| file.connection).map_err(|why| vec![why]))
+        .collect()
+}
+
+/// The same under the catalogs of real databases, in place of the files' tables.
+///
+/// # Errors
+/// Everything that can't be read, a line or more each.
+pub fn run_cases_under(folder: &Path, worlds: Option<&Worlds>) -> Result<Tested, Vec<String>> {
     let policies =
         Policies::load(folder).map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     let (mut tested, mut problems) = (Tested::default(), Vec::new());
@@ -135,9 +154,18 @@ pub fn run_cases(folder: &Path) -> Result<Tested, Vec<String>> {
         match read(&path) {
             Ok(file) => {
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                let (catalog, names) = fixture(&file);
+                let declared = fixture(&file);
                 for case in &file.case {
-                    match run(&policies, &file, case, (&catalog, &names)) {
+                    let under = match worlds {
+                        None => Some((&declared.0, &declared.1)),
+                        Some(worlds) => {
+                            worlds.get(&file.connection).and_then(|world| world.seen_by(&case.groups, &case.roles))
+                        }
+                    };
+                    let result = under
+                        .ok_or_else(|| format!("no database was asked for {:?}", file.connection))
+                        .and_then(|under| run(&policies, &file, case, under));
+                    match result {
                         Ok(result) => tested.cases.push(CaseResult { file: name.clone(), ..result }),
                         Err(problem) => problems.push(format!("{}: case {:?}: {problem}", path.display(), case.name)),
                     }
@@ -208,6 +236,7 @@ fn run(policies: &Policies, file: &File, case: &Case, under: (&Snapshot, &Names)
                 session,
                 reason: case.reason.clone(),
                 in_transaction: case.in_transaction,
+                observe: false,
             };
             let assurance = |person: &Person| if person.step_up { Assurance::StepUp } else { Assurance::Slack };
             let approvals: Vec<Countersigner> = case

@@ -3,16 +3,14 @@
 
 use countersign_shared::duties::Human;
 
-use super::{Explanation, Said, of_statement};
+use super::{
+    Explanation, Said, of_connect, of_statement,
+    world::{self, World},
+};
 use crate::{
-    catalog::read,
-    config::{Config, ConnectionConfig},
-    connection::{catalogs::Own, upstream},
+    config::{Config, Mode},
     policy::Policies,
-    statement::{
-        classify::Names,
-        decide::{Asker, Known, SessionFacts},
-    },
+    statement::decide::{Asker, Known, SessionFacts},
     store::{Store as _, sqlite::SqliteStore},
 };
 
@@ -29,6 +27,15 @@ pub struct Subject {
     pub reason: Option<String>,
 }
 
+/// Why nothing could be told.
+#[derive(Debug)]
+pub enum NotExplained {
+    /// The config has no such connection, or policies that don't load.
+    Usage(String),
+    /// The database or the state can't be asked.
+    Failed(String),
+}
+
 /// What policy makes of `sql` on `connection`, said by `subject`.
 ///
 /// # Errors
@@ -38,26 +45,32 @@ pub async fn explain_live(
     connection: &str,
     sql: &str,
     subject: &Subject,
-) -> Result<Explanation, String> {
-    let found = config.connections.get(connection).ok_or_else(|| {
-        let names: Vec<&str> = config.connections.keys().map(String::as_str).collect();
-        format!("there is no connection {connection:?} in {}; there are {}", config.file.display(), names.join(", "))
-    })?;
+) -> Result<Explanation, NotExplained> {
+    let found =
+        config.connections.get(connection).ok_or_else(|| NotExplained::Usage(world::unknown(config, connection)))?;
     let policies = Policies::load(&config.gateway.policy).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        lines.join("\n")
+        NotExplained::Usage(lines.join("\n"))
     })?;
-    let known = people(config).await?;
+    let known = people(config).await.map_err(NotExplained::Failed)?;
+    let asker = asker(config, subject, &known);
+    let (groups, roles) = (asker.groups.clone(), asker.roles.clone());
     let said = Said {
-        asker: asker(config, subject, &known),
+        asker,
         connection: (connection, found.tags.clone()),
         sql,
         session: SessionFacts { application: "explain-policy".to_owned(), address: "127.0.0.1".to_owned() },
         reason: subject.reason.clone(),
         in_transaction: false,
+        observe: found.mode == Mode::Observe,
     };
-    let (catalog, names) = catalog(found).await?;
-    Ok(of_statement(&policies, &said, (&catalog, &names), (&[], &known), chrono::Utc::now()))
+    let world = World::of(found, &groups, &roles).await.map_err(NotExplained::Failed)?;
+    let under = world.seen_by(&groups, &roles).ok_or_else(|| NotExplained::Failed("no login was asked".to_owned()))?;
+    let now = chrono::Utc::now();
+    let connect = of_connect(&policies, &said, now);
+    let mut explanation = of_statement(&policies, &said, under, (&[], &known), now).after(connect);
+    explanation.login = Some(under.1.login.clone());
+    Ok(explanation)
 }
 
 /// Everybody whom the state knows. A gateway that has not run yet knows nobody.
@@ -88,19 +101,4 @@ fn asker(config: &Config, subject: &Subject, known: &[Known]) -> Asker {
         (named, ..) => named.to_vec(),
     };
     Asker { human, groups, roles: subject.roles.clone() }
-}
-
-/// The catalog, and what names mean to a session that has just begun.
-async fn catalog(connection: &ConnectionConfig) -> Result<(crate::catalog::Snapshot, Names), String> {
-    const PATH: &str = "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(true))::pg_catalog.text";
-    let failed =
-        |error: &dyn std::fmt::Display| format!("the database of {:?} can't be asked: {error}", connection.name);
-    let own = [("application_name".to_owned(), "countersign".to_owned())];
-    let mut end = upstream::open(&connection.upstream, &own).await.map_err(|error| failed(&error))?.end;
-    let rows = upstream::query(&mut end, PATH).await.map_err(|error| failed(&error))?;
-    let path = rows.first().and_then(|row| row.first().cloned().flatten()).unwrap_or_default();
-    let search_path = serde_json::from_str(&path).map_err(|error| failed(&error))?;
-    let names = Names { search_path, login: connection.upstream.user.clone(), ..Names::default() };
-    let snapshot = read::read(&mut Own(&mut end)).await.map_err(|error| failed(&error))?;
-    Ok((snapshot, names))
 }

@@ -4,8 +4,9 @@
 
 mod cases;
 mod live;
+mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use countersign_shared::api::Needed;
@@ -15,18 +16,24 @@ use crate::{
     catalog::Snapshot,
     policy::Policies,
     statement::{
-        classify::{Names, classify},
+        classify::{
+            Analysis, Names, classify,
+            columns::{Column, Use, columns_of},
+        },
         decide::{
             Asked, Asker, Countersigner, Decision, Known, SessionFacts, SqlFacts,
             explain::{Explained, Outcome, Reason, explain},
+            permits, rules_of,
         },
+        effect::{Action, Effect},
         understood::Understood,
         wall,
     },
 };
 
-pub use cases::{CaseResult, Tested, run_cases};
-pub use live::{Subject, explain_live};
+pub use cases::{CaseResult, Tested, connections_of, run_cases, run_cases_under};
+pub use live::{NotExplained, Subject, explain_live};
+pub use world::Worlds;
 
 /// Who says what, where.
 #[derive(Clone, Debug)]
@@ -43,6 +50,8 @@ pub struct Said<'a> {
     pub reason: Option<String>,
     /// Whether a transaction is open.
     pub in_transaction: bool,
+    /// Whether the connection only observes.
+    pub observe: bool,
 }
 
 /// One effect in an explanation.
@@ -58,6 +67,17 @@ pub struct EffectLine {
     pub policies: Vec<String>,
     /// The `@error` of what refused.
     pub message: Option<String>,
+}
+
+/// A column that the statement uses or writes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ColumnLine {
+    /// `Column::"shop/public.customers.email"`; its last part is `*` where the catalog does not say which.
+    pub column: String,
+    /// In what roles its values are used.
+    pub uses: Vec<Use>,
+    /// Whether it is written.
+    pub written: bool,
 }
 
 /// Who could approve.
@@ -78,12 +98,22 @@ pub struct Explanation {
     pub groups: Vec<String>,
     /// On which connection.
     pub connection: String,
+    /// As whom the gateway logs in for them, where that was looked up.
+    pub login: Option<String>,
+    /// Whether the connection is in observe mode, so that a statement runs whatever its outcome.
+    pub observe: bool,
+    /// Whether they may connect at all, which no mode changes, where that was asked.
+    pub connect: Option<EffectLine>,
     /// Of the whole statement: the strictest effect wins.
     pub outcome: Outcome,
     /// Why it is refused, for a denial.
     pub message: Option<String>,
     /// Each effect.
     pub effects: Vec<EffectLine>,
+    /// Each column, in the order of their names.
+    pub columns: Vec<ColumnLine>,
+    /// Why there may be more columns than these.
+    pub column_doubts: Vec<String>,
     /// What a hold waits for.
     pub needed: Option<Needed>,
     /// Who could give it.
@@ -103,7 +133,9 @@ pub fn of_statement(
     (approvals, known): (&[Countersigner], &[Known]),
     now: DateTime<Utc>,
 ) -> Explanation {
-    let text: Understood = classify(said.sql, catalog, names).into();
+    let analysis = classify(said.sql, catalog, names);
+    let (columns, column_doubts) = columns(said, &analysis, (catalog, names));
+    let text: Understood = analysis.into();
     let (connection, tags) = &said.connection;
     let asked = Asked {
         asker: said.asker.clone(),
@@ -116,7 +148,7 @@ pub fn of_statement(
         break_glass: false,
     };
     let Explained { decision, reasons, people } = explain(policies, &asked, approvals, known, now);
-    let read_only_session = !policies.could_write(&said.asker, connection);
+    let read_only_session = !said.observe && !policies.could_write(&said.asker, connection);
     let walled = read_only_session && wall::taken_down_by(&text, true).is_some();
     let (message, needed) = match &decision {
         _ if walled => (Some("this session is read only".to_owned()), None),
@@ -136,9 +168,14 @@ pub fn of_statement(
         principal: said.asker.human.principal.clone(),
         groups: said.asker.groups.clone(),
         connection: (*connection).to_owned(),
+        login: None,
+        observe: said.observe,
+        connect: None,
         outcome: if walled { Outcome::Deny } else { Outcome::from(&decision) },
         message,
         effects: reasons.into_iter().map(line).collect(),
+        columns,
+        column_doubts,
         needed,
         approvers,
         notes: text.statements.iter().flat_map(|statement| statement.notes.iter().cloned()).collect(),
@@ -146,12 +183,72 @@ pub fn of_statement(
     }
 }
 
+/// Whether somebody may connect, and why.
+#[must_use]
+pub fn of_connect(policies: &Policies, said: &Said<'_>, now: DateTime<Utc>) -> EffectLine {
+    let effect = Effect::on_connection(Action::Connect);
+    let connection = (said.connection.0, &said.connection.1);
+    let permitted = permits(policies, &said.asker, connection, &effect, &said.session, now);
+    EffectLine {
+        action: effect.action.to_string(),
+        object: effect.object.display(connection.0),
+        outcome: if permitted { Outcome::Allow } else { Outcome::Deny },
+        policies: rules_of(policies, &said.asker, connection, &effect, &said.session, now),
+        message: None,
+    }
+}
+
+impl Explanation {
+    /// With the answer to `connect`. Whoever may not connect says nothing, in any mode.
+    #[must_use]
+    pub fn after(mut self, connect: EffectLine) -> Self {
+        if connect.outcome != Outcome::Allow {
+            self.outcome = Outcome::Deny;
+            self.message = Some(format!("{} may not connect to {}", self.principal, self.connection));
+            (self.needed, self.approvers, self.observe) = (None, None, false);
+        }
+        self.connect = Some(connect);
+        self
+    }
+}
+
+/// The columns of all statements together, and the doubts about them.
+fn columns(
+    said: &Said<'_>,
+    analysis: &Analysis,
+    (catalog, names): (&Snapshot, &Names),
+) -> (Vec<ColumnLine>, Vec<String>) {
+    let (mut lines, mut doubts) = (BTreeMap::<Column, ColumnLine>::new(), Vec::new());
+    let connection = said.connection.0;
+    for found in columns_of(said.sql, analysis, catalog, names) {
+        let roles = found.used.into_iter().map(|(column, uses)| (column, uses, false));
+        let written = found.written.into_iter().map(|column| (column, BTreeSet::new(), true));
+        for (column, uses, written) in roles.chain(written) {
+            let new = || ColumnLine { column: column.object().display(connection), uses: Vec::new(), written: false };
+            let line = lines.entry(column.clone()).or_insert_with(new);
+            line.uses.extend(uses);
+            line.uses.sort_unstable();
+            line.uses.dedup();
+            line.written |= written;
+        }
+        doubts.extend(found.doubts);
+    }
+    doubts.sort_unstable();
+    doubts.dedup();
+    (lines.into_values().collect(), doubts)
+}
+
 impl std::fmt::Display for Explanation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let list = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-        writeln!(f, "{} ({}) on {}", self.principal, list(&self.groups), self.connection)?;
-        let width = self.effects.iter().map(|line| line.action.len() + line.object.len() + 1).max().unwrap_or(0);
-        for line in &self.effects {
+        write!(f, "{} ({}) on {}", self.principal, list(&self.groups), self.connection)?;
+        match &self.login {
+            Some(login) => writeln!(f, ", as {login} in the database")?,
+            None => writeln!(f)?,
+        }
+        let effects = || self.connect.iter().chain(&self.effects);
+        let width = effects().map(|line| line.action.len() + line.object.len() + 1).max().unwrap_or(0);
+        for line in effects() {
             let what = format!("{} {}", line.action, line.object);
             let why = match line.policies.as_slice() {
                 [] => "no policy permits it".to_owned(),
@@ -162,6 +259,9 @@ impl std::fmt::Display for Explanation {
         self.notes.iter().try_for_each(|note| writeln!(f, "  note: {note}"))?;
         if self.read_only_session {
             writeln!(f, "  the session is read only: no policy could permit more than reading")?;
+        }
+        if self.observe && self.outcome != Outcome::Allow {
+            write!(f, "passes, since {} only observes; otherwise ", self.connection)?;
         }
         write!(f, "{}", self.outcome)?;
         if let Some(message) = &self.message {
@@ -182,5 +282,89 @@ impl std::fmt::Display for Explanation {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign_shared::duties::Human;
+
+    use super::*;
+    use crate::catalog::builder::Builder;
+
+    fn explained(sql: &str) -> Explanation {
+        explained_under("permit (principal, action, resource);", sql, false)
+    }
+
+    fn explained_under(policies: &str, sql: &str, observe: bool) -> Explanation {
+        let policies = crate::policy::testing::policies(policies);
+        let human = Human { principal: "ana@acme.dev".into(), issuer: "i".into(), subject: "ana".into(), owner: None };
+        let said = Said {
+            asker: Asker { human, groups: Vec::new(), roles: Vec::new() },
+            connection: ("shop", BTreeMap::new()),
+            sql,
+            session: SessionFacts { application: String::new(), address: "127.0.0.1".into() },
+            reason: None,
+            in_transaction: false,
+            observe,
+        };
+        let catalog = Builder::new().table("public.orders", &["id", "Note"]).build();
+        let names = Names { search_path: vec!["pg_catalog".into(), "public".into()], ..Names::default() };
+        let now = Utc::now();
+        let connect = of_connect(&policies, &said, now);
+        of_statement(&policies, &said, (&catalog, &names), (&[], &[]), now).after(connect)
+    }
+
+    #[test]
+    fn whoever_may_not_connect_says_nothing_in_any_mode() {
+        let reads = r#"@id("reads") permit (principal, action in Action::"read", resource);"#;
+        let closed = r#"@id("closed") forbid (principal, action == Action::"connect", resource);"#;
+        let open = r#"permit (principal, action == Action::"connect", resource);"#;
+        let table = [
+            (format!("{reads} {open}"), false, Outcome::Allow, vec!["10-base.cedar#2"], "allow"),
+            (reads.to_owned(), false, Outcome::Deny, vec![], "deny: ana@acme.dev may not connect to shop"),
+            (reads.to_owned(), true, Outcome::Deny, vec![], "deny: ana@acme.dev may not connect to shop"),
+            (
+                format!("{reads} {open} {closed}"),
+                false,
+                Outcome::Deny,
+                vec!["closed"],
+                "deny: ana@acme.dev may not connect to shop",
+            ),
+        ];
+        for (policies, observe, outcome, rules, says) in table {
+            let explained = explained_under(&policies, "SELECT 1", observe);
+            let connect = explained.connect.clone().unwrap();
+            assert_eq!((explained.outcome, connect.outcome), (outcome, outcome), "{policies}");
+            assert_eq!(connect.policies, rules, "{policies}");
+            assert!(explained.to_string().ends_with(says), "{explained}");
+        }
+    }
+
+    #[test]
+    fn observe_mode_is_told_and_has_no_wall() {
+        let reads = r#"permit (principal, action in [Action::"connect", Action::"read"], resource);"#;
+        let observed = explained_under(reads, "DELETE FROM orders WHERE id = 1", true);
+        assert!(observed.observe && !observed.read_only_session, "nobody is held to reading there");
+        assert_eq!(observed.outcome, Outcome::Deny, "what would be");
+        assert!(observed.to_string().contains("passes, since shop only observes; otherwise deny"), "{observed}");
+        assert!(explained_under(reads, "DELETE FROM orders", false).read_only_session);
+    }
+
+    #[test]
+    fn columns_are_told_with_all_that_is_done_with_them() {
+        let explained = explained("UPDATE orders SET \"Note\" = 'x' WHERE id = 1; SELECT \"Note\" FROM orders");
+        let json = serde_json::to_value(&explained).unwrap();
+        let expected = serde_json::json!([
+            { "column": "Column::\"shop/public.orders.\\\"Note\\\"\"", "uses": ["output"], "written": true },
+            { "column": "Column::\"shop/public.orders.id\"", "uses": ["predicate"], "written": false },
+        ]);
+        assert_eq!(json["columns"], expected);
+        assert_eq!(json["column_doubts"], serde_json::json!([]));
+    }
+
+    #[test]
+    fn what_may_be_missing_is_told() {
+        assert_eq!(explained("SELECT * FROM nowhere").column_doubts.len(), 2, "an unknown table, and opaque");
     }
 }

@@ -46,10 +46,13 @@ impl Walk<'_> {
     /// is trusted unread.
     pub fn user_function(&mut self, function: &Function, follows_path: bool) {
         if function.is_trusted() && !(follows_path && function.language == "sql") {
+            // Under another path it is not: no other session may take this answer over.
+            self.found.rests_on_session |= function.language == "sql" && self.place != Place::Text;
             return;
         }
         let object = || Object::Function { schema: function.schema.clone(), name: function.name.clone() };
-        if self.place == Place::Text && !self.nested {
+        // A range type's constructor is part of the type.
+        if self.place == Place::Text && !self.nested && function.body != Body::Constructor {
             self.effect(Action::Call, object());
         }
         if function.body == Body::Unseen {
@@ -85,6 +88,7 @@ impl Walk<'_> {
         }
         match &function.body {
             Body::Unseen => inner.opaque("its body can't be seen"),
+            Body::Constructor => {}
             Body::Sql(text) => inner.statements(text),
             Body::SqlResolved(text) => {
                 inner.place = Place::Stored;

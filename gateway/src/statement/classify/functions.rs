@@ -96,8 +96,8 @@ impl Walk<'_> {
             let count = args.map_or(1, <[Node]>::len);
             self.snapshot.functions(name).iter().filter(reaches).filter(|f| f.takes(count)).collect()
         };
-        // A body in SQL is read under the session's own path.
-        let follows_path = self.place == Place::Text && self.path().next() != Some("pg_catalog");
+        // A body in SQL is read under the session's own path, whoever calls it.
+        let follows_path = !self.names.looks_in_pg_catalog_first();
         let mut known = !in_reach.is_empty();
         if known {
             self.reads_literals();

@@ -3,6 +3,7 @@
 //! What can't be parsed or resolved is `opaque`, never "harmless".
 
 mod bodies;
+pub mod columns;
 mod ddl;
 mod dml;
 mod drops;
@@ -11,6 +12,7 @@ mod functions;
 mod limits;
 mod literals;
 mod parse;
+mod planning;
 mod plpgsql;
 mod plpgsql_tokens;
 mod query;
@@ -27,6 +29,8 @@ mod tests;
 mod tests_attacks;
 #[cfg(test)]
 mod tests_bodies;
+#[cfg(test)]
+mod tests_planning;
 #[cfg(test)]
 mod tests_tools;
 
@@ -156,6 +160,16 @@ pub struct Names {
     pub prepared: std::collections::BTreeMap<String, String>,
     /// The name of the login upstream; `SET ROLE` to it is a no-op.
     pub login: String,
+}
+
+impl Names {
+    /// Whether a name without a schema is the server's own wherever the server has it.
+    fn looks_in_pg_catalog_first(&self) -> bool {
+        let mut listed = self.search_path.iter().map(String::as_str);
+        let first = listed.clone().find(|schema| !is_temporary_schema(schema));
+        // Where it is not listed, it is looked in before all that are.
+        first == Some("pg_catalog") || !listed.any(|schema| schema == "pg_catalog")
+    }
 }
 
 /// Analyses `sql`. Never panics, whatever the text. Bounds keep the time linear in the text, but

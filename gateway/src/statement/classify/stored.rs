@@ -6,7 +6,7 @@ use std::{collections::HashSet, sync::Arc};
 use pg_query::{NodeEnum, protobuf::RangeVar};
 
 use super::{
-    parse,
+    parse, planning,
     relations::table_object,
     walk::{DEEPEST, Found, Place, Walk},
 };
@@ -24,8 +24,11 @@ impl Walk<'_> {
         if relation.kind == Kind::Foreign {
             self.opaque_on(relation, "it is a foreign table, so that another server carries it out");
         }
-        for expression in relation.expressions.iter().filter(|expression| expression.on.meets(event)) {
-            self.stored_expression(Some(relation), &expression.what, &expression.text);
+        for expression in &relation.expressions {
+            let planned = || expression.is_planned() && !event.meets(Events::TRUNCATE);
+            if expression.on.meets(event) || planned() && self.may_run_at_planning(&expression.text) {
+                self.stored_expression(Some(relation), &expression.what, &expression.text);
+            }
         }
         if !event.meets(Events::TRUNCATE) {
             for column in &relation.columns {
@@ -175,7 +178,8 @@ impl Walk<'_> {
     /// A default, check, index expression or policy. What it reads (a policy's sub-select) is not
     /// shown to anybody and adds nothing; what else it does counts.
     fn stored_expression(&mut self, on: Option<&Relation>, what: &str, text: &str) {
-        let found = self.effects_of_expression(text);
+        let place = if what.starts_with("the default of ") { Place::Default } else { Place::Stored };
+        let found = self.effects_of_expression(text, place);
         let why = match &found {
             None => Some("it could not be analysed".to_owned()),
             Some(found) if found.effects.iter().any(|effect| effect.action == Action::Opaque) => {
@@ -196,12 +200,27 @@ impl Walk<'_> {
         }
     }
 
+    /// Whether the planner may run functions of the database while it reads a check, an index's or a
+    /// statistics' expression: those that are given constants, and what is written out in place of
+    /// a call. A function that is given a column waits for rows.
+    fn may_run_at_planning(&self, text: &str) -> bool {
+        if self.snapshot.has_no_code() {
+            return false;
+        }
+        parse::with_tree(&format!("SELECT {text}"), |tree| match tree {
+            Ok(tree) => {
+                tree.stmts.iter().any(|raw| raw.stmt.as_deref().is_none_or(|node| planning::may_run(self, node)))
+            }
+            Err(_) => true,
+        })
+    }
+
     /// What a stored expression was found to do.
-    fn effects_of_expression(&mut self, text: &str) -> Option<Found> {
+    fn effects_of_expression(&mut self, text: &str, place: Place) -> Option<Found> {
         if self.depth >= DEEPEST || !self.may_read(text) {
             return None;
         }
-        let mut inner = Walk::stored(self.snapshot, self.names, Place::Default, self.depth + 1);
+        let mut inner = Walk::stored(self.snapshot, self.names, place, self.depth + 1);
         inner.stored = self.stored;
         (inner.planned, inner.nested) = (self.planned, self.nested);
         // So that a policy which reads its own table ends. Not given back: what is followed in here

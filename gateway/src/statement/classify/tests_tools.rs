@@ -66,5 +66,6 @@ fn what_drivers_and_mappers_ask_about_a_database_is_reading() {
     check("Knex", 8, include_str!("tool_texts/knex.txt"));
     check("Kysely", 2, include_str!("tool_texts/kysely.txt"));
     check("Drizzle Kit", 10, include_str!("tool_texts/drizzle-kit.txt"));
+    check("pgJDBC 42.5: DatabaseMetaData and what a ResultSet asks", 30, include_str!("tool_texts/pgjdbc.txt"));
     check("pg-structure", 5, include_str!("tool_texts/pg-structure.txt"));
 }

@@ -198,6 +198,21 @@ pub fn permits(
         .is_ok_and(|world| world.ask(effect.action, effect, &Approvals::default()) == Answer::Permitted)
 }
 
+/// The policies that the answer of [`permits`] rests on: those that permit, or those that refuse.
+#[must_use]
+pub fn rules_of(
+    policies: &Policies,
+    asker: &Asker,
+    connection: (&str, &std::collections::BTreeMap<String, String>),
+    effect: &Effect,
+    session: &SessionFacts,
+    now: DateTime<Utc>,
+) -> Vec<String> {
+    let circumstances = Circumstances::alone(connection, session, now);
+    let world = circumstances.world(policies, &Person::from(asker), [effect]);
+    world.map(|world| world.reasons(effect.action, effect, &Approvals::default())).unwrap_or_default()
+}
+
 /// The effects of `asked` that `approver` may approve: another human, and permitted `approve` on the
 /// effect's object. Empty: they are no approver of it.
 #[must_use]

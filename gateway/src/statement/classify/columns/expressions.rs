@@ -1,0 +1,286 @@
+//! Expressions: what their values rest on. Sub-selects within them are read on the way.
+
+use pg_query::{
+    NodeEnum,
+    protobuf::{
+        AIndirection, CaseExpr, FuncCall, JsonAggConstructor, JsonValueExpr, Node, SubLink, SubLinkType, TypeCast,
+        WindowDef,
+    },
+};
+
+use super::{Use, reader::Reader, scope::Value};
+use crate::statement::classify::functions::{schema_and_name, strings};
+
+type Boxed = Option<Box<Node>>;
+
+impl Reader<'_> {
+    pub fn list(&mut self, nodes: &[Node]) -> Value {
+        let mut value = Value::default();
+        for node in nodes {
+            let one = self.expression(node);
+            value.add(&one);
+        }
+        value
+    }
+
+    pub fn maybe(&mut self, node: &Boxed) -> Value {
+        node.as_ref().map(|node| self.expression(node)).unwrap_or_default()
+    }
+
+    pub fn uses(&mut self, node: &Node, role: Use) {
+        let value = self.expression(node);
+        self.record(&value, role);
+    }
+
+    pub fn use_all<'n>(&mut self, nodes: impl IntoIterator<Item = &'n Node>, role: Use) {
+        for node in nodes {
+            self.uses(node, role);
+        }
+    }
+
+    /// What the value of an expression rests on. A kind that is not known here rests on everything.
+    pub fn expression(&mut self, node: &Node) -> Value {
+        use NodeEnum as N;
+        if !self.spend(1) {
+            return Value::default();
+        }
+        let Some(node) = &node.node else { return Value::default() };
+        match node {
+            N::AConst(_) | N::ParamRef(_) | N::SetToDefault(_) | N::CurrentOfExpr(_) | N::SqlvalueFunction(_) => {
+                Value::default()
+            }
+            N::Integer(_) | N::Float(_) | N::Boolean(_) | N::String(_) | N::BitString(_) | N::MergeSupportFunc(_) => {
+                Value::default()
+            }
+            N::List(n) => self.list(&n.items),
+            N::ColumnRef(n) => self.reference(&n.fields),
+            N::AIndirection(n) => self.indirection(n),
+            N::AIndices(n) => self.both(&n.lidx, &n.uidx),
+            N::AArrayExpr(n) => self.list(&n.elements),
+            N::AExpr(n) => {
+                let value = self.both(&n.lexpr, &n.rexpr);
+                self.operator(&n.name, &value);
+                value
+            }
+            N::BoolExpr(n) => self.list(&n.args),
+            N::NullTest(n) => self.computed(&n.arg),
+            N::BooleanTest(n) => self.computed(&n.arg),
+            N::CaseExpr(n) => self.case(n),
+            N::CaseWhen(n) => self.both(&n.expr, &n.result),
+            N::CoalesceExpr(n) => self.list(&n.args),
+            N::MinMaxExpr(n) => self.list(&n.args),
+            N::RowExpr(n) => self.list(&n.args),
+            N::GroupingFunc(n) => self.list(&n.args),
+            N::NamedArgExpr(n) => self.maybe(&n.arg),
+            N::CollateClause(n) => self.computed(&n.arg),
+            N::MultiAssignRef(n) => self.maybe(&n.source),
+            N::SubLink(n) => self.sub_link(n),
+            N::TypeCast(n) => self.cast(n),
+            N::FuncCall(n) => self.function_call(n),
+            N::ResTarget(n) => self.maybe(&n.val),
+            N::SortBy(n) => {
+                let value = self.maybe(&n.node);
+                self.operator(&n.use_op, &value);
+                value
+            }
+            N::GroupingSet(n) => self.list(&n.content),
+            N::XmlExpr(n) => {
+                let mut value = self.list(&n.named_args);
+                value.add(&self.list(&n.args));
+                value
+            }
+            N::XmlSerialize(n) => self.computed(&n.expr),
+            _ => self.json(node),
+        }
+    }
+
+    fn both(&mut self, one: &Boxed, other: &Boxed) -> Value {
+        let mut value = self.computed(one);
+        let other = self.maybe(other);
+        value.add(&other);
+        value
+    }
+
+    /// Its value, which is not the column's own.
+    fn computed(&mut self, node: &Boxed) -> Value {
+        Value::over(self.maybe(node).from)
+    }
+
+    /// A column, or with a star all of a relation.
+    fn reference(&mut self, fields: &[Node]) -> Value {
+        if !matches!(fields.last().and_then(|node| node.node.as_ref()), Some(NodeEnum::AStar(_))) {
+            return self.column(fields);
+        }
+        let rows = self.star(fields);
+        self.whole(&rows)
+    }
+
+    /// `(x).y`: of a whole row, that column; of any other value, the value.
+    fn indirection(&mut self, n: &AIndirection) -> Value {
+        if let (Some(NodeEnum::ColumnRef(inner)), Some(NodeEnum::String(name))) = (
+            n.arg.as_ref().and_then(|arg| arg.node.as_ref()),
+            n.indirection.first().and_then(|step| step.node.as_ref()),
+        ) && let [relation] = strings(&inner.fields).as_slice()
+            && !self.scopes.iter().any(|level| level.star.fields.iter().any(|f| f.name.as_deref() == Some(relation)))
+            && let Some(item) = self.item("", relation)
+            && let Some((value, true)) = self.named(&item.rows, &name.sval)
+        {
+            return if n.indirection.len() == 1 { value } else { Value::over(value.from) };
+        }
+        let mut value = self.computed(&n.arg);
+        for step in &n.indirection {
+            match &step.node {
+                Some(NodeEnum::String(name)) => self.call("", &name.sval, 1, &value.clone()),
+                Some(NodeEnum::AStar(_)) | None => {}
+                Some(_) => {
+                    let index = self.expression(step);
+                    value.add(&index);
+                }
+            }
+        }
+        value
+    }
+
+    fn case(&mut self, n: &CaseExpr) -> Value {
+        let mut value = self.computed(&n.arg);
+        value.add(&self.list(&n.args));
+        if n.arg.is_some() {
+            self.equality(&value.clone());
+        }
+        let default = self.maybe(&n.defresult);
+        value.add(&default);
+        value
+    }
+
+    fn cast(&mut self, n: &TypeCast) -> Value {
+        let value = self.computed(&n.arg);
+        self.type_name(n.type_name.as_ref(), &value);
+        value
+    }
+
+    fn function_call(&mut self, n: &FuncCall) -> Value {
+        let (schema, name) = schema_and_name(&n.funcname);
+        let mut value = Value::over(self.list(&n.args).from);
+        if n.agg_within_group {
+            // The ordered values are the aggregate's arguments.
+            value.add(&self.list(&n.agg_order));
+        }
+        if n.agg_distinct {
+            self.record(&value, Use::Predicate);
+        }
+        self.use_all(&n.agg_order, Use::Predicate);
+        self.use_all(n.agg_filter.as_deref(), Use::Predicate);
+        if let Some(window) = &n.over {
+            self.window(window);
+        }
+        self.call_with(&schema, &name, &n.args, &value);
+        value
+    }
+
+    pub fn window(&mut self, n: &WindowDef) {
+        self.use_all(&n.partition_clause, Use::Predicate);
+        self.use_all(&n.order_clause, Use::Predicate);
+        self.use_all(n.start_offset.as_deref(), Use::Predicate);
+        self.use_all(n.end_offset.as_deref(), Use::Predicate);
+    }
+
+    fn sub_link(&mut self, n: &SubLink) -> Value {
+        let mut value = self.computed(&n.testexpr);
+        let rows = n.subselect.as_ref().map(|query| self.query(query)).unwrap_or_default();
+        match SubLinkType::try_from(n.sub_link_type) {
+            // Whether there is a row rests on what chooses rows, which is a predicate already.
+            Ok(SubLinkType::ExistsSublink) => {}
+            kind => {
+                let whole = self.whole(&rows);
+                value.add(&whole);
+                if matches!(
+                    kind,
+                    Ok(SubLinkType::AnySublink | SubLinkType::AllSublink | SubLinkType::RowcompareSublink)
+                ) {
+                    self.operator(&n.oper_name, &value.clone());
+                    self.equality(&value.clone());
+                }
+            }
+        }
+        value
+    }
+
+    fn json(&mut self, node: &NodeEnum) -> Value {
+        use NodeEnum as N;
+        let mut value = Value::default();
+        match node {
+            N::JsonValueExpr(n) => value = self.json_value(Some(n)),
+            N::JsonIsPredicate(n) => value = self.computed(&n.expr),
+            N::JsonBehavior(n) => value = self.computed(&n.expr),
+            N::JsonArgument(n) => value = self.json_value(n.val.as_deref()),
+            N::JsonKeyValue(n) => {
+                value.add(&self.maybe(&n.key));
+                value.add(&self.json_value(n.value.as_deref()));
+            }
+            N::JsonFuncExpr(n) => {
+                value.add(&self.json_value(n.context_item.as_deref()));
+                value.add(&self.maybe(&n.pathspec));
+                value.add(&self.list(&n.passing));
+                for behavior in [&n.on_empty, &n.on_error].into_iter().flatten() {
+                    value.add(&self.maybe(&behavior.expr));
+                }
+            }
+            N::JsonTablePathSpec(n) => value = self.computed(&n.string),
+            N::JsonParseExpr(n) => value = self.json_value(n.expr.as_deref()),
+            N::JsonScalarExpr(n) => value = self.computed(&n.expr),
+            N::JsonSerializeExpr(n) => value = self.json_value(n.expr.as_deref()),
+            N::JsonObjectConstructor(n) => value = self.list(&n.exprs),
+            N::JsonArrayConstructor(n) => value = self.list(&n.exprs),
+            N::JsonArrayQueryConstructor(n) => {
+                let rows = n.query.as_ref().map(|query| self.query(query)).unwrap_or_default();
+                value = self.whole(&rows);
+            }
+            N::JsonAggConstructor(n) => self.json_aggregate(n),
+            N::JsonObjectAgg(n) => {
+                n.constructor.iter().for_each(|aggregate| self.json_aggregate(aggregate));
+                if let Some(pair) = &n.arg {
+                    value.add(&self.maybe(&pair.key));
+                    value.add(&self.json_value(pair.value.as_deref()));
+                }
+            }
+            N::JsonArrayAgg(n) => {
+                n.constructor.iter().for_each(|aggregate| self.json_aggregate(aggregate));
+                value.add(&self.json_value(n.arg.as_deref()));
+            }
+            _ => value = self.lost("what an expression of a new kind rests on"),
+        }
+        // The newest grammar's words are names of functions to an older server.
+        for name in [
+            "json",
+            "json_scalar",
+            "json_serialize",
+            "json_object",
+            "json_array",
+            "json_exists",
+            "json_query",
+            "json_value",
+        ] {
+            if !self.snapshot.functions(name).is_empty() {
+                self.call("", name, 1, &value.clone());
+            }
+        }
+        Value::over(value.from)
+    }
+
+    pub fn json_value(&mut self, n: Option<&JsonValueExpr>) -> Value {
+        let mut value = Value::default();
+        if let Some(n) = n {
+            value.add(&self.maybe(&n.raw_expr));
+            value.add(&self.maybe(&n.formatted_expr));
+        }
+        value
+    }
+
+    fn json_aggregate(&mut self, n: &JsonAggConstructor) {
+        self.use_all(n.agg_filter.as_deref(), Use::Predicate);
+        self.use_all(&n.agg_order, Use::Predicate);
+        if let Some(window) = &n.over {
+            self.window(window);
+        }
+    }
+}

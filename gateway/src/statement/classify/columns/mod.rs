@@ -1,0 +1,143 @@
+//! Which columns of which tables a statement uses, and as what: its rows' values (`output`), what
+//! chooses, joins, orders or groups rows (`predicate`), and what is written or handed to code
+//! (`source`). Through views, sub-selects, common table expressions and joins, down to the tables.
+//!
+//! Asked for apart from the effects, because only what protects columns needs it. What can't be
+//! told is every column of the table, in every role; and what may be incomplete has a doubt.
+
+mod code;
+mod expressions;
+mod from;
+mod naming;
+mod reader;
+mod scope;
+mod select;
+mod writes;
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_writes;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::{Analysis, Names, Statement, parse};
+use crate::{
+    catalog::{Key, Snapshot},
+    statement::effect::{Action, Object},
+};
+
+use reader::Reader;
+
+/// In what role a column is used; the words of `context.use`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Use {
+    /// Its values, or what is computed from them, leave with the rows.
+    Output,
+    /// It decides which rows there are, or their order or groups.
+    Predicate,
+    /// Its values are written, or handed to code that may do anything with them.
+    Source,
+}
+
+impl Use {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::Output, Self::Predicate, Self::Source];
+}
+
+/// A column of a table, as the catalog has it. The name is `*` where the catalog that was read does
+/// not say which columns there are (the server's own, sequences).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Column {
+    /// Schema.
+    pub schema: String,
+    /// Table, materialized view or foreign table; a view only where it could not be looked through.
+    pub table: String,
+    /// Column.
+    pub name: String,
+}
+
+impl Column {
+    /// As policies name it.
+    #[must_use]
+    pub fn object(&self) -> Object {
+        Object::Column { schema: self.schema.clone(), table: self.table.clone(), name: self.name.clone() }
+    }
+
+    fn table(&self) -> Key {
+        (self.schema.clone(), self.table.clone())
+    }
+}
+
+/// A column of the rows that a statement gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// Its name, where it is known.
+    pub name: Option<String>,
+    /// The columns that its values rest on.
+    pub from: BTreeSet<Column>,
+    /// Whether it is the value of that one column, and no expression over it.
+    pub bare: bool,
+}
+
+/// The columns of one statement.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Columns {
+    /// Those that are used, with their roles.
+    pub used: BTreeMap<Column, BTreeSet<Use>>,
+    /// Those that are written.
+    pub written: BTreeSet<Column>,
+    /// The columns of its rows in order; `None` where it is not known how many there are.
+    pub outputs: Option<Vec<Output>>,
+    /// Why something may be missing. Where there is a doubt, nothing may rest on what is not listed.
+    pub doubts: Vec<String>,
+}
+
+/// The columns of each statement of `sql`, whose analysis under the same catalog and names is
+/// `analysis`.
+#[must_use]
+pub fn columns_of(sql: &str, analysis: &Analysis, catalog: &Snapshot, names: &Names) -> Vec<Columns> {
+    parse::with_tree(sql, |tree| {
+        let nodes = tree.as_ref().map(|tree| tree.stmts.as_slice()).unwrap_or_default();
+        // What an earlier statement of the text prepares, later ones may execute.
+        let mut names = std::borrow::Cow::Borrowed(names);
+        let mut found = Vec::new();
+        for (at, statement) in analysis.statements.iter().enumerate() {
+            let mut reader = Reader::new(catalog, &names);
+            let outputs = match nodes.get(at).and_then(|raw| raw.stmt.as_deref()) {
+                Some(node) => reader.statement(node),
+                None => None,
+            };
+            reader.fall_back(statement);
+            found.push(reader.finish(outputs));
+            if let Some(name) = &statement.prepares {
+                let text = sql.get(statement.range.clone()).unwrap_or_default();
+                names.to_mut().prepared.insert(name.clone(), text.to_owned());
+            }
+        }
+        found
+    })
+}
+
+impl Reader<'_> {
+    /// Whatever has effects on a table that was not met on the way is used as a whole.
+    fn fall_back(&mut self, statement: &Statement) {
+        for effect in &statement.effects {
+            let Object::Table { schema, name } = &effect.object else {
+                if effect.action == Action::Opaque {
+                    self.doubt("what it does can't be seen");
+                }
+                continue;
+            };
+            let key = (schema.clone(), name.clone());
+            match effect.action {
+                Action::Select | Action::CopyOut if self.met.contains(&key) => {}
+                Action::Insert | Action::Update | Action::Merge | Action::CopyIn if self.wrote.contains(&key) => {}
+                action => self.touched(action, &key),
+            }
+        }
+    }
+}

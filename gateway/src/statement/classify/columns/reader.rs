@@ -1,0 +1,295 @@
+//! The state of reading one statement, and how a name of a column finds its columns.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use pg_query::protobuf::Node;
+
+use super::{
+    Column, Columns, Output, Use,
+    scope::{Item, Level, Open, Rows, Value, is_system_column},
+};
+use crate::{
+    catalog::{Key, Snapshot},
+    statement::classify::{Names, functions::strings},
+};
+
+/// So much is looked at for one statement; beyond it, all columns count.
+const MOST_STEPS: usize = 1_000_000;
+
+/// Reads one statement.
+pub(super) struct Reader<'a> {
+    pub snapshot: &'a Snapshot,
+    pub names: &'a Names,
+    /// Within a stored query, where names are qualified.
+    pub stored: bool,
+    columns: Vec<Column>,
+    numbers: HashMap<Column, u32>,
+    used: BTreeSet<(u32, Use)>,
+    written: BTreeSet<u32>,
+    /// What is found now is looked at again, or is not the statement's own.
+    pub muted: usize,
+    pub scopes: Vec<Level>,
+    pub with: Vec<(String, Rows)>,
+    pub views: HashMap<u32, Rows>,
+    /// Relations whose columns were looked at one by one.
+    pub met: BTreeSet<Key>,
+    pub wrote: BTreeSet<Key>,
+    pub depth: usize,
+    steps: usize,
+    doubts: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(snapshot: &'a Snapshot, names: &'a Names) -> Self {
+        Self {
+            snapshot,
+            names,
+            stored: false,
+            columns: Vec::new(),
+            numbers: HashMap::new(),
+            used: BTreeSet::new(),
+            written: BTreeSet::new(),
+            muted: 0,
+            scopes: Vec::new(),
+            with: Vec::new(),
+            views: HashMap::new(),
+            met: BTreeSet::new(),
+            wrote: BTreeSet::new(),
+            depth: 0,
+            steps: 0,
+            doubts: Vec::new(),
+        }
+    }
+
+    /// Counts work. `false` once there was too much of it.
+    pub fn spend(&mut self, steps: usize) -> bool {
+        self.steps = self.steps.saturating_add(steps);
+        if self.steps > MOST_STEPS {
+            self.exhausted();
+        }
+        self.steps <= MOST_STEPS
+    }
+
+    fn exhausted(&mut self) {
+        let why = "it is too large to follow every column";
+        if !self.doubts.iter().any(|doubt| doubt == why) {
+            self.doubts.push(why.to_owned());
+            // What was met was not looked at to its end.
+            self.met.clear();
+            self.wrote.clear();
+        }
+    }
+
+    pub fn doubt(&mut self, why: impl Into<String>) {
+        let why = why.into();
+        if self.doubts.len() < 20 && !self.doubts.contains(&why) {
+            self.doubts.push(why);
+        }
+    }
+
+    pub fn number(&mut self, (schema, table): &Key, name: &str) -> u32 {
+        let column = Column { schema: schema.clone(), table: table.clone(), name: name.to_owned() };
+        if let Some(number) = self.numbers.get(&column) {
+            return *number;
+        }
+        let number = u32::try_from(self.columns.len()).unwrap_or(u32::MAX);
+        self.columns.push(column.clone());
+        self.numbers.insert(column, number);
+        number
+    }
+
+    pub fn record(&mut self, value: &Value, role: Use) {
+        if self.muted == 0 {
+            self.used.extend(value.from.iter().map(|number| (*number, role)));
+        }
+    }
+
+    pub fn write(&mut self, value: &Value) {
+        if self.muted == 0 {
+            self.written.extend(&value.from);
+        }
+    }
+
+    fn open(&mut self, open: &Open, name: &str) -> BTreeSet<u32> {
+        match open {
+            Open::Of(key) => BTreeSet::from([self.number(key, name)]),
+            Open::Over(from) => from.clone(),
+        }
+    }
+
+    /// All columns of some rows as one value.
+    pub fn whole(&mut self, rows: &Rows) -> Value {
+        self.spend(rows.fields.len() + 1);
+        let mut value = Value::default();
+        for field in &rows.fields {
+            value.add(&field.value);
+        }
+        for open in &rows.open {
+            value.from.extend(self.open(open, "*"));
+        }
+        value
+    }
+
+    /// The column `name` of some rows. `None` where there is none; the flag says that it is certain.
+    pub fn named(&mut self, rows: &Rows, name: &str) -> Option<(Value, bool)> {
+        self.spend(rows.fields.len() + 1);
+        let mut found: Option<Value> = None;
+        for field in rows.fields.iter().filter(|field| field.name.as_deref() == Some(name)) {
+            match &mut found {
+                None => found = Some(field.value.clone()),
+                // PostgreSQL calls it ambiguous, or they are the two sides of a join.
+                Some(value) => value.add(&field.value),
+            }
+        }
+        if let Some(value) = found {
+            return Some((value, true));
+        }
+        let (nameless, open): (Vec<_>, _) = (rows.fields.iter().filter(|f| f.name.is_none()).collect(), &rows.open);
+        if nameless.is_empty() && open.is_empty() {
+            return None;
+        }
+        let mut value = Value::default();
+        for field in nameless {
+            value.add(&field.value);
+        }
+        for open in open {
+            value.from.extend(self.open(open, name));
+        }
+        Some((value, false))
+    }
+
+    /// `name`, `relation.name` or `schema.relation.name`, without a star.
+    pub fn column(&mut self, fields: &[Node]) -> Value {
+        match strings(fields).as_slice() {
+            [name] => self.unqualified(name),
+            [relation, name] => self.qualified("", relation, name),
+            [.., schema, relation, name] => self.qualified(schema, relation, name),
+            [] => self.lost("a column without a name"),
+        }
+    }
+
+    fn unqualified(&mut self, name: &str) -> Value {
+        let (mut value, mut unsure) = (Value::default(), false);
+        for at in (0..self.scopes.len()).rev() {
+            let star = std::mem::take(&mut self.scopes[at].star);
+            let found = self.named(&star, name);
+            self.scopes[at].star = star;
+            match found {
+                Some((found, true)) if unsure => {
+                    value.add(&found);
+                    return value;
+                }
+                Some((found, true)) => return found,
+                Some((found, false)) => {
+                    value.add(&found);
+                    unsure = true;
+                }
+                None => {}
+            }
+        }
+        // A relation's name stands for its whole rows.
+        if let Some(item) = self.item("", name) {
+            let whole = self.whole(&item.rows);
+            value.add(&whole);
+            return value;
+        }
+        if unsure || is_system_column(name) {
+            return value;
+        }
+        self.lost(&format!("which column {name} is"))
+    }
+
+    fn qualified(&mut self, schema: &str, relation: &str, name: &str) -> Value {
+        let Some(item) = self.item(schema, relation) else {
+            return self.lost(&format!("what {relation} in {relation}.{name} is"));
+        };
+        match self.named(&item.rows, name) {
+            Some((value, _)) => value,
+            None if is_system_column(name) => Value::default(),
+            None => {
+                // A function of that name, called on the row.
+                let whole = self.whole(&item.rows);
+                self.call("", name, 1, &whole);
+                whole
+            }
+        }
+    }
+
+    /// What stands before the dot: the innermost of that name.
+    pub fn item(&mut self, schema: &str, name: &str) -> Option<Item> {
+        let fits = |item: &&Item| item.name == name && (schema.is_empty() || item.schema == schema);
+        let found = self.scopes.iter().rev().find_map(|level| level.items.iter().find(fits)).cloned();
+        self.spend(found.as_ref().map_or(1, |item| item.rows.fields.len()));
+        found
+    }
+
+    /// What can't be resolved is everything that it could be.
+    pub fn lost(&mut self, what: &str) -> Value {
+        if self.muted == 0 {
+            self.doubt(format!("it is not known {what}"));
+        }
+        let mut value = Value::default();
+        for at in 0..self.scopes.len() {
+            let level = self.scopes[at].clone();
+            value.add(&self.whole(&level.star));
+            for item in &level.items {
+                value.add(&self.whole(&item.rows));
+            }
+        }
+        for role in Use::ALL {
+            self.record(&value, role);
+        }
+        value
+    }
+
+    /// All that was found, for the tables and those that inherit from them or are their partitions.
+    pub fn finish(mut self, outputs: Option<Rows>) -> Columns {
+        let outputs = outputs.filter(|rows| rows.open.is_empty()).map(|rows| {
+            let told = |number: &u32| self.columns[*number as usize].clone();
+            let output = |field: &super::scope::Field| Output {
+                name: field.name.clone(),
+                from: field.value.from.iter().map(told).collect(),
+                bare: field.value.bare && field.value.from.len() == 1,
+            };
+            rows.fields.iter().map(output).collect()
+        });
+        let mut columns = Columns { outputs, doubts: std::mem::take(&mut self.doubts), ..Columns::default() };
+        let mut family: BTreeMap<Key, Vec<Key>> = BTreeMap::new();
+        let mut all = |number: u32| {
+            let column = self.columns[number as usize].clone();
+            let below = family.entry(column.table()).or_insert_with(|| heirs(self.snapshot, column.table()));
+            let heirs = below.iter().map(|(schema, table)| Column {
+                schema: schema.clone(),
+                table: table.clone(),
+                ..column.clone()
+            });
+            let mut all: Vec<Column> = heirs.collect();
+            all.push(column);
+            all
+        };
+        for (number, role) in &self.used {
+            for column in all(*number) {
+                columns.used.entry(column).or_default().insert(*role);
+            }
+        }
+        for number in &self.written {
+            columns.written.extend(all(*number));
+        }
+        columns
+    }
+}
+
+/// All tables that inherit from one, or are its partitions, and on.
+fn heirs(snapshot: &Snapshot, of: Key) -> Vec<Key> {
+    let (mut heirs, mut rest) = (Vec::new(), vec![of]);
+    while let Some((schema, name)) = rest.pop() {
+        let Some(relation) = snapshot.relation(&schema, &name) else { continue };
+        for child in &relation.children {
+            if !heirs.contains(child) && !snapshot.relation(&child.0, &child.1).is_some_and(|c| c.columns.is_empty()) {
+                heirs.push(child.clone());
+                rest.push(child.clone());
+            }
+        }
+    }
+    heirs
+}

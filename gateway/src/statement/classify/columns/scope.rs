@@ -1,0 +1,120 @@
+//! What names of columns can mean at a place in a query.
+
+use std::collections::BTreeSet;
+
+use crate::catalog::Key;
+
+/// What a value rests on: columns by their numbers in [`super::reader::Reader`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Value {
+    pub from: BTreeSet<u32>,
+    /// It is one column's value.
+    pub bare: bool,
+}
+
+impl Value {
+    pub fn over(from: BTreeSet<u32>) -> Self {
+        Self { from, bare: false }
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.bare = false;
+        self.from.extend(&other.from);
+    }
+}
+
+/// A column of a relation in FROM, or of a query's rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Field {
+    /// None: it may have any.
+    pub name: Option<String>,
+    pub value: Value,
+}
+
+impl Field {
+    pub fn new(name: &str, value: Value) -> Self {
+        Self { name: Some(name.to_owned()), value }
+    }
+}
+
+/// Columns that there may be beside those that are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Open {
+    /// Any of this relation.
+    Of(Key),
+    /// Any whose values rest on these.
+    Over(BTreeSet<u32>),
+}
+
+/// The columns of a relation or of a query.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rows {
+    pub fields: Vec<Field>,
+    pub open: Vec<Open>,
+}
+
+impl Rows {
+    pub fn over(from: BTreeSet<u32>) -> Self {
+        Self { fields: Vec::new(), open: vec![Open::Over(from)] }
+    }
+
+    /// The first columns under other names.
+    pub fn renamed<'n>(mut self, names: impl IntoIterator<Item = &'n str>) -> Self {
+        for (at, name) in names.into_iter().enumerate() {
+            match self.fields.get_mut(at) {
+                Some(field) => field.name = Some(name.to_owned()),
+                // Which of the unknown ones it is, is not known: any.
+                None if self.open.is_empty() => {}
+                None => self.fields.push(Field::new(name, Value::over(self.known_of_open()))),
+            }
+        }
+        self
+    }
+
+    fn known_of_open(&self) -> BTreeSet<u32> {
+        let known = |open: &Open| match open {
+            Open::Over(from) => from.clone(),
+            Open::Of(_) => BTreeSet::new(),
+        };
+        self.open.iter().flat_map(known).collect()
+    }
+}
+
+/// Something in FROM, by the name that goes before the dot.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Item {
+    /// Empty for what has an alias.
+    pub schema: String,
+    pub name: String,
+    pub rows: Rows,
+}
+
+/// What one query brings into scope.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Level {
+    /// For names with a dot, and for whole rows.
+    pub items: Vec<Item>,
+    /// What `*` means, and where names without a dot are looked up.
+    pub star: Rows,
+}
+
+impl Level {
+    pub fn of(item: Item) -> Self {
+        Self { star: item.rows.clone(), items: vec![item] }
+    }
+
+    pub fn absorb(&mut self, other: Self) {
+        self.items.extend(other.items);
+        self.star.fields.extend(other.star.fields);
+        self.star.open.extend(other.star.open);
+    }
+
+    pub fn size(&self) -> usize {
+        self.star.fields.len() + self.items.iter().map(|item| item.rows.fields.len() + 1).sum::<usize>()
+    }
+}
+
+/// Columns that every table has and that hold nothing of its rows.
+pub(super) fn is_system_column(name: &str) -> bool {
+    matches!(name, "ctid" | "xmin" | "cmin" | "xmax" | "cmax" | "tableoid" | "oid")
+}
