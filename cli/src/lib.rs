@@ -5,6 +5,7 @@
 mod check;
 mod demo;
 mod logging;
+mod login;
 mod policy;
 mod report;
 mod requests;
@@ -76,7 +77,27 @@ enum Verb {
         #[arg(long, global = true)]
         json: bool,
     },
-    /// What waits for approval. Needs a token of yours in COUNTERSIGN_TOKEN.
+    /// Signs in at the identity provider and keeps the token, for `psql`, `env`, `token` and the verbs that
+    /// speak to the gateway.
+    Login(login::How),
+    /// Forgets the sign-in.
+    Logout,
+    /// Prints a token, renewed where it must be.
+    Token,
+    /// Prints the PG* variables for a connection: `eval "$(countersign env shop)"`.
+    Env {
+        /// The connection.
+        connection: String,
+    },
+    /// Runs psql on a connection.
+    Psql {
+        /// The connection.
+        connection: String,
+        /// What psql is given.
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// What waits for approval. Needs a login, or a token in COUNTERSIGN_TOKEN.
     Requests {
         #[command(subcommand)]
         what: requests::What,
@@ -112,6 +133,11 @@ pub fn main() -> ExitCode {
                 policy::explain(&config, &connection, &sql, subject, json).await
             }
             Verb::Report { what, json } => report::run(&config, &what, json),
+            Verb::Login(how) => login::login(&config, how).await,
+            Verb::Logout => login::logout(),
+            Verb::Token => login::token().await,
+            Verb::Env { connection } => login::env(&connection).await,
+            Verb::Psql { connection, arguments } => login::psql(&connection, &arguments).await,
             Verb::Requests { what, json } => requests::run(&config, what, json).await,
         }
     })

@@ -41,8 +41,9 @@ pub async fn run(config: &Path, what: What, json: bool) -> ExitCode {
         Ok(config) => config,
         Err(error) => return crate::fail(&error.to_string(), 2),
     };
-    let Ok(token) = std::env::var("COUNTERSIGN_TOKEN") else {
-        return crate::fail("COUNTERSIGN_TOKEN is not set; put an OIDC token of yours there", 2);
+    let token = match crate::login::own_token().await {
+        Ok(token) => token,
+        Err(error) => return crate::fail(&format!("{error}, or put a token of yours into COUNTERSIGN_TOKEN"), 2),
     };
     let api = Api { base: format!("http://{}/v1/requests", config.gateway.control), token };
     match work(&api, what, json).await {

@@ -12,6 +12,33 @@ use crate::{
     request::{Assurance, Choice, State},
 };
 
+/// What a gateway says of itself to whoever asks: where to sign in, and where it speaks PostgreSQL's
+/// protocol. Nothing of connections, nothing that a login page would not tell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// The host to connect to.
+    pub host: String,
+    /// And its port.
+    pub port: u16,
+    /// Whether it speaks TLS.
+    pub tls: bool,
+    /// Where people sign in.
+    pub issuers: Vec<AboutIssuer>,
+}
+
+/// An issuer whose tokens a gateway takes from people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AboutIssuer {
+    /// Its address, as its tokens carry it.
+    pub issuer: String,
+    /// Which client signs people in.
+    pub client_id: String,
+    /// For whom its tokens must be made.
+    pub audience: String,
+    /// The claim that names the principal.
+    pub user_claim: String,
+}
+
 /// One (action, object) pair, as people read it: `delete` on `Table::"shop/public.orders"`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EffectView {

@@ -16,6 +16,7 @@ mod readers;
 mod refusing;
 mod separation;
 mod several;
+mod signing_in;
 mod smuggling;
 mod transactions;
 mod upstream;

@@ -3,6 +3,7 @@
 //! A file per noun. Who calls is in `caller`, what every answer has in common in `guard` and
 //! `answer`; the pages' words are in `pages`.
 
+mod about;
 mod answer;
 mod browser;
 mod caller;
@@ -38,6 +39,7 @@ use axum::{
 };
 use tokio::sync::Semaphore;
 
+pub use self::about::about;
 use self::browser::SignIns;
 use crate::runtime::Gateway;
 
@@ -79,6 +81,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/links", post(links::start))
         .route("/v1/links/{team}/{user}", get(links::show).delete(links::remove))
         .route("/v1/links/{team}/{user}/confirm", post(links::confirm))
+        .route("/v1/about", get(about::show))
         .route("/v1/openapi.json", get(openapi::document))
         .route("/healthz", get(health::healthz))
         .route("/metrics", get(health::metrics));

@@ -46,6 +46,7 @@ const CALLS: &[Call] = &[
         204,
         None,
     ),
+    Call("get", "/v1/about", "Where to sign in and where to connect", "anybody", None, 200, Some("About")),
     Call("get", "/v1/events", "Server-sent events after `Last-Event-ID`", "user, agent, bot", None, 200, None),
     Call(
         "post",
@@ -145,6 +146,7 @@ fn schemas() -> Value {
     let mut decision = object(&["choice", "digest"], &["reason"]);
     decision["properties"]["choice"] = json!({ "enum": ["approve", "deny", "withdraw"] });
     json!({
+        "About": object(&["host", "port", "tls", "issuers"], &[]),
         "Problem": object(&["code", "error"], &["hint"]),
         "Request": object(
             &["id", "kind", "state", "digest", "connection", "principal", "sql", "parameters", "effects",

@@ -1,0 +1,129 @@
+//! Somebody signs in on their own machine, and psql comes through without a password of theirs.
+
+use std::{path::PathBuf, process::Output};
+
+use countersign_demo::browser::Browser;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::Command,
+    time::timeout,
+};
+
+use super::harness::{PATIENCE, Story, server};
+
+/// Somebody's own machine: the binary, and a folder that it keeps things in.
+struct Machine<'a> {
+    story: &'a Story,
+    home: PathBuf,
+}
+
+impl<'a> Machine<'a> {
+    fn of(story: &'a Story) -> Self {
+        Self { story, home: story.folder().join("home") }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign-under-test"));
+        // No config file here, no browser, and psql where the server's own is.
+        let psql = server().psql();
+        let folder = psql.parent().expect("a folder").to_owned();
+        command.args(arguments).current_dir(&self.home).env("PATH", folder).env("COUNTERSIGN_HOME", &self.home);
+        command.env_remove("COUNTERSIGN_TOKEN").env_remove("DISPLAY").kill_on_drop(true);
+        command
+    }
+
+    async fn runs(&self, arguments: &[&str]) -> Output {
+        let output = self.command(arguments).stdin(std::process::Stdio::null()).output();
+        timeout(PATIENCE, output).await.expect("it ends").expect("the binary")
+    }
+
+    /// Signs in; `answer` gets each line that the person reads, until it has done what they would.
+    async fn signs_in(&self, more: &[&str], who: &str) -> Output {
+        std::fs::create_dir_all(&self.home).expect("a home");
+        let url = self.story.world.facts.control.to_string();
+        let mut command = self.command(&["login", "--gateway", &url]);
+        command.args(more).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let mut child = command.spawn().expect("the binary");
+        let mut lines = BufReader::new(child.stderr.take().expect("its stderr")).lines();
+        let mut said = String::new();
+        while let Some(line) = timeout(PATIENCE, lines.next_line()).await.expect("a line").expect("text") {
+            said.push_str(&line);
+            let address = line.split_whitespace().find(|word| word.starts_with("http") && word.contains('?'));
+            let Some(address) = address else { continue };
+            let mut browser = Browser::new().expect("a browser");
+            browser.open(address).await.expect("the sign-in page");
+            browser.press(who, &[]).await.expect("somebody chosen");
+            break;
+        }
+        assert!(said.contains("Sign in"), "{said}");
+        timeout(PATIENCE, child.wait_with_output()).await.expect("it ends").expect("the binary")
+    }
+}
+
+fn out(output: &Output) -> String {
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}\n{err}");
+    out.trim().to_owned()
+}
+
+#[tokio::test]
+async fn ana_signs_in_on_another_device_and_psql_needs_no_password() {
+    let story = Story::begin().await;
+    let machine = Machine::of(&story);
+    let said = out(&machine.signs_in(&["--device"], "ana@acme.dev").await);
+    assert!(said.starts_with("signed in as ana@acme.dev"), "{said}");
+    let asks = ["psql", "shop", "--", "-X", "-At", "-c", "select 40 + 2"];
+    assert_eq!(out(&machine.runs(&asks).await), "42");
+    let shell = out(&machine.runs(&["env", "shop"]).await);
+    for expected in ["export PGUSER='ana@acme.dev'", "export PGDATABASE='shop'", "export PGPASSWORD='ey", "#   [shop]"]
+    {
+        assert!(shell.contains(expected), "{shell}");
+    }
+    assert_eq!(out(&machine.runs(&["--config", &config(&story), "requests", "list"]).await), "nothing waits");
+    out(&machine.runs(&["logout"]).await);
+    let gone = machine.runs(&asks).await;
+    let why = String::from_utf8_lossy(&gone.stderr).into_owned();
+    assert!(!gone.status.success() && why.contains("nobody is signed in here; run `countersign login`"), "{why}");
+}
+
+fn config(story: &Story) -> String {
+    story.world.facts.config.display().to_string()
+}
+
+#[tokio::test]
+async fn a_token_is_renewed_silently_and_once() {
+    let story = Story::begin().await;
+    let machine = Machine::of(&story);
+    out(&machine.signs_in(&["--browser"], "ben@acme.dev").await);
+    let file = machine.home.join("login.json");
+    let first = out(&machine.runs(&["token"]).await);
+    assert_eq!(out(&machine.runs(&["token"]).await), first, "it is good for long");
+    // Time passes.
+    let kept: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).expect("kept")).expect("JSON");
+    let mut old = kept.clone();
+    old["expires_at"] = "2026-01-01T00:00:00Z".into();
+    std::fs::write(&file, old.to_string()).expect("an old one");
+    let all = [machine.runs(&["token"]), machine.runs(&["token"]), machine.runs(&["token"])];
+    let [one, two, three] = futures_util::future::join_all(all).await.try_into().expect("three");
+    let (one, two, three) = (out(&one), out(&two), out(&three));
+    assert!(one != first && one == two && two == three, "all three have the new one, and nobody asked twice");
+    let now: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).expect("kept")).expect("JSON");
+    assert_ne!(now["refresh_token"], kept["refresh_token"], "what renewed it is used up");
+    // A provider that renews no more.
+    let mut revoked = now.clone();
+    revoked["expires_at"] = "2026-01-01T00:00:00Z".into();
+    revoked["refresh_token"] = kept["refresh_token"].clone();
+    std::fs::write(&file, revoked.to_string()).expect("a revoked one");
+    let over = machine.runs(&["token"]).await;
+    let why = String::from_utf8_lossy(&over.stderr).into_owned();
+    assert!(why.contains("does not renew it any more") && why.contains("countersign login"), "{why}");
+    assert!(over.stdout.is_empty() && !over.status.success());
+}
+
+#[tokio::test]
+async fn whoever_says_no_at_the_provider_is_not_signed_in() {
+    let story = Story::begin().await;
+    let machine = Machine::of(&story);
+    let refused = machine.signs_in(&["--device"], "Cancel").await;
+    assert!(!refused.status.success() && !machine.home.join("login.json").exists());
+}
