@@ -10,6 +10,7 @@ mod fidelity;
 mod harness;
 mod login;
 mod outages;
+mod own_catalog;
 mod policies;
 mod psql;
 mod readers;

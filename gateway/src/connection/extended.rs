@@ -113,6 +113,7 @@ impl Session {
             self.memory.forget_prepared();
         }
         if passes {
+            self.own_catalog.meets(&analysis);
             self.send(&frame, Sent::Parse { name });
         } else {
             self.replies.answer(backend::parse_complete());
@@ -139,7 +140,11 @@ impl Session {
                 if self.discarding {
                     return Ok(());
                 }
-                self.passes(&analysis)
+                let passes = self.passes(&analysis);
+                if passes {
+                    self.own_catalog.meets(&analysis);
+                }
+                passes
             }
             _ => false,
         };

@@ -24,7 +24,7 @@ permit (principal, action, resource) when { context.approvals.count >= 1 };
 
 impl Story {
     /// A gateway with these policies and no others.
-    async fn under(policy: &str) -> Self {
+    pub async fn under(policy: &str) -> Self {
         let mut story = Self::prepare().await;
         let folder = &story.world.facts.policy;
         for entry in std::fs::read_dir(folder).expect("the policies") {
