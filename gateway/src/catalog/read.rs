@@ -66,6 +66,8 @@ const SCHEMAS: &str = "SELECT nspname FROM pg_catalog.pg_namespace WHERE nspname
 const BUILTINS: &str = "SELECT DISTINCT proname FROM pg_catalog.pg_proc
   WHERE pronamespace = 'pg_catalog'::regnamespace AND oid < 16384";
 
+/// The text of a body that was resolved when it was made is empty where a relation that it names is
+/// locked.
 const FUNCTIONS: &str = concat!(
     "SELECT ",
     function_columns!(),
@@ -74,7 +76,11 @@ const FUNCTIONS: &str = concat!(
        CASE WHEN p.prokind <> 'a' AND p.provariadic = 0 THEN
          CASE WHEN p.prokind = 'p' THEN coalesce(cardinality(p.proallargtypes), p.pronargs) ELSE p.pronargs END END,
        (p.provolatile = 'v')::text,
-       CASE WHEN p.prosupport < 16384 AND p.prokind <> 'a' THEN p.prosrc END, pg_catalog.pg_get_function_sqlbody(p.oid),
+       CASE WHEN p.prosupport < 16384 AND p.prokind <> 'a' THEN p.prosrc END,
+       CASE WHEN p.prosqlbody IS NULL THEN NULL WHEN EXISTS (
+         SELECT FROM pg_catalog.pg_depend b WHERE b.classid = 'pg_proc'::regclass AND b.objid = p.oid
+           AND b.refclassid = 'pg_class'::regclass AND b.refobjid IN ({locked}))
+       THEN '' ELSE pg_catalog.pg_get_function_sqlbody(p.oid) END,
        array_to_string(ARRAY(SELECT DISTINCT t FROM unnest(p.proargtypes::oid[] || p.proallargtypes || p.prorettype) AS a (t)
                              WHERE t >= 16384 ORDER BY t), ' '),
        pg_catalog.pg_get_expr(p.proargdefaults, 0), pg_catalog.array_to_json(p.proconfig)::text
