@@ -19,5 +19,6 @@ mod separation;
 mod several;
 mod smuggling;
 mod transactions;
+mod unasked;
 mod upstream;
 mod values;
