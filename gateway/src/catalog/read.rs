@@ -9,6 +9,16 @@ use super::{read_rows::Reader, snapshot::Snapshot};
 pub trait CatalogQuery: Send {
     /// The rows of the last statement of `sql` that has any.
     async fn rows(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, String>;
+
+    /// The rows of each of several queries. Whoever can sends them at once: a network's way there and
+    /// back takes longer than most of them.
+    async fn all(&mut self, texts: &[&str]) -> Result<Vec<Vec<Vec<Option<String>>>>, String> {
+        let mut answers = Vec::new();
+        for sql in texts {
+            answers.push(self.rows(sql).await?);
+        }
+        Ok(answers)
+    }
 }
 
 /// Before anything else is asked.
@@ -293,22 +303,21 @@ const EVENT_TRIGGERS: &str = concat!(
 /// # Errors
 /// What the server said.
 pub async fn fingerprint(server: &mut dyn CatalogQuery) -> Result<String, String> {
-    server.rows(PIN).await?;
-    versions(server, COMMITTED).await
+    versions(server, &[PIN], COMMITTED).await
 }
 
 /// The same for a session's open transaction, its own uncommitted changes included, under a search path
 /// that holds `pg_catalog` alone.
 pub(super) async fn fingerprint_within(server: &mut dyn CatalogQuery, seed: i64) -> Result<String, String> {
-    versions(server, &WITHIN.replace("{seed}", &seed.to_string())).await
+    versions(server, &[], &WITHIN.replace("{seed}", &seed.to_string())).await
 }
 
-async fn versions(server: &mut dyn CatalogQuery, of_rows: &str) -> Result<String, String> {
-    let rows = server.rows(&FINGERPRINT.replace("{versions}", of_rows)).await?;
-    rows.into_iter()
-        .flatten()
-        .flatten()
-        .next()
+async fn versions(server: &mut dyn CatalogQuery, before: &[&str], of_rows: &str) -> Result<String, String> {
+    let question = FINGERPRINT.replace("{versions}", of_rows);
+    let mut answers = server.all(&[before, &[&question]].concat()).await?;
+    answers
+        .pop()
+        .and_then(|rows| rows.into_iter().flatten().flatten().next())
         .ok_or_else(|| "the server gave no fingerprint of its catalog".to_owned())
 }
 
@@ -375,8 +384,10 @@ pub(super) async fn read_all(server: &mut dyn CatalogQuery, fingerprint: &str) -
         (CASTS, Reader::cast),
         (EVENT_TRIGGERS, Reader::event_trigger),
     ];
-    for (sql, take) in steps {
-        for row in server.rows(&sql.replace("{locked}", &locked)).await? {
+    let texts = steps.map(|(sql, _)| sql.replace("{locked}", &locked));
+    let answers = server.all(&texts.each_ref().map(String::as_str)).await?;
+    for (rows, (_, take)) in answers.into_iter().zip(steps) {
+        for row in rows {
             take(&mut reader, &row).map_err(|why| format!("the catalog could not be understood: {why}"))?;
         }
     }
