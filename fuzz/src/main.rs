@@ -6,6 +6,7 @@
 
 #![no_main]
 
+mod login;
 mod sql;
 mod text;
 mod wire;
@@ -17,13 +18,14 @@ use libfuzzer_sys::fuzz_target;
 type Target = fn(&[u8]);
 
 /// By name; `corpus/` has a folder for each.
-const TARGETS: [(&str, Target); 14] = [
+const TARGETS: [(&str, Target); 16] = [
     ("head", wire::head),
     ("first_packet", wire::first_packet),
     ("options", wire::options),
     ("client_message", wire::client_message),
     ("server_message", wire::server_message),
     ("negotiation", wire::negotiation),
+    ("login", login::login),
     ("replies", wire::replies),
     ("value", wire::value),
     ("classify", sql::classify_twice),
@@ -32,6 +34,7 @@ const TARGETS: [(&str, Target); 14] = [
     ("token", text::token),
     ("config", text::config),
     ("log", text::log),
+    ("slack", text::slack),
 ];
 
 static TARGET: LazyLock<Target> = LazyLock::new(|| {

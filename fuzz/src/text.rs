@@ -1,8 +1,9 @@
-//! Other texts: tokens of strangers, the operator's config, lines of the log.
+//! Other texts: tokens of strangers, what comes from Slack, the operator's config, lines of the log.
 
 use std::{path::PathBuf, sync::LazyLock};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use countersign_bot::slack::decode::{self, Incoming};
 use countersign_gateway::{config::Config, identity::Issuers, log};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -25,6 +26,25 @@ pub fn token(data: &[u8]) {
     }
     let parts: Vec<_> = data.splitn(3, |byte| *byte == 0).map(|part| BASE64_URL_SAFE_NO_PAD.encode(part)).collect();
     check(&parts.join("."));
+}
+
+/// A payload of Slack's, which is signed; what people typed in it is theirs. Nobody does anything unnamed.
+pub fn slack(data: &[u8]) {
+    let Ok(payload) = serde_json::from_slice(data) else { return };
+    for incoming in [decode::interaction(&payload), decode::command(&payload)].into_iter().flatten() {
+        let person = match incoming {
+            Incoming::Press(press) => {
+                assert!(["approve", "deny", "withdraw"].contains(&press.action.as_str()));
+                press.person
+            }
+            Incoming::DenyForm(form) => {
+                assert!(form.reason.is_none_or(|reason| !reason.is_empty()));
+                form.person
+            }
+            Incoming::Command(command) => command.person,
+        };
+        assert!(!person.user.is_empty());
+    }
 }
 
 /// A config. What could make it run a program or read a device is not tried.

@@ -96,7 +96,7 @@ pub fn client_message(data: &[u8]) {
         }
         Message::Execute { portal, .. } => assert_eq!(portal.len() + 5, body.len()),
         Message::Describe { name, .. } | Message::Close { name, .. } => assert_eq!(name.len() + 2, body.len()),
-        Message::CopyData | Message::CopyFail => {}
+        Message::CopyData | Message::CopyFail | Message::FunctionCall => {}
         Message::Flush | Message::Sync | Message::CopyDone | Message::Terminate => assert!(body.is_empty()),
     }
 }

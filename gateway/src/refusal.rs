@@ -129,6 +129,8 @@ pub enum Farewell {
         /// As the client asked.
         minor: u16,
     },
+    /// A connection for replication.
+    Replication,
     /// The client took too long to log in.
     TooSlow,
     /// The database can't be reached or refuses the gateway.
@@ -308,6 +310,11 @@ impl Farewell {
             Self::OtherProtocol { major, minor } => {
                 ("0A000", format!("unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.2"), None)
             }
+            Self::Replication => (
+                "0A000",
+                "replication connections do not pass through this gateway".to_owned(),
+                Some("It carries SQL that can be judged. Replicate from the database itself."),
+            ),
             Self::TooSlow => ("57014", "the login took too long".to_owned(), None),
             Self::Upstream => (
                 "08006",

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_gateway::{
-    catalog::{Snapshot, read},
+    catalog::{Snapshot, read, within},
     statement::{
         classify::{Analysis, Names, classify, columns::columns_of},
         effect::{Action, Effect},
@@ -119,7 +119,7 @@ impl Session {
         // Within a transaction its own changes count, which nobody else sees yet.
         let Some(state) = self.state().await else { return false };
         let read = if state.open {
-            read::read_within(&mut Asks(&self.client)).await
+            within::read(&mut Asks(&self.client), 0).await.map(|seen| seen.snapshot)
         } else {
             let fingerprint = read::fingerprint(&mut Asks(&self.look)).await;
             if fingerprint.as_deref() == Ok(self.snapshot.fingerprint()) {

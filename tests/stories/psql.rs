@@ -7,7 +7,7 @@ use crate::harness::Story;
 #[tokio::test(flavor = "multi_thread")]
 async fn what_psql_asks_of_the_catalog_passes() {
     let story = Story::begin().await;
-    let mut failed = Vec::new();
+    let (mut failed, mut compared) = (Vec::new(), 0);
     for (command, shown) in [
         (r"\d", "order_totals"),
         (r"\dt", "customers"),
@@ -19,13 +19,18 @@ async fn what_psql_asks_of_the_catalog_passes() {
         (r"\dn", "public"),
         ("table customers", "(800 rows)"),
     ] {
+        // An older psql can't describe a newer server, with or without the gateway.
+        if !story.psql_runs_directly(command).await.status.success() {
+            continue;
+        }
         let output = story.psql_runs("ana", command).await;
+        compared += 1;
         let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         if !output.status.success() || !said.contains(shown) {
             failed.push(format!("{command}: {said}{wrong}"));
         }
     }
-    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    assert!(failed.is_empty() && compared > 0, "{}", failed.join("\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

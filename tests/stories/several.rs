@@ -39,3 +39,39 @@ async fn a_held_statement_keeps_nobody_else_waiting() {
     other.runs("select 1").ends().await.expect("a read passes");
     assert!(update.waits());
 }
+
+/// Nothing is held but what can't be seen.
+const UNSEEN: &str = r#"
+permit (principal, action, resource) unless { action == Action::"opaque" };
+permit (principal, action == Action::"opaque", resource) when { context.approvals.count >= 1 };
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_somebody_locks_and_a_function_names_keeps_nobody_waiting() {
+    let story = Story::under(UNSEEN).await;
+    let ana = story.logs_in("ana").await;
+    let direct = story.world.upstream.connect().await.expect("a way into the database");
+    for sql in [
+        "create function counted() returns bigint begin atomic select count(*) from orders; end",
+        "begin; lock table orders in access exclusive mode",
+    ] {
+        direct.batch_execute(sql).await.expect("a lock");
+    }
+    ana.runs("create table noted (id int)").ends().await.expect("the catalog is another now");
+    ana.runs("select count(*) from products").ends().await.expect("a read passes");
+    let mut times_held = 0;
+    loop {
+        let counted = ana.runs("select counted()");
+        tokio::select! {
+            _id = ana.is_held() => times_held += 1,
+            () = counted.is_over() => {
+                counted.ends().await.expect("it can be read again");
+                break;
+            }
+        }
+        direct.batch_execute("rollback").await.expect("the lock is gone");
+        ana.presses_ctrl_c().await;
+        assert_eq!(counted.gets_refused().await.code, "57014");
+    }
+    assert!(times_held > 0, "nobody can see what it does while the table is locked");
+}

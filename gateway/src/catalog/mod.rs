@@ -2,7 +2,8 @@
 //! own connection with qualified names only.
 //!
 //! [`read`] asks the server, [`builder`] puts the answers together, [`Snapshot`] answers lookups,
-//! [`version`] says whether what a statement touches has changed, [`fresh`] keeps the newest.
+//! [`version`] says whether what a statement touches has changed, [`fresh`] keeps the newest, [`within`]
+//! reads what an open transaction alone sees.
 
 pub mod builder;
 pub mod builtins;
@@ -13,6 +14,7 @@ mod read_rows;
 mod read_tests;
 mod snapshot;
 pub mod version;
+pub mod within;
 
 pub use snapshot::{
     Body, Code, Column, Derived, Events, Expression, Function, Hazard, Key, Kind, Memo, Referrer, Relation, Snapshot,

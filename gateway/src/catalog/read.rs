@@ -9,38 +9,55 @@ use super::{read_rows::Reader, snapshot::Snapshot};
 pub trait CatalogQuery: Send {
     /// The rows of the last statement of `sql` that has any.
     async fn rows(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, String>;
+
+    /// The rows of each of several queries. Whoever can sends them at once: a network's way there and
+    /// back takes longer than most of them.
+    async fn all(&mut self, texts: &[&str]) -> Result<Vec<Vec<Vec<Option<String>>>>, String> {
+        let mut answers = Vec::new();
+        for sql in texts {
+            answers.push(self.rows(sql).await?);
+        }
+        Ok(answers)
+    }
 }
 
 /// Before anything else is asked.
 pub(super) const PIN: &str = "SET search_path TO pg_catalog";
 
 /// One row, one column; differs whenever anything in the catalog that a snapshot holds does.
-/// Temporary objects and statistics don't count. `xmin` of every row is summed, so that an update,
-/// an insert and a delete each show.
+/// Temporary objects and statistics don't count. `{versions}` stands for something of the versions of
+/// all rows `r`, so that an update, an insert and a delete each show.
 const FINGERPRINT: &str = "
 SELECT pg_catalog.concat_ws('/',
-  (SELECT pg_catalog.concat(count(*), ':', sum(c.xmin::text::bigint)) FROM pg_catalog.pg_class c
-    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid >= 16384 AND n.nspname !~ '^pg_(toast|temp)'),
-  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_attribute WHERE attrelid >= 16384 AND attnum > 0),
-  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_(toast|temp)'),
-  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_auth_members),
-  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_statistic_ext),
-  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_proc WHERE oid >= 16384),
-  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_trigger WHERE oid >= 16384),
-  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_rewrite WHERE oid >= 16384),
-  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_operator WHERE oid >= 16384),
-  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_cast WHERE oid >= 16384),
-  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_constraint WHERE oid >= 16384),
-  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_attrdef WHERE oid >= 16384),
-  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_policy WHERE oid >= 16384),
-  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_inherits),
-  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_index WHERE indexrelid >= 16384),
-  (SELECT pg_catalog.concat(count(*), ':', sum(t.xmin::text::bigint)) FROM pg_catalog.pg_type t
-    JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace WHERE t.oid >= 16384 AND n.nspname !~ '^pg_(toast|temp)'),
-  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_amproc WHERE oid >= 16384),
-  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_amop WHERE oid >= 16384),
-  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_event_trigger WHERE oid >= 16384),
-  (SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_extension WHERE oid >= 16384))";
+  (SELECT {versions} FROM pg_catalog.pg_class r
+    JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace WHERE r.oid >= 16384 AND n.nspname !~ '^pg_(toast|temp)'),
+  (SELECT {versions} FROM pg_catalog.pg_attribute r WHERE attrelid >= 16384 AND attnum > 0),
+  (SELECT {versions} FROM pg_catalog.pg_namespace r WHERE nspname !~ '^pg_(toast|temp)'),
+  (SELECT {versions} FROM pg_catalog.pg_auth_members r),
+  (SELECT {versions} FROM pg_catalog.pg_statistic_ext r),
+  (SELECT {versions} FROM pg_catalog.pg_proc r WHERE oid >= 16384),
+  (SELECT {versions} FROM pg_catalog.pg_trigger r WHERE oid >= 16384),
+  (SELECT {versions} FROM pg_catalog.pg_rewrite r WHERE oid >= 16384),
+  (SELECT {versions} FROM pg_catalog.pg_operator r WHERE oid >= 16384),
+  (SELECT {versions} FROM pg_catalog.pg_cast r WHERE oid >= 16384),
+  (SELECT {versions} FROM pg_catalog.pg_constraint r WHERE oid >= 16384),
+  (SELECT {versions} FROM pg_catalog.pg_attrdef r WHERE oid >= 16384),
+  (SELECT {versions} FROM pg_catalog.pg_policy r WHERE oid >= 16384),
+  (SELECT {versions} FROM pg_catalog.pg_inherits r),
+  (SELECT {versions} FROM pg_catalog.pg_index r WHERE indexrelid >= 16384),
+  (SELECT {versions} FROM pg_catalog.pg_type r
+    JOIN pg_catalog.pg_namespace n ON n.oid = r.typnamespace WHERE r.oid >= 16384 AND n.nspname !~ '^pg_(toast|temp)'),
+  (SELECT {versions} FROM pg_catalog.pg_amproc r WHERE oid >= 16384),
+  (SELECT {versions} FROM pg_catalog.pg_amop r WHERE oid >= 16384),
+  (SELECT {versions} FROM pg_catalog.pg_event_trigger r WHERE oid >= 16384),
+  (SELECT {versions} FROM pg_catalog.pg_extension r WHERE oid >= 16384))";
+
+/// Among what is committed, a changed row has another `xmin`.
+const COMMITTED: &str = "pg_catalog.concat(count(*), ':', sum(r.xmin::text::bigint))";
+
+/// In a transaction, its own changes of a row have one `xmin`; but each is by another command and in
+/// another place, and numbers of commands don't come again after ROLLBACK TO.
+const WITHIN: &str = "pg_catalog.concat(count(*), ':', sum(pg_catalog.hashtextextended(concat_ws(' ', r.ctid, r.xmin, r.cmin), {seed})))";
 
 /// Relations that others lock against every use. To write a view's or an expression's text the server
 /// locks what it names; it would wait for them, and everybody who needs the catalog with it.
@@ -64,6 +81,8 @@ const SCHEMAS: &str = "SELECT nspname, pg_catalog.concat_ws('/', xmin::text,
 const BUILTINS: &str = "SELECT DISTINCT proname FROM pg_catalog.pg_proc
   WHERE pronamespace = 'pg_catalog'::regnamespace AND oid < 16384";
 
+/// The text of a body that was resolved when it was made is empty where a relation that it names is
+/// locked.
 const FUNCTIONS: &str = concat!(
     "SELECT ",
     function_columns!(),
@@ -72,7 +91,11 @@ const FUNCTIONS: &str = concat!(
        CASE WHEN p.prokind <> 'a' AND p.provariadic = 0 THEN
          CASE WHEN p.prokind = 'p' THEN coalesce(cardinality(p.proallargtypes), p.pronargs) ELSE p.pronargs END END,
        (p.provolatile = 'v')::text,
-       CASE WHEN p.prosupport < 16384 AND p.prokind <> 'a' THEN p.prosrc END, pg_catalog.pg_get_function_sqlbody(p.oid),
+       CASE WHEN p.prosupport < 16384 AND p.prokind <> 'a' THEN p.prosrc END,
+       CASE WHEN p.prosqlbody IS NULL THEN NULL WHEN EXISTS (
+         SELECT FROM pg_catalog.pg_depend b WHERE b.classid = 'pg_proc'::regclass AND b.objid = p.oid
+           AND b.refclassid = 'pg_class'::regclass AND b.refobjid IN ({locked}))
+       THEN '' ELSE pg_catalog.pg_get_function_sqlbody(p.oid) END,
        array_to_string(ARRAY(SELECT DISTINCT t FROM unnest(p.proargtypes::oid[] || p.proallargtypes || p.prorettype) AS a (t)
                              WHERE t >= 16384 ORDER BY t), ' '),
        pg_catalog.pg_get_expr(p.proargdefaults, 0), pg_catalog.array_to_json(p.proconfig)::text
@@ -288,12 +311,21 @@ const EVENT_TRIGGERS: &str = concat!(
 /// # Errors
 /// What the server said.
 pub async fn fingerprint(server: &mut dyn CatalogQuery) -> Result<String, String> {
-    server.rows(PIN).await?;
-    let rows = server.rows(FINGERPRINT).await?;
-    rows.into_iter()
-        .flatten()
-        .flatten()
-        .next()
+    versions(server, &[PIN], COMMITTED).await
+}
+
+/// The same for a session's open transaction, its own uncommitted changes included, under a search path
+/// that holds `pg_catalog` alone.
+pub(super) async fn fingerprint_within(server: &mut dyn CatalogQuery, seed: i64) -> Result<String, String> {
+    versions(server, &[], &WITHIN.replace("{seed}", &seed.to_string())).await
+}
+
+async fn versions(server: &mut dyn CatalogQuery, before: &[&str], of_rows: &str) -> Result<String, String> {
+    let question = FINGERPRINT.replace("{versions}", of_rows);
+    let mut answers = server.all(&[before, &[&question]].concat()).await?;
+    answers
+        .pop()
+        .and_then(|rows| rows.into_iter().flatten().flatten().next())
         .ok_or_else(|| "the server gave no fingerprint of its catalog".to_owned())
 }
 
@@ -331,25 +363,10 @@ pub async fn read_at(server: &mut dyn CatalogQuery, fingerprint: &str) -> Result
     Ok(snapshot)
 }
 
-/// Reads everything as a session's open transaction sees it, its own uncommitted DDL included, and
-/// leaves transaction and search path as they were.
-///
-/// # Errors
-/// What the server said; the transaction has failed then.
-pub async fn read_within(server: &mut dyn CatalogQuery) -> Result<Snapshot, String> {
-    let path = server.rows("SELECT pg_catalog.current_setting('search_path')").await?;
-    let path = path.into_iter().flatten().flatten().next().unwrap_or_default();
-    let set = |path: &str| format!("SELECT pg_catalog.set_config('search_path', '{}', true)", path.replace('\'', "''"));
-    server.rows(&set("pg_catalog")).await?;
-    let snapshot = read_all(server, "").await?;
-    server.rows(&set(&path)).await?;
-    Ok(snapshot)
-}
-
 /// What takes one row of an answer.
 type Step = fn(&mut Reader, &[Option<String>]) -> Result<(), String>;
 
-async fn read_all(server: &mut dyn CatalogQuery, fingerprint: &str) -> Result<Snapshot, String> {
+pub(super) async fn read_all(server: &mut dyn CatalogQuery, fingerprint: &str) -> Result<Snapshot, String> {
     let mut reader = Reader::new();
     let locked = locked(server).await?;
     // In the order in which facts build upon each other: functions before what calls them,
@@ -375,8 +392,10 @@ async fn read_all(server: &mut dyn CatalogQuery, fingerprint: &str) -> Result<Sn
         (CASTS, Reader::cast),
         (EVENT_TRIGGERS, Reader::event_trigger),
     ];
-    for (sql, take) in steps {
-        for row in server.rows(&sql.replace("{locked}", &locked)).await? {
+    let texts = steps.map(|(sql, _)| sql.replace("{locked}", &locked));
+    let answers = server.all(&texts.each_ref().map(String::as_str)).await?;
+    for (rows, (_, take)) in answers.into_iter().zip(steps) {
+        for row in rows {
             take(&mut reader, &row).map_err(|why| format!("the catalog could not be understood: {why}"))?;
         }
     }

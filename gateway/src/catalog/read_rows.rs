@@ -130,6 +130,7 @@ impl Reader {
             ),
             volatile: text(row, 8)? == "true",
             body: match (text(row, 4)?, optional_text(row, 9), optional_text(row, 10)) {
+                (_, _, Some("")) => Body::Unseen,
                 ("sql", Some(_), Some(body)) => Body::SqlResolved(body.to_owned()),
                 ("sql", Some(body), None) => Body::Sql(body.to_owned()),
                 ("internal", Some(code), None) if builtins::is_constructor(code) => Body::Constructor,
@@ -143,6 +144,7 @@ impl Reader {
                 None => Vec::new(),
             },
         };
+        self.partial |= optional_text(row, 10) == Some("");
         self.trusted.insert(function.oid, function.is_trusted());
         self.builder.add_function(function);
         Ok(())

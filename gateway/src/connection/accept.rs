@@ -217,7 +217,7 @@ impl Door {
                         return Err(Farewell::NeedsTls);
                     }
                     if startup.get("replication").is_some_and(|r| !matches!(r, "false" | "off" | "no" | "0")) {
-                        return Err(Farewell::Protocol { message: "replication is not supported".into() });
+                        return Err(Farewell::Replication);
                     }
                     return Ok(Some(startup));
                 }

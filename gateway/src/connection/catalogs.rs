@@ -45,6 +45,10 @@ impl CatalogQuery for Own<'_> {
     async fn rows(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, String> {
         upstream::query(self.0, sql).await.map_err(|error| error.to_string())
     }
+
+    async fn all(&mut self, texts: &[&str]) -> Result<Vec<Vec<Vec<Option<String>>>>, String> {
+        upstream::queries(self.0, texts).await.map_err(|error| error.to_string())
+    }
 }
 
 /// The catalogs of all connections, by name. Each has locks of its own, so that a database that hangs

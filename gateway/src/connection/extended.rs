@@ -116,6 +116,7 @@ impl Session {
         let prepared = Prepared { sql: text, standing, number, types, frame: parse, sent: passes, confirmed: false };
         self.prepared.insert(name.to_owned(), Arc::new(prepared));
         if passes {
+            self.own_catalog.meets(&analysis);
             self.send(frame, Sent::Parse { name: name.to_owned() });
         } else {
             self.replies.answer(backend::parse_complete());
@@ -142,7 +143,11 @@ impl Session {
                 if self.discarding {
                     return Ok(());
                 }
-                self.passes(&analysis)
+                let passes = self.passes(&analysis);
+                if passes {
+                    self.own_catalog.meets(&analysis);
+                }
+                passes
             }
             _ => false,
         };

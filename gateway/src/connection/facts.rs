@@ -6,10 +6,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use super::{
-    catalogs::Own,
-    session::{Ended, Session, unavailable},
-};
+use super::session::{Ended, Session};
 use crate::{
     refusal::Refusal,
     statement::classify::is_temporary_schema,
@@ -185,20 +182,26 @@ impl Session {
     }
 
     async fn refresh_catalog(&mut self) -> Result<(), Ended> {
-        if self.own_catalog && self.status == b'T' && self.replies.is_quiet() && !self.unsynced {
-            // This transaction changed the catalog; nobody else sees that yet.
-            let read = crate::catalog::read::read_within(&mut Own(&mut self.pipe.upstream)).await;
-            self.catalog = Arc::new(read.map_err(|error| unavailable(&error))?);
-            return Ok(());
-        }
         let changes = self.gateway.changes.load(Ordering::Acquire);
-        self.catalog = match self.catalogs.fresh(changes, self.shared_login()) {
+        let shared = match self.catalogs.fresh(changes, self.shared_login()) {
             Some(catalog) => catalog,
             None => {
                 let read = self.catalogs.read(changes, self.shared_login()).await;
                 read.map_err(|error| self.no_catalog(&error))?
             }
         };
+        if self.own_catalog.is_changed() && self.status == b'T' {
+            match self.see_own_catalog(&shared).await? {
+                Some(own) => self.catalog = own,
+                None => {
+                    // What names mean here can't be asked: what rests on them is opaque.
+                    self.catalog = shared;
+                    self.dirty = true;
+                }
+            }
+        } else {
+            self.catalog = shared;
+        }
         Ok(())
     }
 

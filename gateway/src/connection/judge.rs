@@ -62,7 +62,7 @@ impl Session {
     /// question of the gateway's would be one.
     fn means_the_same_anyhow(&self, sql: &str) -> Option<Known> {
         use crate::statement::effect::Action;
-        if self.status != b'T' || !(self.dirty || self.own_catalog) {
+        if self.status != b'T' || !(self.dirty || self.own_catalog.is_changed()) {
             return None;
         }
         let understood: Understood = classify(sql, &self.catalog, &self.names).into();

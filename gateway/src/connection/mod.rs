@@ -17,6 +17,7 @@
 //! | [`facts`] | what the session means by a name, asked of the server |
 //! | [`application`] | its name for itself, here and on the server |
 //! | [`catalogs`] | the newest snapshot of each database's catalog |
+//! | [`own_catalog`] | the catalog of a transaction that has changed it |
 //! | [`memory`] | what a session need not work out twice |
 //! | [`cancel`] | who may be cancelled by which key |
 
@@ -34,6 +35,7 @@ pub mod login;
 #[cfg(test)]
 mod login_tests;
 pub mod memory;
+pub mod own_catalog;
 pub mod pipe;
 pub mod places;
 pub mod relay;

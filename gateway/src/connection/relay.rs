@@ -189,15 +189,15 @@ impl Session {
         self.status = Fields::of(body).u8()?;
         if before != b'I' && self.status == b'I' {
             // The transaction is over: what it changed is settled, or undone.
-            self.dirty |= self.changed || self.own_catalog;
+            self.dirty |= self.changed || self.own_catalog.is_changed();
             self.changed = false;
         }
         if self.status == b'I' {
-            if self.own_catalog {
+            if self.own_catalog.is_changed() {
                 // Only now do others see what changed.
                 self.forget_catalog();
             }
-            self.own_catalog = false;
+            self.own_catalog.ends();
             self.portals.retain(|_, portal| stays(portal));
         }
         Ok(())

@@ -24,6 +24,7 @@ use super::{
     catalogs::Shared,
     extended::{Portal, Prepared},
     memory::Memory,
+    own_catalog::OwnCatalog,
     pipe::{End, Pipe},
     runs::Runs,
     upstream,
@@ -129,7 +130,7 @@ pub struct Session {
     /// Names or settings were changed in this transaction; its end may undo that.
     pub(super) changed: bool,
     /// The catalog may have changed in this transaction, which only this session sees.
-    pub(super) own_catalog: bool,
+    pub(super) own_catalog: OwnCatalog,
     pub(super) catalog: Arc<Snapshot>,
     /// Where the newest one is.
     pub(super) catalogs: Arc<Shared>,
@@ -280,7 +281,7 @@ impl Session {
             settings: Vec::new(),
             dirty: true,
             changed: false,
-            own_catalog: false,
+            own_catalog: OwnCatalog::default(),
             catalog: Arc::default(),
             catalogs: gateway.catalogs.of(&connection.name),
             own,

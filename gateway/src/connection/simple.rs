@@ -158,8 +158,11 @@ impl Session {
             self.dirty = true;
             self.changed = true;
         }
+        if text.moves_transaction {
+            self.own_catalog.begins(&self.catalog);
+        }
+        self.own_catalog.runs(text);
         if text.changes_catalog {
-            self.own_catalog = true;
             self.forget_catalog();
         }
         let run = self.next_run;

@@ -139,19 +139,28 @@ async fn read(end: &mut End) -> Result<(u8, BytesMut), UpstreamError> {
 /// # Errors
 /// The server's error, or the network's.
 pub async fn query(end: &mut End, sql: &str) -> Result<Vec<Vec<Option<String>>>, UpstreamError> {
+    Ok(queries(end, &[sql]).await?.pop().unwrap_or_default())
+}
+
+/// Runs queries that are sent at once, and gives the rows of each as text.
+///
+/// # Errors
+/// The server's first error, or the network's.
+pub async fn queries(end: &mut End, texts: &[&str]) -> Result<Vec<Vec<Vec<Option<String>>>>, UpstreamError> {
     let mut out = BytesMut::new();
-    frontend::query(sql, &mut out)?;
+    texts.iter().try_for_each(|sql| frontend::query(sql, &mut out))?;
     end.send(&out);
     end.flush().await?;
-    let (mut rows, mut error) = (Vec::new(), None);
-    loop {
+    let (mut answers, mut rows, mut error) = (Vec::new(), Vec::new(), None);
+    while answers.len() < texts.len() {
         let (tag, body) = read(end).await?;
         match tag {
             b'D' => rows.push(row(&body)?),
-            b'E' => error = Some(report(&body)?),
-            b'Z' => return error.map_or(Ok(rows), |report| Err(UpstreamError::Server(report))),
-            b'T' | b'C' | b'I' | b'N' | b'S' | b'A' => {}
+            b'E' if error.is_none() => error = Some(report(&body)?),
+            b'Z' => answers.push(std::mem::take(&mut rows)),
+            b'T' | b'C' | b'E' | b'I' | b'N' | b'S' | b'A' => {}
             other => return Err(Violation::new(format!("{:?} in answer to a query", char::from(other))).into()),
         }
     }
+    error.map_or(Ok(answers), |report| Err(UpstreamError::Server(report)))
 }

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::{
     classify::{Analysis, NOTE_ENCODING, NOTE_STRINGS, TransactionMove},
-    effect::{Action, Effect},
+    effect::{Action, Effect, Object},
 };
 
 /// An analysis, and what follows from it alone.
@@ -29,6 +29,11 @@ pub struct Understood {
     pub changes_session: Changes,
     /// Whether the catalog may be another afterwards.
     pub changes_catalog: bool,
+    /// Whether the catalog certainly is the same afterwards. Of FETCH that is not certain: what a cursor
+    /// runs was declared before.
+    pub leaves_catalog: bool,
+    /// Whether something of it can't be seen.
+    pub is_opaque: bool,
     told: OnceLock<Told>,
 }
 
@@ -114,6 +119,11 @@ impl From<Analysis> for Understood {
             copies_in: effects.iter().any(|effect| effect.action == Action::CopyIn),
             moves_transaction: statements.iter().any(|s| s.transaction != TransactionMove::None),
             changes_catalog: effects.iter().any(|effect| changes_catalog(effect.action)),
+            leaves_catalog: effects.iter().all(leaves_catalog)
+                && !statements
+                    .iter()
+                    .any(|s| matches!(s.transaction, TransactionMove::Commit | TransactionMove::Rollback)),
+            is_opaque: effects.iter().any(|effect| effect.action == Action::Opaque),
             unpins: [(NOTE_ENCODING, Pin::Encoding), (NOTE_STRINGS, Pin::Strings)]
                 .into_iter()
                 .find_map(|(note, pin)| statements.iter().any(|s| s.notes.iter().any(|n| n == note)).then_some(pin)),
@@ -132,6 +142,12 @@ const fn leaves_names(action: Action) -> bool {
         action,
         Select | Insert | Update | Delete | Merge | CopyIn | CopyOut | Lock | Listen | Notify | Transaction
     )
+}
+
+/// Whether the catalog certainly is the same after this. To read nothing that has a name may be to fetch
+/// from a cursor.
+fn leaves_catalog(effect: &Effect) -> bool {
+    leaves_names(effect.action) && !(effect.action == Action::Select && effect.object == Object::Connection)
 }
 
 fn changes_catalog(action: Action) -> bool {

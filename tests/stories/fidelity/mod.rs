@@ -1,6 +1,7 @@
 //! The gateway is invisible: the same conversation, straight and through it, frame by frame.
 
 mod conversations;
+mod pieces;
 mod wire;
 
 use std::fmt::Write as _;
@@ -24,14 +25,20 @@ permit (principal, action, resource) when { context.approvals.count >= 1 };
 
 impl Story {
     /// A gateway with these policies and no others.
-    async fn under(policy: &str) -> Self {
-        let mut story = Self::prepare().await;
+    pub async fn under(policy: &str) -> Self {
+        let mut story = Self::prepared_under(policy).await;
+        story.starts("gateway").await;
+        story
+    }
+
+    /// Everything for that but the gateway.
+    async fn prepared_under(policy: &str) -> Self {
+        let story = Self::prepare().await;
         let folder = &story.world.facts.policy;
         for entry in std::fs::read_dir(folder).expect("the policies") {
             std::fs::remove_file(entry.expect("a file").path()).expect("a file less");
         }
         std::fs::write(folder.join("only.cedar"), policy).expect("a policy");
-        story.starts("gateway").await;
         story
     }
 
@@ -92,9 +99,13 @@ fn differences(conversation: &Conversation, direct: &[Vec<Frame>], through: &[Ve
 
 /// Holds all conversations both ways and collects what differs.
 async fn compare(story: &Story, straight: &Login, conversations: &[Conversation], approver: Option<&Story>) {
+    compare_in(Wire::through(story, "ana", &[]).await, straight, conversations, approver).await;
+}
+
+/// The same in a session that is there.
+async fn compare_in(mut through: Wire, straight: &Login, conversations: &[Conversation], approver: Option<&Story>) {
     let mut different = Vec::new();
     let mut direct = Wire::direct(straight, &[]).await;
-    let mut through = Wire::through(story, "ana", &[]).await;
     for conversation in conversations {
         let expected = hears(&mut direct, conversation, None).await;
         let got = hears(&mut through, conversation, approver).await;

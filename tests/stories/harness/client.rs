@@ -1,12 +1,12 @@
 //! A program that speaks PostgreSQL to the gateway, with a token as its password.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use tokio::{
     sync::{Mutex, mpsc},
     task::JoinHandle,
-    time::timeout,
+    time::{interval, timeout},
 };
 use tokio_postgres::{AsyncMessage, Config, Error, NoTls, SimpleQueryMessage, error::DbError, types::ToSql};
 
@@ -54,6 +54,14 @@ pub struct Running<T>(JoinHandle<Result<T, Error>>);
 impl<T> Running<T> {
     pub fn waits(&self) -> bool {
         !self.0.is_finished()
+    }
+
+    /// Waits for its end, whatever that is.
+    pub async fn is_over(&self) {
+        let mut looks = interval(Duration::from_millis(25));
+        while self.waits() {
+            looks.tick().await;
+        }
     }
 
     /// How it ends.

@@ -6,7 +6,7 @@
 //! psql     the real one                           state    the state's file, as a burglar opens it
 //! raw      a client that says bytes               tls      authorities, and what they vouch for
 //! guarded  a database server with TLS             between  somebody on the path to a database
-//! wire     a client that sends what no driver would
+//! wire     a client that sends what no driver would pieces   a path that cuts what is sent
 //! ```
 
 pub mod between;
@@ -14,6 +14,7 @@ pub mod client;
 pub mod control;
 pub mod guarded;
 pub mod people;
+pub mod pieces;
 pub mod process;
 pub mod psql;
 pub mod raw;
@@ -219,9 +220,14 @@ impl Story {
 
     /// What the database was told to run in this story's shop so far, by its own log.
     pub fn database_ran(&self, what: &str) -> bool {
+        self.times_database_ran(what) > 0
+    }
+
+    /// How many lines of that log say so.
+    pub fn times_database_ran(&self, what: &str) -> usize {
         let log = server().log_since(self.log_began).expect("the server's log");
         let (database, what) = (format!("db={} ", self.database), what.to_lowercase());
-        log.lines().any(|line| line.contains(&database) && line.to_lowercase().contains(&what))
+        log.lines().filter(|line| line.contains(&database) && line.to_lowercase().contains(&what)).count()
     }
 
     /// Everything that was written below the story's folder: the records, and what was said on stderr.

@@ -17,6 +17,19 @@ impl Story {
         command
     }
 
+    /// Runs `psql -c command` to its end, straight to the database.
+    pub async fn psql_runs_directly(&self, command: &str) -> Output {
+        let upstream = &self.world.upstream;
+        let line = format!(
+            "host={} port={} dbname={} user={}",
+            upstream.host, upstream.port, upstream.database, upstream.user
+        );
+        let mut psql = Command::new(server().psql());
+        psql.arg("-X").arg(line).args(["-v", "ON_ERROR_STOP=1", "-c", command]).stdin(Stdio::null());
+        let output = psql.env("PGPASSWORD", upstream.password.reveal()).kill_on_drop(true).output();
+        timeout(PATIENCE, output).await.expect("psql ends").expect("psql")
+    }
+
     /// Runs `psql -c command` to its end.
     pub async fn psql_runs(&self, who: &str, command: &str) -> Output {
         let output = self.psql(who).args(["-v", "ON_ERROR_STOP=1", "-c", command]).output();

@@ -1,0 +1,146 @@
+//! A transaction that changes the catalog: what a name means in it is what it means now, however it came
+//! to that. Each case turns a function that only counts into one that deletes.
+
+use crate::harness::{
+    Story,
+    client::Client,
+    server,
+    wire::{Script, Wire},
+};
+
+/// Nothing is held but what deletes.
+const DELETES: &str = r#"
+permit (principal, action, resource) unless { action == Action::"delete" };
+permit (principal, action == Action::"delete", resource) when { context.approvals.count >= 1 };
+"#;
+/// Nothing is held but what deletes, and what can't be seen.
+const UNSEEN: &str = r#"
+permit (principal, action, resource) unless { [Action::"delete", Action::"opaque"].contains(action) };
+permit (principal, action in [Action::"delete", Action::"opaque"], resource) when { context.approvals.count >= 1 };
+"#;
+
+const COUNTS: &str = "create or replace function f() returns bigint language sql as 'select count(*) from orders'";
+const DELETES_ALL: &str =
+    "create or replace function f() returns bigint language sql as 'delete from orders; select 1::bigint'";
+const USES: &str = "select f()";
+const BESIDE: &str = "create table beside (id int)";
+
+/// A function that puts the deleting one in place, by a text that nobody can see.
+const TURNS: &str = "create function turns() returns int language plpgsql as $$ begin execute \
+     'create or replace function f() returns bigint language sql as ''delete from orders; select 1::bigint''' ; \
+     return 1; end $$";
+const TURNS_LATER: &str = "create function turns_later() returns trigger language plpgsql as $$ begin perform turns(); \
+     return null; end $$";
+
+impl Client {
+    async fn does(&self, sql: &str) {
+        self.runs(sql).ends().await.unwrap_or_else(|refused| panic!("{sql}: {refused:?}"));
+    }
+
+    /// The statement waits for somebody; it is withdrawn, and the transaction undone.
+    async fn is_held_for(&self, sql: &str, case: &str) {
+        let running = self.runs(sql);
+        tokio::select! {
+            _id = self.is_held() => {}
+            () = running.is_over() => panic!("{case}: it is not held"),
+        }
+        self.presses_ctrl_c().await;
+        assert_eq!(running.gets_refused().await.code, "57014", "{case}");
+        self.does("rollback").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_is_what_the_transaction_made_of_it_last() {
+    let story = Story::under(DELETES).await;
+    let ana = story.logs_in("ana").await;
+    let orders = story.number("select count(*) from orders").await;
+    for sql in [COUNTS, TURNS, TURNS_LATER, "create table late (id int)"] {
+        ana.does(sql).await;
+    }
+    ana.does(
+        "create constraint trigger late after insert on late deferrable initially deferred for each row \
+         execute function turns_later()",
+    )
+    .await;
+    let cases: &[(&str, &[&str])] = &[
+        ("it is replaced", &[DELETES_ALL]),
+        ("it is replaced twice in one command's time", &[BESIDE, USES, COUNTS, USES, DELETES_ALL]),
+        ("a block replaces it", &[BESIDE, USES, "do $$ begin perform turns(); end $$"]),
+        ("a function replaces it", &[BESIDE, USES, "select turns()"]),
+        (
+            "a cursor replaces it when it is read",
+            &[BESIDE, "declare c cursor for select turns()", USES, "fetch from c"],
+        ),
+        (
+            "a trigger replaces it when constraints become immediate",
+            &[BESIDE, "insert into late values (1)", USES, "set constraints all immediate"],
+        ),
+        (
+            "what was undone is there again",
+            &[DELETES_ALL, "savepoint here", COUNTS, USES, "select 1", "rollback to savepoint here"],
+        ),
+        (
+            "what was undone was replaced by as much",
+            &["savepoint here", COUNTS, USES, "rollback to savepoint here", "savepoint here", DELETES_ALL],
+        ),
+        ("after an error", &[DELETES_ALL, "savepoint here", COUNTS, USES, "rollback to savepoint here", "select 2"]),
+    ];
+    for (case, statements) in cases {
+        ana.does("begin").await;
+        for sql in *statements {
+            ana.does(sql).await;
+        }
+        ana.is_held_for(USES, case).await;
+    }
+    assert_eq!(story.number("select count(*) from orders").await, orders);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_commit_counts_in_a_transaction_that_changed_the_catalog() {
+    for (policy, begin) in [(DELETES, "begin"), (UNSEEN, "begin isolation level repeatable read")] {
+        let story = Story::under(policy).await;
+        let (ana, ben) = (story.logs_in("ana").await, story.logs_in("ben").await);
+        ben.does(COUNTS).await;
+        for sql in [begin, BESIDE, USES, "insert into beside values (1)"] {
+            ana.does(sql).await;
+        }
+        ben.does(DELETES_ALL).await;
+        ana.is_held_for(USES, begin).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_does_not_go_by_the_catalog_that_others_see() {
+    const READS: &str = "select count(*) from orders";
+    for (policy, first) in [(DELETES, READS), (UNSEEN, "select 1")] {
+        let story = Story::under(policy).await;
+        story.logs_in("ana").await.does(COUNTS).await;
+        let token = story.world.idp.token_for("ana").expect("a token");
+        let mut wire = Wire::log_in(story.world.facts.listen, "shop", &token).await;
+        for sql in ["begin", DELETES_ALL, READS] {
+            wire.says(Script::default().query(sql), 1).await;
+        }
+        wire.sends(Script::default().runs(first).runs(USES).sync()).await;
+        wire.is_held().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_catalog_is_read_once_for_one_change() {
+    let story = Story::under(DELETES).await;
+    let ana = story.logs_in("ana").await;
+    ana.does("begin").await;
+    ana.does(BESIDE).await;
+    let began = server().log_position();
+    for number in 0..20 {
+        ana.does(&format!("insert into beside values ({number})")).await;
+        ana.does("select count(*) from beside").await;
+    }
+    let log = server().log_since(began).expect("the server's log");
+    let database = format!("db={} ", story.world.upstream.database);
+    let of_hers = |line: &&str| line.contains("app=ana") && line.contains(&database);
+    let reads = log.lines().filter(of_hers).filter(|line| line.contains("SELECT DISTINCT proname")).count();
+    assert_eq!(reads, 1, "{log}");
+    ana.does("rollback").await;
+}
