@@ -127,6 +127,24 @@ async fn a_pipeline_does_not_go_by_the_catalog_that_others_see() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_portal_does_not_go_on_with_a_function_that_became_another() {
+    let story = Story::under(DELETES).await;
+    let ben = story.logs_in("ben").await;
+    ben.does(COUNTS).await;
+    let orders = story.number("select count(*) from orders").await;
+    let token = story.world.idp.token_for("ana").expect("a token");
+    let mut wire = Wire::log_in(story.world.facts.listen, "shop", &token).await;
+    wire.says(Script::default().query("begin"), 1).await;
+    let first = Script::default().parse("", "select f() from generate_series(1, 3)").bind("rows", "");
+    wire.says(first.execute_some("rows", 1).sync(), 1).await;
+    wire.says(Script::default().execute_some("rows", 1).sync(), 1).await;
+    ben.does(DELETES_ALL).await;
+    wire.sends(Script::default().execute("rows").sync()).await;
+    wire.is_held().await;
+    assert_eq!(story.number("select count(*) from orders").await, orders);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_catalog_is_read_once_for_one_change() {
     let story = Story::under(DELETES).await;
     let ana = story.logs_in("ana").await;

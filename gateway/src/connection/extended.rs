@@ -20,6 +20,7 @@ use crate::{
         assemble::Request,
         classify::{Statement, TransactionMove, parameter_hazard},
         decide::explain::rules_behind,
+        understood::Understood,
     },
     wire::{
         backend,
@@ -62,8 +63,9 @@ pub struct Portal {
     sent: bool,
     /// The client's Describe of it, which waits with it.
     describe: Option<Bytes>,
-    /// Ran once: the next Execute goes on with the rows of the same permit.
-    ran: bool,
+    /// Ran once, as this: the next Execute goes on with the rows of the same permit, where the text still
+    /// is what was permitted. A function that it calls row by row may have been replaced.
+    ran: Option<Arc<Understood>>,
 }
 
 impl Portal {
@@ -153,7 +155,7 @@ impl Session {
         };
         let name = bind.portal.clone();
         let (bind, of) = (Arc::new(bind), prepared);
-        let portal = Portal { bind, frame: frame.clone(), of, sent: passes, describe: None, ran: false };
+        let portal = Portal { bind, frame: frame.clone(), of, sent: passes, describe: None, ran: None };
         self.portals.insert(name, portal);
         if passes {
             self.send(frame, Sent::Bind);
@@ -288,7 +290,8 @@ impl Session {
             limit,
             analysis: Arc::clone(&*analysis),
         };
-        let simply_passes = portal.ran || portal.sent && self.allowed(&analysis) || analysis.only_undoes;
+        let goes_on = portal.ran.as_ref().is_some_and(|then| then.effects == analysis.effects);
+        let simply_passes = goes_on || portal.sent && self.allowed(&analysis) || analysis.only_undoes;
         if !simply_passes {
             // It waits until everything before it is answered without error.
             self.flush_upstream();
@@ -301,7 +304,7 @@ impl Session {
                 request.types = Arc::clone(&now.types);
             }
         }
-        let permit = if portal.ran {
+        let permit = if goes_on {
             // The same portal goes on: these rows are those of the statement that was permitted.
             crate::statement::hold::rollback()
         } else {
@@ -321,7 +324,7 @@ impl Session {
         if let Some(portal) = self.portals.get_mut(name) {
             portal.sent = true;
             portal.describe = None;
-            portal.ran = limit > 0;
+            portal.ran = (limit > 0).then(|| Arc::clone(&*analysis));
         }
         self.unsynced = true;
         let moves = |s: &Statement| !matches!(s.transaction, TransactionMove::None | TransactionMove::Savepoint);

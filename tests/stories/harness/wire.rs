@@ -45,6 +45,12 @@ impl Script {
         self
     }
 
+    /// No more than so many rows.
+    pub fn execute_some(mut self, portal: &str, rows: i32) -> Self {
+        frontend::execute(portal, rows, &mut self.0).expect("an Execute");
+        self
+    }
+
     pub fn execute(mut self, portal: &str) -> Self {
         frontend::execute(portal, 0, &mut self.0).expect("an Execute");
         self
