@@ -6,6 +6,7 @@ use tokio_postgres::Config;
 use crate::harness::{
     PATIENCE, Story,
     client::{Client, Refused},
+    raw::{message, query, startup},
 };
 
 async fn refused(story: &Story, connection: &str, token: &str) -> Refused {
@@ -72,4 +73,44 @@ async fn a_user_name_that_is_not_the_tokens_is_refused() {
     login("ana@acme.dev").await.expect("her own name");
     let refused = login("priya@acme.dev").await.err().expect("another's name");
     assert_eq!(refused.code, "28000", "{refused:?}");
+}
+
+/// A SASLInitialResponse for OAUTHBEARER.
+fn bearer(auth: &str) -> Vec<u8> {
+    let said = format!("n,,\u{1}auth={auth}\u{1}\u{1}");
+    let length = u32::try_from(said.len()).expect("short").to_be_bytes();
+    message(b'p', &[b"OAUTHBEARER\0".as_slice(), &length, said.as_bytes()].concat())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_knows_oauth_is_told_where_to_sign_in_and_logs_in_with_its_token() {
+    let story = Story::begin().await;
+    let login = [("user", ""), ("database", "shop"), ("options", "-c countersign.login=oauth")];
+    for auth in ["", "Bearer no.such.token"] {
+        let mut raw = story.raw().await;
+        raw.says(&startup(0, &login)).await;
+        let offered = raw.frame().await;
+        assert_eq!((offered.tag, offered.body.as_slice()), (b'R', b"\0\0\0\x0aOAUTHBEARER\0\0".as_slice()));
+        raw.says(&bearer(auth)).await;
+        let told = raw.frame().await;
+        assert_eq!((told.tag, &told.body[..4]), (b'R', [0, 0, 0, 11].as_slice()));
+        let told: serde_json::Value = serde_json::from_slice(&told.body[4..]).expect("JSON");
+        let configuration = told["openid-configuration"].as_str().expect("an address").to_owned();
+        let document = reqwest::get(&configuration).await.expect("the provider").text().await.expect("a document");
+        assert!(document.contains("device_authorization_endpoint"), "{configuration}: {document}");
+        raw.says(&message(b'p', &[1])).await;
+        let refused = raw.frame().await;
+        assert_eq!((refused.tag, refused.field(b'C').as_str()), (b'E', "28P01"), "{auth:?}: {refused:?}");
+    }
+    let token = story.world.idp.token_for("ana").expect("a token");
+    let mut raw = story.raw().await;
+    raw.says(&startup(0, &login)).await;
+    raw.frame().await;
+    raw.says(&bearer(&format!("Bearer {token}"))).await;
+    raw.until(b'Z').await;
+    raw.says(&query("select 1")).await;
+    assert!(raw.until(b'Z').await.iter().any(|heard| heard.tag == b'D'), "she is in");
+    for (_, bytes) in story.everything_written() {
+        assert!(!String::from_utf8_lossy(&bytes).contains(&token), "no token is written down");
+    }
 }

@@ -1,24 +1,33 @@
-//! authenticate: an OIDC token as the password, into a principal that may connect.
+//! authenticate: an OIDC token, as the password or by SASL OAUTHBEARER, into a principal that may connect.
+//!
+//! Every driver can send a password; few know OAUTHBEARER, and a server says which it wants before it
+//! knows the client. So a client that wants the latter says so: `options=-c countersign.login=oauth`.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use chrono::Utc;
 use countersign_shared::duties::Human;
 
 use super::pipe::End;
 use crate::{
     config::ConnectionConfig,
-    identity::Identity,
+    identity::{Identity, TokenRefused},
     log::{Entry, Kind},
     metrics::LoginResult,
-    refusal::Farewell,
+    refusal::{Farewell, Refusal},
     runtime::Gateway,
     statement::{
         decide::{Asker, SessionFacts, permits},
         effect::{Action, Effect},
     },
     store::{Seen, StoreError},
-    wire::{frame, startup::Startup},
+    wire::{
+        Violation,
+        bearer::{self, Said},
+        frame,
+        startup::Startup,
+    },
 };
 
 /// Who is connected, to what.
@@ -77,10 +86,17 @@ async fn check(
     if let Some(negotiation) = startup.negotiation() {
         client.send(&negotiation);
     }
-    client.send(&[b'R', 0, 0, 0, 8, 0, 0, 0, 3]);
-    let token = password(client).await?;
-    let identity = gateway.issuers.verify(&token).await.map_err(Farewell::Token)?;
-    drop(token);
+    let identity = match super::facts::own_option(startup, "login").as_deref() {
+        Some("oauth") => bearer(gateway, client, startup).await?,
+        Some("password") | None => {
+            client.send(&[b'R', 0, 0, 0, 8, 0, 0, 0, 3]);
+            gateway.issuers.verify(&password(client).await?).await.map_err(Farewell::Token)?
+        }
+        Some(_) => {
+            let message = "countersign.login is password or oauth".to_owned();
+            return Err(Farewell::Startup(Refusal::OwnSetting { message }));
+        }
+    };
     let Human { principal, .. } = &identity.human;
     match startup.get("user") {
         Some(user) if !user.is_empty() && !user.eq_ignore_ascii_case(principal) => return Err(Farewell::OtherUser),
@@ -119,7 +135,38 @@ pub fn may_connect(
     permits(&gateway.policies(), asker, (&connection.name, &connection.tags), &connect, &session, Utc::now())
 }
 
+/// SASL OAUTHBEARER. Who has no token, or none that is good, is told where to get one first.
+async fn bearer(gateway: &Gateway, client: &mut End, startup: &Startup) -> Result<Identity, Farewell> {
+    let bad = |violation: Violation| Farewell::Protocol { message: violation.to_string() };
+    client.send(&bearer::offer());
+    let refused = match bearer::first(&answer(client).await?).map_err(bad)? {
+        Said::Token(token) => match gateway.issuers.verify(&token).await {
+            Ok(identity) => return Ok(identity),
+            Err(refused) => refused,
+        },
+        Said::Asks => TokenRefused::Invalid("the client had none, and was told where to sign in"),
+    };
+    let issuers = gateway.issuers.names();
+    let chosen = super::facts::own_option(startup, "issuer");
+    let issuer = chosen.filter(|name| issuers.contains(&name.as_str()));
+    let issuer = issuer.unwrap_or_else(|| issuers.first().copied().unwrap_or_default().to_owned());
+    let configuration = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+    client.send(&bearer::refuse(&configuration, "openid email profile"));
+    // The client owes a word that says nothing (RFC 7628 §3.2.3).
+    answer(client).await?;
+    Err(Farewell::Token(refused))
+}
+
 async fn password(client: &mut End) -> Result<String, Farewell> {
+    let bad = |message: &str| Farewell::Protocol { message: message.into() };
+    let body = answer(client).await?;
+    let text = body.strip_suffix(&[0]).unwrap_or_default();
+    let text = std::str::from_utf8(text).map_err(|_| bad("the password is not text"))?;
+    Ok(text.trim().to_owned())
+}
+
+/// The body of the client's next message, which must answer a question of the login's.
+async fn answer(client: &mut End) -> Result<Bytes, Farewell> {
     let gone = |_| Farewell::Protocol { message: "the client closed before its password".into() };
     let bad = |message: &str| Farewell::Protocol { message: message.into() };
     client.flush().await.map_err(gone)?;
@@ -130,10 +177,7 @@ async fn password(client: &mut End) -> Result<String, Farewell> {
                 return Err(bad("a password was asked for, and something else came"));
             }
             if client.input.len() >= head.size {
-                let body = client.input.split_to(head.size);
-                let text = body[frame::HEAD..].strip_suffix(&[0]).unwrap_or_default();
-                let text = std::str::from_utf8(text).map_err(|_| bad("the password is not text"))?;
-                return Ok(text.trim().to_owned());
+                return Ok(client.input.split_to(head.size).freeze().slice(frame::HEAD..));
             }
         }
         client.read().await.map_err(gone)?;

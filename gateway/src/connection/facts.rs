@@ -76,6 +76,17 @@ pub fn startup_parameters(startup: &Startup, principal: &str) -> Result<Paramete
     Ok((upstream, own))
 }
 
+/// A `countersign.*` option of the startup packet, by its name without that; none where the options can't
+/// be read, which [`startup_parameters`] says.
+pub fn own_option(startup: &Startup, name: &str) -> Option<String> {
+    let options = startup.get("options").and_then(|text| options(text).ok()).unwrap_or_default();
+    let own = options
+        .into_iter()
+        .rev()
+        .find(|(key, _)| key.to_ascii_lowercase().strip_prefix("countersign.").is_some_and(|key| key == name));
+    own.map(|(_, value)| value)
+}
+
 /// Reads `-c name=value` and `--name=value`; a backslash keeps the next character (manual, libpq
 /// `options`).
 fn options(text: &str) -> Result<Vec<(String, String)>, Refusal> {

@@ -5,6 +5,7 @@
 //! past its frame, or mend text; building the messages that clients read is pgwire's.
 
 pub mod backend;
+pub mod bearer;
 pub mod frame;
 pub mod frontend;
 #[cfg(test)]
