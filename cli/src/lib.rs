@@ -7,6 +7,7 @@ mod demo;
 mod logging;
 mod login;
 mod policy;
+mod proxy;
 mod report;
 mod requests;
 mod serve;
@@ -97,6 +98,9 @@ enum Verb {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Opens a port of this machine for each connection, with a password of its own, for programs that keep
+    /// one in a dialog.
+    Proxy(proxy::What),
     /// What waits for approval. Needs a login, or a token in COUNTERSIGN_TOKEN.
     Requests {
         #[command(subcommand)]
@@ -137,6 +141,7 @@ pub fn main() -> ExitCode {
             Verb::Logout => login::logout(),
             Verb::Token => login::token().await,
             Verb::Env { connection } => login::env(&connection).await,
+            Verb::Proxy(what) => proxy::run(what).await,
             Verb::Psql { connection, arguments } => login::psql(&connection, &arguments).await,
             Verb::Requests { what, json } => requests::run(&config, what, json).await,
         }

@@ -8,7 +8,10 @@ use std::{
 
 use clap::Args;
 use countersign_client::{
-    NotSignedIn, browser, connect, device, gateway, kept::Kept, place::Place, provider::Provider,
+    NotSignedIn, browser, connect, device, gateway,
+    kept::Kept,
+    place::{Place, What},
+    provider::Provider,
 };
 use countersign_gateway::{control::about, service::load};
 use countersign_shared::api::About;
@@ -136,7 +139,7 @@ fn open(address: &Url) {
 
 /// Forgets the sign-in.
 pub fn logout() -> ExitCode {
-    match Place::usual().and_then(|place| place.remove()) {
+    match Place::usual().and_then(|place| place.remove(What::Login)) {
         Ok(true) => crate::say("signed out on this machine; sessions that are open stay open"),
         Ok(false) => crate::say("nobody was signed in"),
         Err(error) => return crate::fail(&error.to_string(), 1),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     NotSignedIn,
-    place::Place,
+    place::{Place, What},
     provider::{NoTokens, Provider, Tokens},
 };
 
@@ -45,7 +45,7 @@ impl Kept {
     /// # Errors
     /// [`NotSignedIn::Nobody`], or what is wrong with the file.
     pub fn read(place: &Place) -> Result<Self, NotSignedIn> {
-        let bytes = place.read()?.ok_or(NotSignedIn::Nobody)?;
+        let bytes = place.read(What::Login)?.ok_or(NotSignedIn::Nobody)?;
         // A file that this version can't read is nobody's sign-in.
         let Ok(Written { about, issuer, user, token, refresh_token, expires_at }) = serde_json::from_slice(&bytes)
         else {
@@ -70,7 +70,7 @@ impl Kept {
             expires_at: *expires_at,
         };
         // Texts and times: nothing that JSON can't hold.
-        place.write(&serde_json::to_vec_pretty(&written).unwrap_or_default())
+        place.write(What::Login, &serde_json::to_vec_pretty(&written).unwrap_or_default())
     }
 
     fn is_fresh(&self) -> bool {

@@ -10,6 +10,8 @@
 //! | `kept` | the sign-in that is kept, and its silent renewal |
 //! | `place` | the file that it is kept in, which only its owner reads |
 //! | `connect` | the `PG*` variables |
+//! | `proxy` | ports of this machine for programs that keep a password |
+//! | `ports` | which port is whose, and the password for all of them |
 
 pub mod browser;
 pub mod connect;
@@ -17,7 +19,9 @@ pub mod device;
 pub mod gateway;
 pub mod kept;
 pub mod place;
+pub mod ports;
 pub mod provider;
+pub mod proxy;
 
 /// Why somebody is not signed in. Told to the person as it is.
 #[derive(Debug, thiserror::Error)]

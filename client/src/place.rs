@@ -1,4 +1,4 @@
-//! The file that a sign-in is kept in. Only its owner reads it.
+//! The folder that a sign-in is kept in, and what else belongs to one person. Only they read it.
 
 use std::{
     fs::{self, File},
@@ -7,6 +7,15 @@ use std::{
 };
 
 use crate::NotSignedIn;
+
+/// What is kept, each in a file of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// The sign-in.
+    Login,
+    /// The proxy's password and ports.
+    Proxy,
+}
 
 /// Where things are kept.
 #[derive(Clone, Debug)]
@@ -43,8 +52,11 @@ impl Place {
         Self(folder)
     }
 
-    fn file(&self) -> PathBuf {
-        self.0.join("login.json")
+    fn file(&self, what: What) -> PathBuf {
+        self.0.join(match what {
+            What::Login => "login.json",
+            What::Proxy => "proxy.json",
+        })
     }
 
     fn make(&self) -> Result<(), NotSignedIn> {
@@ -59,8 +71,8 @@ impl Place {
     ///
     /// # Errors
     /// Where it can't be read, or others could.
-    pub fn read(&self) -> Result<Option<Vec<u8>>, NotSignedIn> {
-        let path = self.file();
+    pub fn read(&self, what: What) -> Result<Option<Vec<u8>>, NotSignedIn> {
+        let path = self.file(what);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -83,9 +95,9 @@ impl Place {
     ///
     /// # Errors
     /// Where they can't be written.
-    pub fn write(&self, bytes: &[u8]) -> Result<(), NotSignedIn> {
+    pub fn write(&self, what: What, bytes: &[u8]) -> Result<(), NotSignedIn> {
         self.make()?;
-        let path = self.file();
+        let path = self.file(what);
         // Made with mode 0600, and moved over the old one.
         let work = || -> std::io::Result<()> {
             let mut file = tempfile::NamedTempFile::new_in(&self.0)?;
@@ -101,11 +113,11 @@ impl Place {
     ///
     /// # Errors
     /// Where it can't be removed.
-    pub fn remove(&self) -> Result<bool, NotSignedIn> {
-        match fs::remove_file(self.file()) {
+    pub fn remove(&self, what: What) -> Result<bool, NotSignedIn> {
+        match fs::remove_file(self.file(what)) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(wrong(&self.file(), &error)),
+            Err(error) => Err(wrong(&self.file(what), &error)),
         }
     }
 
@@ -138,18 +150,18 @@ mod tests {
     fn only_its_owner_reads_what_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let place = Place::at(folder.path().join("new"));
-        assert!(place.read().unwrap().is_none());
-        place.write(b"one").unwrap();
-        place.write(b"two").unwrap();
-        assert_eq!(place.read().unwrap().as_deref(), Some(&b"two"[..]));
+        assert!(place.read(What::Login).unwrap().is_none());
+        place.write(What::Login, b"one").unwrap();
+        place.write(What::Login, b"two").unwrap();
+        assert_eq!(place.read(What::Login).unwrap().as_deref(), Some(&b"two"[..]));
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
             let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-            assert_eq!((mode(&place.0), mode(&place.file())), (0o700, 0o600));
-            fs::set_permissions(place.file(), fs::Permissions::from_mode(0o644)).unwrap();
-            assert!(place.read().unwrap_err().to_string().contains("others can read it (mode 644)"));
+            assert_eq!((mode(&place.0), mode(&place.file(What::Login))), (0o700, 0o600));
+            fs::set_permissions(place.file(What::Login), fs::Permissions::from_mode(0o644)).unwrap();
+            assert!(place.read(What::Login).unwrap_err().to_string().contains("others can read it (mode 644)"));
         }
-        assert!(place.remove().unwrap() && !place.remove().unwrap());
+        assert!(place.remove(What::Login).unwrap() && !place.remove(What::Login).unwrap());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::Output};
 
-use countersign_demo::browser::Browser;
+use countersign_demo::{browser::Browser, ports};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::Command,
@@ -88,6 +88,61 @@ async fn ana_signs_in_on_another_device_and_psql_needs_no_password() {
 
 fn config(story: &Story) -> String {
     story.world.facts.config.display().to_string()
+}
+
+#[tokio::test]
+async fn a_program_that_keeps_a_password_comes_through_the_proxy() {
+    let story = Story::begin().await;
+    let machine = Machine::of(&story);
+    out(&machine.signs_in(&["--device"], "ana@acme.dev").await);
+    let port = ports::free().expect("a port");
+    let mut command = machine.command(&["proxy", "shop", "--port", &port.to_string()]);
+    let mut proxy = command.stdout(std::process::Stdio::piped()).spawn().expect("the binary");
+    let mut lines = BufReader::new(proxy.stdout.take().expect("its stdout")).lines();
+    let told = timeout(PATIENCE, lines.next_line()).await.expect("a line").expect("text").expect("a port");
+    let secret = told.rsplit(' ').next().expect("a password").to_owned();
+    let command = |password: &str, database: &str, sql: &str| {
+        let mut command = Command::new(server().psql());
+        let line = format!("host=127.0.0.1 port={port} dbname={database} user=anybody");
+        command.args(["-X", "-At", "-c", sql]).arg(line).env("PGPASSWORD", password).kill_on_drop(true);
+        command
+    };
+    let psql = |password: &str, database: &str, sql: &str| {
+        let mut command = command(password, database, sql);
+        async move { timeout(PATIENCE, command.output()).await.expect("psql ends").expect("psql") }
+    };
+    let asks = "select split_part(current_setting('application_name'), '|', 2), 40 + 2";
+    assert_eq!(out(&psql(&secret, "shop", asks).await), "psql|42");
+    let upstream = "select usename from pg_stat_activity where application_name like 'ana@acme.dev|%' limit 1";
+    assert!(!out(&psql(&secret, "shop", upstream).await).is_empty(), "it is ana");
+    let token = out(&machine.runs(&["token"]).await);
+    for (why, password, database) in [
+        ("this is not the password", "guessed", "shop"),
+        ("this is not the password", token.as_str(), "shop"),
+        ("this port is for shop, not for crm", &secret, "crm"),
+    ] {
+        let refused = psql(password, database, "select 1").await;
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && said.contains(why), "{said}");
+    }
+    // Ctrl-C reaches the statement, through both.
+    let mut deletes = command(&secret, "shop", "delete from orders where status = 'cancelled'");
+    let mut deletes = deletes.stderr(std::process::Stdio::piped()).spawn().expect("psql");
+    let mut said = BufReader::new(deletes.stderr.take().expect("its stderr")).lines();
+    let notice = timeout(PATIENCE, said.next_line()).await.expect("a line").expect("text").expect("a notice");
+    assert!(notice.contains("held for approval"), "{notice}");
+    let id = deletes.id().expect("it runs").to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().await.expect("kill").success());
+    let mut withdrawn = String::new();
+    while let Some(line) = timeout(PATIENCE, said.next_line()).await.expect("a line").expect("text") {
+        withdrawn.push_str(&line);
+    }
+    assert!(withdrawn.contains("was withdrawn"), "{withdrawn}");
+    // A login that is over is told to the program's user.
+    out(&machine.runs(&["logout"]).await);
+    let over = psql(&secret, "shop", "select 1").await;
+    let said = String::from_utf8_lossy(&over.stderr).into_owned();
+    assert!(said.contains("run `countersign login`"), "{said}");
 }
 
 #[tokio::test]

@@ -172,16 +172,33 @@ fn authorities(file: &Path) -> Result<Authorities, String> {
     if roots.is_empty() { Err("there is no certificate in it".to_owned()) } else { Ok(Authorities(Arc::new(roots))) }
 }
 
+impl Authorities {
+    /// The machine's; none where it has none, and then nobody can be verified.
+    #[must_use]
+    pub fn of_the_system() -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        Self(Arc::new(roots))
+    }
+
+    /// Those of a PEM file.
+    ///
+    /// # Errors
+    /// In a sentence.
+    pub fn of_file(file: &Path) -> Result<Self, String> {
+        authorities(file)
+    }
+}
+
 /// The system's.
 fn system(table: &Table<'_>) -> Option<Authorities> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
+    let system = Authorities::of_the_system();
+    if system.0.is_empty() {
         let message = "this machine has no certificates of authorities to verify the database by";
         table.doc.problem(table.at, message, "upstream_tls = { mode = \"verify-full\", ca = \"ca.pem\" }");
         return None;
     }
-    Some(Authorities(Arc::new(roots)))
+    Some(system)
 }
 
 pub(super) fn logins(table: &Table<'_>) -> Vec<LoginRule> {
