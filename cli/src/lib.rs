@@ -2,8 +2,10 @@
 //!
 //! Exit codes: 0 fine, 1 failed, 2 usage or config. Errors go to stderr.
 
+mod api;
 mod check;
 mod demo;
+mod grants;
 mod logging;
 mod policy;
 mod report;
@@ -76,6 +78,14 @@ enum Verb {
         #[arg(long, global = true)]
         json: bool,
     },
+    /// Who has which role until when, and asking for one. Needs a token of yours in COUNTERSIGN_TOKEN.
+    Grants {
+        #[command(subcommand)]
+        what: grants::What,
+        /// Prints JSON.
+        #[arg(long, global = true)]
+        json: bool,
+    },
     /// What waits for approval. Needs a token of yours in COUNTERSIGN_TOKEN.
     Requests {
         #[command(subcommand)]
@@ -110,6 +120,7 @@ pub fn main() -> ExitCode {
                 policy::explain(&config, &connection, &sql, subject, json).await
             }
             Verb::Report { what, json } => report::run(&config, &what, json),
+            Verb::Grants { what, json } => grants::run(&config, what, json).await,
             Verb::Requests { what, json } => requests::run(&config, what, json).await,
         }
     })

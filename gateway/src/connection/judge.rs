@@ -23,6 +23,7 @@ use crate::{
 impl Session {
     /// What a text is, as the session's names stand now.
     pub(super) async fn analyse(&mut self, sql: &str) -> Result<Known, Ended> {
+        self.keep_roles();
         self.keep_wall().await?;
         if let Some(understood) = self.means_the_same_anyhow(sql) {
             return Ok(understood);
@@ -92,6 +93,7 @@ impl Session {
             session: self.facts.clone(),
             reason: self.own.get("reason").cloned(),
             break_glass: false,
+            wish: None,
         }
     }
 
@@ -122,12 +124,16 @@ impl Session {
             in_transaction: self.status != b'I',
             reason: self.own.get("reason").map(String::as_str),
             policies: policies.version(),
+            standing: self.standing,
         };
         if !self.moved && text.was_allowed(&circumstances) {
             return true;
         }
         let allowed =
             self.questions(text).all(|asked| decide(&policies, &asked, &[], &[], Utc::now()) == Decision::Allow);
+        if allowed {
+            self.rests_on_roles(&policies, self.questions(text));
+        }
         if allowed && !self.moved && !policies.rests_on_time() {
             text.allow(circumstances);
         }

@@ -17,6 +17,8 @@
 //! | [`facts`] | what the session means by a name, asked of the server |
 //! | [`application`] | its name for itself, here and on the server |
 //! | [`catalogs`] | the newest snapshot of each database's catalog |
+//! | [`roles`] | what grants give the session, and what it rests on |
+//! | [`finish`] | the server's side of a session that was ended |
 //! | [`memory`] | what a session need not work out twice |
 //! | [`cancel`] | who may be cancelled by which key |
 
@@ -29,6 +31,7 @@ pub mod catalogs;
 pub mod dial;
 pub mod extended;
 pub mod facts;
+pub mod finish;
 pub mod judge;
 pub mod login;
 #[cfg(test)]
@@ -37,6 +40,7 @@ pub mod memory;
 pub mod pipe;
 pub mod places;
 pub mod relay;
+pub mod roles;
 pub mod session;
 pub mod shards;
 pub mod simple;

@@ -114,6 +114,7 @@ pub fn of_statement(
         session: said.session.clone(),
         reason: said.reason.clone(),
         break_glass: false,
+        wish: None,
     };
     let Explained { decision, reasons, people } = explain(policies, &asked, approvals, known, now);
     let read_only_session = !policies.could_write(&said.asker, connection);

@@ -207,6 +207,8 @@ pub enum End {
     Failed(Report),
     /// The server skipped it, after an error before it.
     Skipped,
+    /// Access ended before it was forwarded.
+    Unsent,
     /// The connection broke first.
     Lost,
 }
@@ -219,7 +221,8 @@ impl End {
             Self::Completed(tags) => tags.join("; "),
             Self::Failed(report) => format!("{} {}", report.code, report.message),
             Self::Skipped => "skipped".to_owned(),
-            Self::Lost => "the connection to the database broke before it answered".to_owned(),
+            Self::Unsent => "not forwarded: access ended first".to_owned(),
+            Self::Lost => "the session ended before the database answered".to_owned(),
         }
     }
 }
