@@ -140,7 +140,9 @@ pub(super) async fn linked(gateway: &Gateway, claims: &Claims, slack: &SlackAcco
         return Err(Refused::bad_request("The click is signed for something else than is asked."));
     }
     if !slack.full_member {
-        return Err(Refused::forbidden("Only full members of this Slack workspace may do this."));
+        return Err(Refused::forbidden(
+            "Only full members of this Slack workspace decide on requests or ask for access.",
+        ));
     }
     let account = SlackRef { team: slack.team.clone(), user: slack.user.clone() };
     let link = gateway.store.link_of_slack(&account).await?.ok_or_else(|| {
