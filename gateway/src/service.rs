@@ -120,6 +120,7 @@ impl Service {
         let accepting = tokio::spawn(clients.run(stop.clone(), sessions.clone(), Arc::clone(&shards)));
         let watching = tokio::spawn(tell_policy_loads(Arc::clone(&gateway), stop.clone()));
         let keeping = tokio::spawn(keep::keep(Arc::clone(&gateway)));
+        let writing = tokio::spawn(keep::keep_written(Arc::clone(&gateway)));
         let pages = control::router(Arc::clone(&gateway)).merge(more);
         let pages = pages.into_make_service_with_connect_info::<SocketAddr>();
         let ended = CancellationToken::new();
@@ -148,6 +149,7 @@ impl Service {
         accepting.abort();
         watching.abort();
         keeping.abort();
+        writing.abort();
         match served {
             Ok(Ok(result)) => result,
             _ => Ok(()),

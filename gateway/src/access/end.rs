@@ -13,7 +13,7 @@ use countersign_shared::{
 };
 use serde_json::json;
 
-use super::{ask::open_wishes, stand};
+use super::{ask::open_wishes, book::Live as LiveGrant, stand};
 use crate::{
     log::{Entry, Kind},
     runtime::Gateway,
@@ -114,16 +114,32 @@ pub fn end_session(gateway: &Gateway, id: &SessionId, why: &Why) -> bool {
 /// Where the state can't write it down. It has ended all the same, and is written as soon as the state
 /// answers.
 pub async fn end_grant(gateway: &Gateway, id: &GrantId, end: GrantEnd) -> Result<bool, StoreError> {
-    if let Some(live) = gateway.grants.remove(id) {
-        let (how, by) = (end.how, end.by.clone());
-        let lost = Lost { role: live.role.clone(), connection: live.connection.clone(), how, by };
-        stand::without(gateway, &live, lost);
-        // What is held with this role is looked at again, and is void where that was all it had.
-        gateway.holds.ring_all();
+    let live = cut(gateway, id, &end);
+    write(gateway, id, live, end).await
+}
+
+/// Ends a grant in memory and in the sessions that rest on it. Waits for nothing.
+pub(super) fn cut(gateway: &Gateway, id: &GrantId, end: &GrantEnd) -> Option<LiveGrant> {
+    let live = gateway.grants.remove(id)?;
+    let (how, by) = (end.how, end.by.clone());
+    stand::without(gateway, &live, Lost { role: live.role.clone(), connection: live.connection.clone(), how, by });
+    // What is held with this role is looked at again, and is void where that was all it had.
+    gateway.holds.ring_all();
+    Some(live)
+}
+
+/// Writes down that a grant has ended.
+pub(super) async fn write(
+    gateway: &Gateway,
+    id: &GrantId,
+    live: Option<LiveGrant>,
+    end: GrantEnd,
+) -> Result<bool, StoreError> {
+    if let Some(live) = live {
         let entry = Entry {
             principal: Some(live.human.principal.clone()),
             connection: Some(live.connection.clone()),
-            outcome: Some(how.as_str().to_owned()),
+            outcome: Some(end.how.as_str().to_owned()),
             detail: json!({ "grant": id, "role": live.role, "by": end.by, "reason": end.reason }),
             ..Entry::new(Kind::GrantEnded)
         };

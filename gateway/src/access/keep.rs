@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use super::{
     ask::open_wishes,
     book::{Live, Now},
-    end::end_grant,
+    end::{cut, end_grant, write},
     right::give_approved,
     stand,
 };
@@ -74,13 +74,13 @@ pub async fn seen(gateway: &Gateway, seen: &Seen) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Runs until it is dropped: while the gateway drains, what is over ends as at any other time.
+/// Ends what is over until it is dropped: while the gateway drains, as at any other time. Waits for
+/// neither disk nor state: a slow one keeps nobody in.
 pub async fn keep(gateway: Arc<Gateway>) {
     let mut policies = gateway.policies.clone();
     policies.mark_unchanged();
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut count = 0_u64;
     loop {
         let next = gateway.grants.next(Now::read()).unwrap_or(LONG);
         tokio::select! {
@@ -93,6 +93,36 @@ pub async fn keep(gateway: Arc<Gateway>) {
                 policies.mark_unchanged();
                 stand::look_at_all(&gateway).await;
             }
+            _ = ticks.tick() => {
+                let began = Instant::now();
+                stand::expired_tokens(&gateway);
+                if gateway.policies().connect_rests_on_time() {
+                    stand::look_at_all(&gateway).await;
+                }
+                if began.elapsed() > TICK {
+                    let milliseconds = began.elapsed().as_millis();
+                    tracing::warn!(milliseconds, "looking at all sessions takes longer than a second");
+                }
+            }
+        }
+        for over in gateway.grants.over(Now::read()) {
+            let end = expired();
+            let live = cut(&gateway, &over.id, &end);
+            let gateway = Arc::clone(&gateway);
+            // What can't be written down is remembered, and has ended all the same.
+            tokio::spawn(async move { write(&gateway, &over.id, live, end).await });
+        }
+    }
+}
+
+/// Writes down what could not be before, ends wishes past their deadline, and asks the state who is in
+/// which group; until it is dropped.
+pub async fn keep_written(gateway: Arc<Gateway>) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut count = 0_u64;
+    loop {
+        tokio::select! {
             () = gateway.regrouped.notified() => {
                 if let Err(error) = stand::regroup(&gateway).await {
                     tracing::error!(%error, "the state can't say who is in which group; it is tried again");
@@ -102,37 +132,14 @@ pub async fn keep(gateway: Arc<Gateway>) {
             }
             _ = ticks.tick() => {
                 count += 1;
-                on_tick(&gateway, count).await;
+                for (id, end) in gateway.grants.unwritten() {
+                    let _remembered = write(&gateway, &id, None, end).await;
+                }
+                if count % WISHES == 1 {
+                    end_old_wishes(&gateway).await;
+                }
             }
         }
-        end_what_is_over(&gateway).await;
-    }
-}
-
-async fn end_what_is_over(gateway: &Gateway) {
-    for live in gateway.grants.over(Now::read()) {
-        // What can't be written down is remembered, and has ended all the same.
-        let _logged = end_grant(gateway, &live.id, expired()).await;
-    }
-}
-
-async fn on_tick(gateway: &Gateway, count: u64) {
-    let began = Instant::now();
-    stand::expired_tokens(gateway);
-    if gateway.policies().connect_rests_on_time() {
-        stand::look_at_all(gateway).await;
-    }
-    for (id, end) in gateway.grants.unwritten() {
-        let _remembered = end_grant(gateway, &id, end).await;
-    }
-    if count % WISHES == 1 {
-        end_old_wishes(gateway).await;
-    }
-    if began.elapsed() > TICK {
-        tracing::warn!(
-            milliseconds = began.elapsed().as_millis(),
-            "looking at all sessions takes longer than a second"
-        );
     }
 }
 

@@ -227,6 +227,7 @@ async fn what_a_session_rests_on_ends_it_and_others_merely_lose_the_role() {
 async fn time_policy_and_groups_end_sessions() {
     let house = house().await;
     let keeping = tokio::spawn(keep::keep(house.gateway.clone()));
+    let regrouping = tokio::spawn(keep::keep_written(house.gateway.clone()));
     let ended = async |place: &Place| {
         let wait = std::future::poll_fn(|cx| place.poll_killed(cx, false));
         tokio::time::timeout(std::time::Duration::from_secs(20), wait).await.expect("it is ended")
@@ -256,6 +257,7 @@ async fn time_policy_and_groups_end_sessions() {
     house.policies.send_replace(Arc::new(policies(&until)));
     assert_eq!(ended(&darios).await, "policy no longer permits you to connect");
     keeping.abort();
+    regrouping.abort();
 }
 
 #[tokio::test]
