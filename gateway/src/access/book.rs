@@ -206,10 +206,19 @@ impl Book {
         self.locked().live.values().filter(|live| live.human == *human).cloned().collect()
     }
 
-    /// Those whose time is over.
+    /// Takes out those whose time is over, all at one moment: one that was made longer before that stays.
     #[must_use]
-    pub fn over(&self, now: Now) -> Vec<Live> {
-        self.locked().live.values().filter(|live| live.until.is_over(now)).cloned().collect()
+    pub fn take_over(&self, now: Now) -> Vec<Live> {
+        let mut inner = self.locked();
+        let over: Vec<Live> = inner.live.values().filter(|live| live.until.is_over(now)).cloned().collect();
+        for live in &over {
+            inner.live.remove(&live.id);
+            inner.ended.insert(live.id.clone());
+        }
+        if !over.is_empty() {
+            self.changed();
+        }
+        over
     }
 
     /// How long until the next one ends, by the machine's clock.
@@ -289,7 +298,8 @@ mod tests {
         assert!(book.roles_of(&impostor, "shop", now).names.is_empty(), "her name under another subject");
         assert_eq!(book.roles_of(&human("ana@acme.dev"), "shop", now).until, Some(writer.until), "the first to end");
         assert_eq!(names("ana@acme.dev", "shop", later(now, 61, 61)), ["reader"]);
-        assert_eq!(book.over(later(now, 61, 61)), [writer]);
+        assert_eq!(book.take_over(later(now, 61, 61)), std::slice::from_ref(&writer));
+        assert!(book.get(&writer.id).is_none() && book.take_over(later(now, 61, 61)).is_empty(), "once");
     }
 
     #[test]

@@ -121,11 +121,16 @@ pub async fn end_grant(gateway: &Gateway, id: &GrantId, end: GrantEnd) -> Result
 /// Ends a grant in memory and in the sessions that rest on it. Waits for nothing.
 pub(super) fn cut(gateway: &Gateway, id: &GrantId, end: &GrantEnd) -> Option<LiveGrant> {
     let live = gateway.grants.remove(id)?;
+    take_effect(gateway, &live, end);
+    Some(live)
+}
+
+/// A grant is out of the book: so it is in the sessions.
+pub(super) fn take_effect(gateway: &Gateway, live: &LiveGrant, end: &GrantEnd) {
     let (how, by) = (end.how, end.by.clone());
-    stand::without(gateway, &live, Lost { role: live.role.clone(), connection: live.connection.clone(), how, by });
+    stand::without(gateway, live, Lost { role: live.role.clone(), connection: live.connection.clone(), how, by });
     // What is held with this role is looked at again, and is void where that was all it had.
     gateway.holds.ring_all();
-    Some(live)
 }
 
 /// Writes down that a grant has ended.
@@ -185,16 +190,19 @@ pub async fn end_principal(gateway: &Gateway, human: &Human, reason: &str) -> Re
     let theirs = |live: &Live| live.standing().human == *human;
     let why = Why::Gone { reason: reason.to_owned() };
     end(gateway, &gateway.sessions.all(theirs), &why);
+    let revoked = GrantEnd { at: Utc::now(), how: How::Revoked, by: None, reason: Some(reason.to_owned()) };
+    // None of them waits for another to be written down.
+    let cuts = gateway.grants.of(human).into_iter().map(|live| cut(gateway, &live.id, &revoked)).collect::<Vec<_>>();
     let mut first = Ok(());
-    for live in gateway.grants.of(human) {
-        let (at, reason) = (Utc::now(), Some(reason.to_owned()));
-        let ended = end_grant(gateway, &live.id, GrantEnd { at, how: How::Revoked, by: None, reason }).await;
+    for live in cuts.into_iter().flatten() {
+        let id = live.id.clone();
+        let ended = write(gateway, &id, Some(live), revoked.clone()).await;
         first = first.and(ended.map(drop));
-    }
-    for request in open_wishes(gateway, Some(human)).await? {
-        void(gateway, &request.new.id, reason).await;
     }
     // Whoever logged in between the first look and the last grant.
     end(gateway, &gateway.sessions.all(theirs), &why);
+    for request in open_wishes(gateway, Some(human)).await? {
+        void(gateway, &request.new.id, reason).await;
+    }
     first
 }

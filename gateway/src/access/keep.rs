@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use super::{
     ask::open_wishes,
     book::{Live, Now},
-    end::{cut, end_grant, write},
+    end::{end_grant, take_effect, write},
     right::give_approved,
     stand,
 };
@@ -105,12 +105,12 @@ pub async fn keep(gateway: Arc<Gateway>) {
                 }
             }
         }
-        for over in gateway.grants.over(Now::read()) {
+        for over in gateway.grants.take_over(Now::read()) {
             let end = expired();
-            let live = cut(&gateway, &over.id, &end);
+            take_effect(&gateway, &over, &end);
             let gateway = Arc::clone(&gateway);
             // What can't be written down is remembered, and has ended all the same.
-            tokio::spawn(async move { write(&gateway, &over.id, live, end).await });
+            tokio::spawn(async move { write(&gateway, &over.id.clone(), Some(over), end).await });
         }
     }
 }
