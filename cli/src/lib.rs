@@ -2,8 +2,10 @@
 //!
 //! Exit codes: 0 fine, 1 failed, 2 usage or config. Errors go to stderr.
 
+mod api;
 mod check;
 mod demo;
+mod grants;
 mod logging;
 mod login;
 mod policy;
@@ -101,6 +103,14 @@ enum Verb {
     /// Opens a port of this machine for each connection, with a password of its own, for programs that keep
     /// one in a dialog.
     Proxy(proxy::What),
+    /// Who has which role until when, and asking for one. Needs a login, or a token in COUNTERSIGN_TOKEN.
+    Grants {
+        #[command(subcommand)]
+        what: grants::What,
+        /// Prints JSON.
+        #[arg(long, global = true)]
+        json: bool,
+    },
     /// What waits for approval. Needs a login, or a token in COUNTERSIGN_TOKEN.
     Requests {
         #[command(subcommand)]
@@ -143,6 +153,7 @@ pub fn main() -> ExitCode {
             Verb::Env { connection } => login::env(&connection).await,
             Verb::Proxy(what) => proxy::run(what).await,
             Verb::Psql { connection, arguments } => login::psql(&connection, &arguments).await,
+            Verb::Grants { what, json } => grants::run(&config, what, json).await,
             Verb::Requests { what, json } => requests::run(&config, what, json).await,
         }
     })

@@ -5,11 +5,13 @@
 //! | accept, authenticate, session | [`connection`] over [`wire`] |
 //! | assemble, classify, decide, hold, forward, record | [`statement`], with [`catalog`] and [`policy`] |
 //! | approve | [`approval`], reached through [`control`] |
+//! | access for a time, and its end | [`access`] |
 //! | who it is | [`identity`] |
 //! | what is kept | [`store`] (state), [`log`] (evidence) |
 //!
 //! `ARCHITECTURE.md` tells the same path with links.
 
+pub mod access;
 pub mod approval;
 pub mod catalog;
 pub mod channels;

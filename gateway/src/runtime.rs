@@ -37,6 +37,10 @@ pub struct Gateway {
     pub changes: std::sync::atomic::AtomicU64,
     /// Live sessions.
     pub sessions: Sessions,
+    /// Grants that count now.
+    pub grants: crate::access::book::Book,
+    /// Rings where somebody's groups have changed.
+    pub regrouped: Notify,
     /// Sessions that wait for a request.
     pub holds: Holds,
     /// What Slack's channels are called.

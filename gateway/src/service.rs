@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    access::keep,
     approval::{keys::load_or_create_bot_key, seal::SealKey},
     config::{Config, Problem},
     connection::{accept::Listener, shards::Shards},
@@ -87,10 +88,13 @@ impl Service {
             catalogs: Arc::default(),
             changes: std::sync::atomic::AtomicU64::default(),
             sessions: Sessions::default(),
+            grants: crate::access::book::Book::default(),
+            regrouped: tokio::sync::Notify::new(),
             holds: Holds::default(),
             channels: crate::channels::ChannelNames::default(),
             metrics,
         });
+        keep::read(&gateway).await.map_err(|e| not(format!("the grants can't be read: {e}")))?;
         let clients = Listener::bind(Arc::clone(&gateway)).await.map_err(not)?;
         Ok(Self { gateway, clients, control, bot_key })
     }
@@ -115,6 +119,8 @@ impl Service {
         let shards = Arc::new(Shards::start()?);
         let accepting = tokio::spawn(clients.run(stop.clone(), sessions.clone(), Arc::clone(&shards)));
         let watching = tokio::spawn(tell_policy_loads(Arc::clone(&gateway), stop.clone()));
+        let keeping = tokio::spawn(keep::keep(Arc::clone(&gateway)));
+        let writing = tokio::spawn(keep::keep_written(Arc::clone(&gateway)));
         let pages = control::router(Arc::clone(&gateway)).merge(more);
         let pages = pages.into_make_service_with_connect_info::<SocketAddr>();
         let ended = CancellationToken::new();
@@ -142,6 +148,8 @@ impl Service {
         let served = tokio::time::timeout(Duration::from_secs(1), serving).await;
         accepting.abort();
         watching.abort();
+        keeping.abort();
+        writing.abort();
         match served {
             Ok(Ok(result)) => result,
             _ => Ok(()),

@@ -1,7 +1,7 @@
 //! The live sessions: what each does now, and the one way to end one from outside.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
@@ -9,8 +9,11 @@ use std::{
     task::{Context, Poll},
 };
 
-use countersign_shared::{api::SessionView, ids::SessionId};
+use chrono::{DateTime, Utc};
+use countersign_shared::{api::SessionView, duties::Human, ids::SessionId};
 use futures_util::task::AtomicWaker;
+
+use crate::statement::decide::SessionFacts;
 
 /// Why somebody ends a session from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +48,29 @@ impl Doing {
     }
 }
 
-struct Live {
+/// What a session's right to go on rests on, as it was at the login.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Who.
+    pub human: Human,
+    /// Their groups.
+    pub groups: Vec<String>,
+    /// What policy is told of the session.
+    pub facts: SessionFacts,
+    /// The token's end.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// A session as the rest of the gateway sees it: to be looked at, and to be ended.
+pub struct Live {
     view: SessionView,
+    standing: Standing,
+    /// Their groups now, where these are fewer than at the login.
+    groups: Mutex<Option<Vec<String>>>,
+    /// Whether there are such to be taken over by the session.
+    narrowed: AtomicBool,
+    /// The roles without which this session would not be what it is.
+    rests_on: Mutex<BTreeSet<String>>,
     doing: AtomicU8,
     kill: Mutex<Option<Kill>>,
     /// Whether there is a `kill` to look at: a session asks at each step, and must not lock for it.
@@ -55,8 +79,72 @@ struct Live {
 }
 
 impl Live {
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> &SessionId {
+        &self.view.id
+    }
+
+    /// Its connection's name.
+    #[must_use]
+    pub fn connection(&self) -> &str {
+        &self.view.connection
+    }
+
+    /// What it rests on.
+    #[must_use]
+    pub const fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// Its principal's groups, as they count here.
+    #[must_use]
+    pub fn groups(&self) -> Vec<String> {
+        let now = self.groups.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        now.unwrap_or_else(|| self.standing.groups.clone())
+    }
+
+    /// Leaves it those of its groups that `known` has too: a session loses groups, and never gains one
+    /// by what somebody else's login says.
+    pub fn narrow(&self, known: &[String]) {
+        let mut groups = self.groups();
+        let before = groups.len();
+        groups.retain(|group| known.contains(group));
+        if groups.len() < before {
+            *self.groups.lock().unwrap_or_else(PoisonError::into_inner) = Some(groups);
+            self.narrowed.store(true, Ordering::Release);
+        }
+    }
+
+    /// The roles that it rests on.
+    #[must_use]
+    pub fn rests_on(&self) -> BTreeSet<String> {
+        self.rests_on.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether it has been told to end, whatever it does.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.killed().is_some_and(|kill| !kill.when_quiet)
+    }
+
+    /// Ends it now. The first reason stays. `false` where it had been ended before.
+    pub fn end(&self, reason: &str) -> bool {
+        if self.is_ended() {
+            return false;
+        }
+        self.kill(Kill { reason: reason.to_owned(), when_quiet: false });
+        true
+    }
+
     fn kill(&self, kill: Kill) {
-        *self.kill.lock().unwrap_or_else(PoisonError::into_inner) = Some(kill);
+        {
+            let mut before = self.kill.lock().unwrap_or_else(PoisonError::into_inner);
+            // An end that waits for nothing is not put off by one that does.
+            if !kill.when_quiet || before.as_ref().is_none_or(|before| before.when_quiet) {
+                *before = Some(kill);
+            }
+        }
         self.rung.store(true, Ordering::Release);
         self.waker.wake();
     }
@@ -95,8 +183,12 @@ impl Sessions {
 
     /// Adds a session, idle.
     #[must_use]
-    pub fn join(&self, view: SessionView) -> Place {
+    pub fn join(&self, view: SessionView, standing: Standing) -> Place {
         let live = Arc::new(Live {
+            standing,
+            groups: Mutex::new(None),
+            narrowed: AtomicBool::new(false),
+            rests_on: Mutex::default(),
             doing: AtomicU8::new(Doing::Idle as u8),
             kill: Mutex::new(None),
             rung: AtomicBool::new(false),
@@ -121,11 +213,10 @@ impl Sessions {
         all
     }
 
-    /// Ends one. `false` where it is not there.
+    /// Those of them that are `which`.
     #[must_use]
-    pub fn kill(&self, id: &SessionId, reason: &str) -> bool {
-        let live = self.locked(|all| all.get(id).cloned());
-        live.inspect(|live| live.kill(Kill { reason: reason.to_owned(), when_quiet: false })).is_some()
+    pub fn all(&self, which: impl Fn(&Live) -> bool) -> Vec<Arc<Live>> {
+        self.locked(|all| all.values().filter(|live| which(live)).cloned().collect())
     }
 
     /// Ends all of them, each as soon as no statement of its runs.
@@ -153,6 +244,31 @@ impl Place {
             (true, false) => self.sessions.active.fetch_sub(1, Ordering::Relaxed),
             _ => 0,
         };
+    }
+
+    /// Notes that the session would not be what it is without these roles.
+    pub fn rests_on(&self, roles: &[String]) {
+        self.live.rests_on.lock().unwrap_or_else(PoisonError::into_inner).extend(roles.iter().cloned());
+    }
+
+    /// The first role that the session rests on and that is not among `roles`.
+    #[must_use]
+    pub fn has_lost(&self, roles: &[String]) -> Option<String> {
+        let rests_on = self.live.rests_on.lock().unwrap_or_else(PoisonError::into_inner);
+        rests_on.iter().find(|role| !roles.contains(role)).cloned()
+    }
+
+    /// Shows the session to whoever looks whether it may go on.
+    pub fn looked_at(&self, look: impl FnOnce(&Arc<Live>)) {
+        look(&self.live);
+    }
+
+    /// The session's groups, where they have become fewer since it asked last.
+    #[must_use]
+    pub fn narrowed(&self) -> Option<Vec<String>> {
+        // Looked at before each statement: a load, where nothing has happened.
+        (self.live.narrowed.load(Ordering::Acquire) && self.live.narrowed.swap(false, Ordering::AcqRel))
+            .then(|| self.live.groups())
     }
 
     /// Why the session must end, if it must.
@@ -184,6 +300,13 @@ mod tests {
 
     use super::*;
 
+    fn standing() -> Standing {
+        let human =
+            Human { principal: "ana@acme.dev".into(), issuer: "https://idp".into(), subject: "1".into(), owner: None };
+        let groups = vec!["dba".to_owned(), "engineering".to_owned()];
+        Standing { human, groups, facts: SessionFacts::default(), expires_at: Utc::now() }
+    }
+
     fn view(id: &SessionId) -> SessionView {
         SessionView {
             id: id.clone(),
@@ -199,7 +322,7 @@ mod tests {
     #[test]
     fn a_session_is_listed_until_it_leaves() {
         let (sessions, id) = (Sessions::default(), SessionId::random());
-        let place = sessions.join(view(&id));
+        let place = sessions.join(view(&id), standing());
         assert_eq!(sessions.list()[0].state, "idle");
         place.is(Doing::Held);
         assert_eq!(sessions.list()[0].state, "held");
@@ -209,19 +332,46 @@ mod tests {
         drop(place);
         assert_eq!(sessions.active(), 0, "who leaves in the middle is not counted for ever");
         assert!(sessions.list().is_empty());
-        assert!(!sessions.kill(&id, "gone"), "who left can't be ended");
+        assert!(sessions.all(|live| *live.id() == id).is_empty(), "who left can't be ended");
     }
 
     #[test]
     fn a_drain_waits_for_what_runs_and_a_kill_does_not() {
         let (sessions, id) = (Sessions::default(), SessionId::random());
-        let place = sessions.join(view(&id));
+        let place = sessions.join(view(&id), standing());
         let cx = Context::from_waker(Waker::noop());
         assert_eq!(place.poll_killed(&cx, true), Poll::Pending);
         sessions.drain("stopping");
         assert_eq!(place.poll_killed(&cx, false), Poll::Pending, "a statement runs");
         assert_eq!(place.poll_killed(&cx, true), Poll::Ready("stopping".to_owned()));
-        assert!(sessions.kill(&id, "revoked"));
+        let live = sessions.all(|live| *live.id() == id).pop().unwrap();
+        assert!(live.end("revoked"), "an end does not wait, drained or not");
+        assert!(!live.end("again"));
+        sessions.drain("stopping");
         assert_eq!(place.poll_killed(&cx, false), Poll::Ready("revoked".to_owned()));
+    }
+
+    #[test]
+    fn a_session_loses_groups_and_never_gains_one() {
+        let (sessions, id) = (Sessions::default(), SessionId::random());
+        let place = sessions.join(view(&id), standing());
+        let live = sessions.all(|_| true).pop().unwrap();
+        live.narrow(&["dba".into(), "engineering".into(), "admins".into()]);
+        assert_eq!(place.narrowed(), None, "more is nothing to it");
+        live.narrow(&["engineering".into(), "admins".into()]);
+        assert_eq!(place.narrowed(), Some(vec!["engineering".to_owned()]));
+        assert_eq!(place.narrowed(), None, "told once");
+        live.narrow(&["dba".into(), "engineering".into()]);
+        assert_eq!(live.groups(), ["engineering"], "what is lost comes back with the next login only");
+    }
+
+    #[test]
+    fn a_session_rests_on_what_it_has_used() {
+        let (sessions, id) = (Sessions::default(), SessionId::random());
+        let place = sessions.join(view(&id), standing());
+        assert_eq!(place.has_lost(&[]), None);
+        place.rests_on(&["writer".into()]);
+        assert_eq!(place.has_lost(&["writer".into()]), None);
+        assert_eq!(place.has_lost(&["reader".into()]).as_deref(), Some("writer"));
     }
 }

@@ -117,6 +117,17 @@ pub enum RequestKind {
     Access,
 }
 
+/// What access is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessView {
+    /// The role.
+    pub role: String,
+    /// For how long, from the moment that it is given.
+    pub seconds: u64,
+    /// The grant that is to last longer.
+    pub extends: Option<GrantId>,
+}
+
 /// A request as approvers see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestView {
@@ -136,6 +147,9 @@ pub struct RequestView {
     pub owner: Option<String>,
     /// The asking session.
     pub session: Option<SessionId>,
+    /// What access is asked for, where it is no statement.
+    #[serde(default)]
+    pub access: Option<AccessView>,
     /// The statement, byte for byte.
     pub sql: String,
     /// Its bound parameters as text, `NULL` where null.
@@ -208,10 +222,13 @@ pub struct Event {
     pub seq: i64,
     /// When.
     pub at: DateTime<Utc>,
-    /// `request.created`, `request.updated`, `link.created`.
+    /// `request.created`, `request.updated`, `grant.created`, `grant.extended`, `grant.ended`, `link.created`.
     pub kind: String,
     /// The request that it is about.
     pub request: Option<RequestId>,
+    /// The grant that it is about.
+    #[serde(default)]
+    pub grant: Option<GrantId>,
 }
 
 /// `POST /v1/links`: a Slack user wants to be linked.
@@ -263,12 +280,59 @@ pub struct GrantView {
     pub id: GrantId,
     /// Who has it.
     pub principal: String,
+    /// Who answers for an agent that has it.
+    pub owner: Option<String>,
     /// Where.
     pub connection: String,
     /// Which role.
     pub role: String,
-    /// Until when.
+    /// Why it was asked for.
+    pub reason: String,
+    /// When it was given.
+    pub created_at: DateTime<Utc>,
+    /// Until when, with its extensions.
     pub expires_at: DateTime<Utc>,
+    /// Who approved it or an extension; nobody where policy gives it at once.
+    pub approved_by: Vec<String>,
+    /// `active`, or how it ended: `expired`, `done`, `revoked`.
+    pub state: String,
+    /// When it ended.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// Who ended it, if a person did.
+    pub ended_by: Option<String>,
+}
+
+/// `POST /v1/access`: somebody asks for a role.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessBody {
+    /// Where.
+    pub connection: String,
+    /// Which role.
+    pub role: String,
+    /// For how long: `90m`, `8h`.
+    pub duration: String,
+    /// Why; approvers read it.
+    pub reason: String,
+}
+
+/// `POST /v1/grants/{id}/extend`: its holder asks for more time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExtendBody {
+    /// For how long from the moment that it is given: `90m`, `8h`.
+    pub duration: String,
+    /// Why; approvers read it.
+    pub reason: String,
+}
+
+/// The answer to a wish for access that was not refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessAnswer {
+    /// What came of it, in a sentence.
+    pub message: String,
+    /// The grant, where policy gives it at once.
+    pub grant: Option<GrantView>,
+    /// The request that waits for approval otherwise.
+    pub request: Option<RequestView>,
 }
 
 /// The body of every error: what happened, why, and what to do next.

@@ -1,8 +1,9 @@
 //! What the bot signs, and how the gateway reads it.
 //!
 //! The bot decides nothing. It delivers a click as a JWT (RFC 7519, EdDSA) over the request, its
-//! digest, the Slack team and user, the choice and the time. For everything else it calls the
-//! control API with a token of purpose `call`. A token is good for one minute.
+//! digest, the Slack team and user, the choice and the time. What a user asks for with a command is a
+//! JWT over the very call. For everything else it calls the control API with a token of purpose `call`.
+//! A token is good for one minute.
 
 use chrono::Utc;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -52,6 +53,15 @@ pub enum Purpose {
         /// Who pressed it.
         slack: SlackAccount,
     },
+    /// Something that a Slack user asked for with a command, delivered: good for one call, once.
+    Act {
+        /// Method and path of the call: `POST /v1/access`.
+        call: String,
+        /// SHA-256 of its body; of nothing where it has none.
+        body: Digest,
+        /// Who asked.
+        slack: SlackAccount,
+    },
 }
 
 /// The claims of a token.
@@ -81,7 +91,7 @@ impl Claims {
         let now = Utc::now().timestamp();
         let sub = match &purpose {
             Purpose::Call => "bot".to_owned(),
-            Purpose::Decision { slack, .. } => format!("{}/{}", slack.team, slack.user),
+            Purpose::Decision { slack, .. } | Purpose::Act { slack, .. } => format!("{}/{}", slack.team, slack.user),
         };
         Self {
             iss: ISSUER.into(),

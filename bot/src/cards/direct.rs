@@ -14,10 +14,12 @@ use super::{
 #[must_use]
 pub fn direct(view: &RequestView, base: &Url) -> Message {
     let connection = short(&view.connection, 63);
-    let what = short(&view.sql, 300);
-    let head = match view.state {
-        State::Pending => format!("Your statement on {connection} is held ({}).", view.id),
-        _ => format!("{}: your statement on {connection} ({}).", outcome::heading(view.state), view.id),
+    let what = view.access.as_ref().map_or_else(|| short(&view.sql, 300), outcome::access);
+    let head = match (view.state, &view.access) {
+        (State::Pending, None) => format!("Your statement on {connection} is held ({}).", view.id),
+        (State::Pending, Some(_)) => format!("Your wish for access to {connection} waits ({}).", view.id),
+        (state, None) => format!("{}: your statement on {connection} ({}).", outcome::heading(state), view.id),
+        (state, Some(_)) => format!("{}: your wish for access to {connection} ({}).", outcome::heading(state), view.id),
     };
     let standing = outcome::standing(view);
     let lines = vec![

@@ -1,7 +1,7 @@
 //! Where a request stands, in sentences.
 
 use countersign_shared::{
-    api::{ApprovalView, Needed, RequestView},
+    api::{AccessView, ApprovalView, Needed, RequestView},
     request::{Assurance, State},
 };
 
@@ -53,6 +53,17 @@ pub fn approval(approval: &ApprovalView) -> String {
     format!("{} ({how})", short(&approval.approver, 100))
 }
 
+/// `shop-writer for 2 h 30 min`.
+#[must_use]
+pub fn access(access: &AccessView) -> String {
+    let (hours, minutes, seconds) = (access.seconds / 3600, access.seconds % 3600 / 60, access.seconds % 60);
+    let parts = [(hours, "h"), (minutes, "min"), (seconds, "s")];
+    let parts = parts.into_iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n} {unit}"));
+    let time = parts.collect::<Vec<_>>().join(" ");
+    let more = if access.extends.is_some() { ", from now on; they have it already" } else { "" };
+    format!("{} for {time}{more}", short(&access.role, 63))
+}
+
 /// Where the request stands, in a sentence or two.
 #[must_use]
 pub fn standing(view: &RequestView) -> String {
@@ -61,7 +72,12 @@ pub fn standing(view: &RequestView) -> String {
     let reason = outcome.reason.as_deref().map(|reason| short(reason, 600));
     let because = reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
     let plain = |head: &str| sentence(format!("{head}{by}{because}"));
+    let wish = view.access.is_some();
     match view.state {
+        State::Approved | State::Released if wish => format!("{} Access is about to begin.", approved_by(view)),
+        State::Done if wish => format!("{} Access was given.", approved_by(view)),
+        State::Expired if wish => "Expired: nobody decided in time. No access was given.".into(),
+        State::Void | State::Unknown if wish => format!("{} No access was given.", plain("Void")),
         State::Pending => {
             let have = if view.approvals.is_empty() { String::new() } else { format!(" {}", approved_by(view)) };
             format!("Waits for {}.{have}", needed(&view.needed))

@@ -112,7 +112,11 @@ pub fn bare_card(view: &RequestView, base: &Url) -> Message {
 /// What notifications and screen readers say.
 fn summary(view: &RequestView) -> String {
     let who = short(&view.principal, 100);
-    let what = if view.state == State::Pending { short(&view.sql, 200) } else { outcome::standing(view) };
+    let what = match (&view.access, view.state) {
+        (Some(access), State::Pending) => outcome::access(access),
+        (None, State::Pending) => short(&view.sql, 200),
+        _ => outcome::standing(view),
+    };
     let head = outcome::heading(view.state);
     escaped(&format!("{head}: {} by {who} on {}: {what}", view.id, short(&view.connection, 63)))
 }
@@ -126,7 +130,8 @@ fn asks(view: &RequestView) -> Vec<Value> {
     if let Some(owner) = &view.owner {
         parts.push(blocks::plain(&format!(", an agent of {},", short(owner, 200))));
     }
-    parts.push(blocks::plain(" asks to run this on "));
+    let asks = if view.access.is_some() { " asks for access to " } else { " asks to run this on " };
+    parts.push(blocks::plain(asks));
     parts.push(blocks::bold(&short(&view.connection, 63)));
     let from: Vec<String> = [("with", &view.application), ("from", &view.address)]
         .into_iter()
@@ -171,6 +176,9 @@ fn does(view: &RequestView) -> Vec<Value> {
 }
 
 fn runs(view: &RequestView) -> Vec<Value> {
+    if let Some(access) = &view.access {
+        return vec![blocks::line(vec![blocks::bold("Access: "), blocks::plain(&outcome::access(access))])];
+    }
     let mut elements = vec![blocks::line(vec![blocks::bold("Statement")])];
     code(&mut elements, &view.sql, "statement");
     if !view.parameters.is_empty() {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use countersign_shared::{
-    api::{ApprovalView, EffectView, Needed, Outcome, RequestKind, RequestView},
+    api::{AccessView, ApprovalView, EffectView, Needed, Outcome, RequestKind, RequestView},
     digest::{Digest, of_bytes},
     ids::RequestId,
     request::{Assurance, State},
@@ -54,6 +54,7 @@ pub fn view() -> RequestView {
         principal: "ana@acme.dev".into(),
         owner: None,
         session: None,
+        access: None,
         sql: "DELETE FROM orders WHERE created_at < $1 AND note <> '<!channel>'".into(),
         parameters: vec!["2020-01-01".into()],
         effects: vec![EffectView { action: "delete".into(), object: "Table::\"shop/public.orders\"".into() }],
@@ -77,6 +78,17 @@ fn variants() -> Vec<(String, RequestView)> {
     let mut all = vec![
         ("pending".to_owned(), view()),
         ("bare".into(), RequestView { parameters: vec![], effects: vec![], reason: None, ..view() }),
+        (
+            "access".into(),
+            RequestView {
+                kind: RequestKind::Access,
+                sql: String::new(),
+                access: Some(AccessView { role: "shop-writer".into(), seconds: 9_000, extends: None }),
+                effects: vec![EffectView { action: "request".into(), object: "Role::\"shop-writer\"".into() }],
+                parameters: vec![],
+                ..view()
+            },
+        ),
         ("empty".into(), RequestView { sql: String::new(), reason: Some(String::new()), ..view() }),
         ("agent".into(), RequestView { principal: "deploy".into(), owner: Some("ana@acme.dev".into()), ..view() }),
         (

@@ -21,9 +21,9 @@ use crate::{
     metrics::Metrics,
     policy::Policies,
     runtime::{Gateway, Holds},
-    sessions::{Place, Sessions},
+    sessions::{Place, Sessions, Standing},
     statement::{
-        decide::{Asked, Asker, SessionFacts, SqlFacts},
+        decide::{Asked, Asker, SessionFacts, SqlFacts, Wish},
         effect::{Action, Effect, Object},
     },
     store::{NewRequest, Request, Seen, sqlite::SqliteStore},
@@ -91,6 +91,8 @@ impl House {
             catalogs: Arc::default(),
             changes: std::sync::atomic::AtomicU64::default(),
             sessions: Sessions::default(),
+            grants: crate::access::book::Book::default(),
+            regrouped: tokio::sync::Notify::new(),
             holds: Holds::default(),
             channels: crate::channels::ChannelNames::default(),
             metrics: Metrics::default(),
@@ -102,6 +104,31 @@ impl House {
         }
         house.seen(house.agent(), &["ci"]).await;
         house
+    }
+
+    /// Another gateway on the same state, with the same keys, that remembers nothing else.
+    pub fn reopened(&self) -> Arc<Gateway> {
+        let at = |name: &str| self.folder.path().join(name);
+        let config = self.gateway.config.clone();
+        let (_, bot) = keys::load_or_create_bot_key(&at("bot.key")).unwrap();
+        Arc::new(Gateway {
+            issuers: Issuers::new(&config.identities, &config.agents).unwrap(),
+            config,
+            policies: self.policies.subscribe(),
+            policies_refused: watch::channel(Vec::new()).1,
+            store: Arc::clone(&self.gateway.store),
+            log: Log::open(&at("records-again")).unwrap(),
+            bot,
+            seal: SealKey::load_or_create(&at("log.key")).unwrap(),
+            catalogs: Arc::default(),
+            changes: std::sync::atomic::AtomicU64::default(),
+            sessions: Sessions::default(),
+            grants: crate::access::book::Book::default(),
+            regrouped: tokio::sync::Notify::new(),
+            holds: Holds::default(),
+            channels: crate::channels::ChannelNames::default(),
+            metrics: Metrics::default(),
+        })
     }
 
     pub fn human(&self, name: &str) -> Human {
@@ -160,6 +187,41 @@ impl House {
         self.asks(self.human("ana@acme.dev"), &["engineering"], Action::Delete).await
     }
 
+    /// Ana's wish for `writer`, which priya has approved.
+    pub async fn ana_asks_for_writer(&self) -> NewRequest {
+        let (now, object) = (Utc::now(), Object::Role { name: "writer".into() });
+        let new = NewRequest {
+            kind: RequestKind::Access,
+            asked: Asked {
+                effects: vec![Effect::new(Action::Request, object)],
+                wish: Some(Wish { seconds: 3600, extends: None }),
+                ..self.ana_deletes().await.asked
+            },
+            session: None,
+            sql: String::new(),
+            id: RequestId::random(),
+            created_at: now,
+            expires_at: now + TimeDelta::hours(1),
+            digest: of_bytes(b"a wish"),
+            parameters: Vec::new(),
+            notes: Vec::new(),
+            needed: Needed::default(),
+            channel: None,
+        };
+        self.gateway.store.create_request(&new).await.unwrap();
+        let approval = self.gateway.seal.seal(crate::store::Approval {
+            request: new.id.clone(),
+            digest: new.digest,
+            approver: self.human("priya@acme.dev"),
+            assurance: Assurance::Cli,
+            at: now,
+            evidence: "test".into(),
+            signature: String::new(),
+        });
+        self.gateway.store.add_approval(&approval).await.unwrap();
+        new
+    }
+
     pub async fn asks_until(&self, who: Human, groups: &[&str], action: Action, until: TimeDelta) -> NewRequest {
         let now = Utc::now();
         let table = Object::Table { schema: "public".into(), name: "orders".into() };
@@ -176,6 +238,7 @@ impl House {
             session: SessionFacts { application: "psql".into(), address: "127.0.0.1".into() },
             reason: Some("a ticket".into()),
             break_glass: false,
+            wish: None,
         };
         let step_up = action == Action::Merge;
         let new = NewRequest {
@@ -216,7 +279,15 @@ impl House {
             started_at: Utc::now(),
             state: "idle".into(),
         };
-        let place = self.gateway.sessions.join(view);
+        let human = if who == "deploy" { self.agent() } else { self.human(who) };
+        let groups = PEOPLE.iter().find(|(known, ..)| *known == who).map_or(&["ci"][..], |(.., groups)| groups);
+        let standing = Standing {
+            human,
+            groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+            facts: SessionFacts { application: "psql".into(), address: "127.0.0.1".into() },
+            expires_at: Utc::now() + TimeDelta::hours(1),
+        };
+        let place = self.gateway.sessions.join(view, standing);
         (id, place)
     }
 

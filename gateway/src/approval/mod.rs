@@ -7,7 +7,7 @@
 pub mod count;
 pub mod keys;
 pub mod release;
-mod say;
+pub(crate) mod say;
 pub mod seal;
 pub mod take;
 pub mod view;

@@ -1,7 +1,7 @@
 //! What a person reads after choosing.
 
 use countersign_shared::{
-    api::{Needed, Problem},
+    api::{Needed, Problem, RequestKind},
     duties::Conflict,
     ids::RequestId,
     request::{Choice, State},
@@ -32,6 +32,7 @@ pub(super) fn store(error: &StoreError, id: &RequestId) -> Problem {
         StoreError::SameHuman => own(Conflict::OwnRequest, Choice::Approve),
         StoreError::NotFound(_) => not_found(id),
         StoreError::Over { state } => problem("over", format!("This request is over: it is {state}."), None),
+        StoreError::GrantOver => problem("over", "The grant has ended.", None),
         StoreError::AlreadyDecided => problem("already_decided", "You have decided on this request already.", None),
         StoreError::BoundToAnother { .. } | StoreError::Linked(_) | StoreError::Refused(_) => {
             problem("forbidden", error.to_string(), None)
@@ -107,8 +108,16 @@ pub(super) fn over(request: &Request) -> Problem {
     problem("over", format!("This request takes no decision any more: {how}{by}{reason}."), None)
 }
 
-pub(super) fn approved() -> String {
-    "Approved; it runs now.".into()
+pub(super) fn approved(kind: RequestKind) -> String {
+    match kind {
+        RequestKind::Statement => "Approved; it runs now.".into(),
+        RequestKind::Access => "Approved; access begins now.".into(),
+    }
+}
+
+/// A wish that had its approvals, and still came to nothing.
+pub(super) fn not_given(why: &str) -> Problem {
+    problem("over", format!("Your approval is recorded, but no access was given: {why}."), None)
 }
 
 pub(super) fn more_needed(needed: &Needed, have: usize) -> String {
@@ -125,12 +134,18 @@ pub(super) fn approved_already() -> String {
     "You have approved this already; nothing was changed.".into()
 }
 
-pub(super) fn denied() -> String {
-    "Denied; it will not run.".into()
+pub(super) fn denied(kind: RequestKind) -> String {
+    match kind {
+        RequestKind::Statement => "Denied; it will not run.".into(),
+        RequestKind::Access => "Denied; no access is given.".into(),
+    }
 }
 
-pub(super) fn withdrawn() -> String {
-    "Withdrawn; it will not run.".into()
+pub(super) fn withdrawn(kind: RequestKind) -> String {
+    match kind {
+        RequestKind::Statement => "Withdrawn; it will not run.".into(),
+        RequestKind::Access => "Withdrawn; no access is given.".into(),
+    }
 }
 
 pub(super) fn ended_already() -> String {

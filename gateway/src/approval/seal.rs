@@ -10,7 +10,7 @@ use countersign_shared::{
 };
 
 use super::keys::{self, KeyError};
-use crate::store::Approval;
+use crate::store::{Approval, Term};
 
 /// Ed25519.
 pub struct SealKey {
@@ -41,11 +41,45 @@ impl SealKey {
     /// Whether we sealed exactly this approval.
     #[must_use]
     pub fn verify(&self, approval: &Approval) -> bool {
-        let public = UnparsedPublicKey::new(&ED25519, self.pair.public_key());
-        STANDARD
-            .decode(&approval.signature)
-            .is_ok_and(|signature| public.verify(meaning(approval).as_bytes(), &signature).is_ok())
+        self.signed(&meaning(approval), &approval.signature)
     }
+
+    /// The same term of a grant with its signature.
+    #[must_use]
+    pub fn seal_term(&self, term: Term) -> Term {
+        let signature = STANDARD.encode(self.pair.sign(meaning_of_term(&term).as_bytes()));
+        Term { signature, ..term }
+    }
+
+    /// Whether we sealed exactly this term.
+    #[must_use]
+    pub fn verify_term(&self, term: &Term) -> bool {
+        self.signed(&meaning_of_term(term), &term.signature)
+    }
+
+    fn signed(&self, meaning: &Digest, signature: &str) -> bool {
+        let public = UnparsedPublicKey::new(&ED25519, self.pair.public_key());
+        STANDARD.decode(signature).is_ok_and(|signature| public.verify(meaning.as_bytes(), &signature).is_ok())
+    }
+}
+
+/// What is signed of a term: every field but the signature. Its domain keeps it apart from approvals.
+fn meaning_of_term(term: &Term) -> Digest {
+    Fields::of("countersign/grant/v1")
+        .field("grant", term.grant.as_str())
+        .field("number", term.number.to_be_bytes())
+        .field("principal", &term.human.principal)
+        .field("issuer", &term.human.issuer)
+        .field("subject", &term.human.subject)
+        .optional("owner", term.human.owner.as_deref())
+        .field("connection", &term.connection)
+        .field("role", &term.role)
+        .field("reason", &term.reason)
+        .optional("request", term.request.as_ref().map(countersign_shared::ids::RequestId::as_str))
+        .list("approved_by", &term.approved_by)
+        .field("from", term.from.timestamp_millis().to_be_bytes())
+        .field("until", term.until.timestamp_millis().to_be_bytes())
+        .finish()
 }
 
 /// What is signed: every field but the signature.
@@ -118,5 +152,50 @@ mod tests {
         }
         let other = SealKey::load_or_create(&folder.path().join("other.key")).unwrap();
         assert!(!other.verify(&sealed), "another gateway's key");
+    }
+
+    #[test]
+    fn a_seal_covers_every_field_of_a_term() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = SealKey::load_or_create(&folder.path().join("log.key")).unwrap();
+        let human = Human { principal: "ana@acme.dev".into(), issuer: "i".into(), subject: "1".into(), owner: None };
+        let sealed = key.seal_term(Term {
+            grant: countersign_shared::ids::GrantId::random(),
+            number: 0,
+            human: human.clone(),
+            connection: "shop".into(),
+            role: "writer".into(),
+            reason: "INC-1".into(),
+            request: Some(RequestId::random()),
+            approved_by: vec!["priya@acme.dev".into()],
+            from: Utc::now(),
+            until: Utc::now() + TimeDelta::hours(1),
+            signature: String::new(),
+        });
+        assert!(key.verify_term(&sealed));
+        let of = |change: &dyn Fn(&mut Term)| {
+            let mut term = sealed.clone();
+            change(&mut term);
+            term
+        };
+        let table = [
+            ("grant", of(&|t| t.grant = countersign_shared::ids::GrantId::random())),
+            ("number", of(&|t| t.number = 1)),
+            ("principal", of(&|t| t.human.principal = "ben@acme.dev".into())),
+            ("issuer", of(&|t| t.human.issuer = "j".into())),
+            ("subject", of(&|t| t.human.subject = "2".into())),
+            ("owner", of(&|t| t.human.owner = Some("ben@acme.dev".into()))),
+            ("connection", of(&|t| t.connection = "crm".into())),
+            ("role", of(&|t| t.role = "admin".into())),
+            ("reason", of(&|t| t.reason = String::new())),
+            ("request", of(&|t| t.request = None)),
+            ("approvers", of(&|t| t.approved_by = vec![])),
+            ("begin", of(&|t| t.from -= TimeDelta::milliseconds(1))),
+            ("end", of(&|t| t.until += TimeDelta::milliseconds(1))),
+            ("signature", of(&|t| t.signature = String::new())),
+        ];
+        for (field, changed) in table {
+            assert!(!key.verify_term(&changed), "{field}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use countersign_shared::{
-    api::{DecisionBody, DecisionTaken, Needed, Outcome, Problem},
+    api::{DecisionBody, DecisionTaken, Needed, Outcome, Problem, RequestKind},
     duties::{self, Human},
     ids::RequestId,
     request::{Assurance, Choice, State},
@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::{count::countersigners, release::entry, say, view::view};
 use crate::{
+    access,
     log::Kind,
     policy::Policies,
     runtime::Gateway,
@@ -193,7 +194,14 @@ async fn settle(
         Decision::Allow => {
             let moved = gateway.store.move_request(id, &[State::Pending], State::Approved, None).await;
             // Another's approval, or an end, came in between; the state says which.
-            if moved.map_err(failed)? { Ok(say::approved()) } else { after_race(gateway, id).await }
+            if !moved.map_err(failed)? {
+                return after_race(gateway, id).await;
+            }
+            // A held statement's session releases it; nobody waits for a wish but us.
+            if request.new.kind == RequestKind::Access {
+                access::right::give_approved(gateway, id).await.map_err(|why| say::not_given(&why))?;
+            }
+            Ok(say::approved(request.new.kind))
         }
         Decision::Hold(needed) => {
             gateway.store.set_needed(id, &needed).await.map_err(failed)?;
@@ -213,7 +221,7 @@ async fn after_race(gateway: &Gateway, id: &RequestId) -> Result<String, Problem
     let now = gateway.store.request(id).await.map_err(|error| say::store(&error, id))?;
     match now {
         Some(request) if matches!(request.state, State::Approved | State::Released | State::Done) => {
-            Ok(say::approved())
+            Ok(say::approved(request.new.kind))
         }
         Some(request) => Err(say::over(&request)),
         None => Err(say::not_found(id)),
@@ -235,7 +243,8 @@ async fn end(
     let outcome = Outcome { by: Some(who.human.principal.clone()), reason, ..Outcome::default() };
     let moved = gateway.store.move_request(id, &[State::Pending, State::Approved], to, Some(&outcome)).await;
     if moved.map_err(|error| say::store(&error, id))? {
-        return Ok(if to == State::Denied { say::denied() } else { say::withdrawn() });
+        let kind = request.new.kind;
+        return Ok(if to == State::Denied { say::denied(kind) } else { say::withdrawn(kind) });
     }
     record(gateway, request, who, &format!("{word}, not taken"), json!({ "why": "it was over" })).await?;
     match gateway.store.request(id).await.map_err(|error| say::store(&error, id))? {

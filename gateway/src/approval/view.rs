@@ -1,6 +1,6 @@
 //! A stored request as people see it.
 
-use countersign_shared::api::{ApprovalView, EffectView, RequestView, SlackRef};
+use countersign_shared::api::{AccessView, ApprovalView, EffectView, RequestView, SlackRef};
 
 use crate::{
     runtime::Gateway,
@@ -35,6 +35,11 @@ pub async fn view(gateway: &Gateway, request: &Request) -> Result<RequestView, S
         principal: asked.asker.human.principal.clone(),
         owner: asked.asker.human.owner.clone(),
         session: new.session.clone(),
+        access: asked.role().map(|(role, wish)| AccessView {
+            role: role.to_owned(),
+            seconds: wish.seconds,
+            extends: wish.extends.clone(),
+        }),
         sql: new.sql.clone(),
         parameters: new.parameters.clone(),
         effects: asked.effects.iter().map(effect).collect(),

@@ -17,7 +17,7 @@ mod reader;
 mod secrets;
 mod slack;
 mod upstream;
-mod values;
+pub(crate) mod values;
 
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,11 @@ pub(super) fn duration(within: RangeInclusive<Duration>) -> impl Fn(&str) -> Res
     }
 }
 
+/// As [`any_duration`], for texts that come from elsewhere than the config.
+pub(crate) fn seconds(text: &str) -> Option<u64> {
+    any_duration(text).map(|duration| duration.as_secs())
+}
+
 fn any_duration(text: &str) -> Option<Duration> {
     let (mut rest, mut seconds) = (text.trim(), 0_u64);
     if rest.is_empty() {
@@ -40,7 +45,7 @@ fn any_duration(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-fn spelled(duration: Duration) -> String {
+pub(crate) fn spelled(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (value, unit) = [(86_400, "d"), (3600, "h"), (60, "m")]
         .into_iter()

@@ -19,7 +19,7 @@ use super::{
     cancel::CancelKeys,
     pipe::{End, Socket},
     places::{Full, Place, Places},
-    session,
+    session::{self, Over},
     shards::Shards,
     tls,
 };
@@ -143,12 +143,12 @@ impl Door {
         };
         let within = self.gateway.config.gateway.bounds.login_timeout;
         let login = tokio::time::timeout(within, login).await.unwrap_or(Err(Farewell::TooSlow));
-        let farewell = match login {
-            Ok(None) => None,
+        let Over { farewell, finishing } = match login {
+            Ok(None) => Over::default(),
             Ok(Some((startup, admitted))) => {
                 session::run(self.gateway, &mut end, startup, admitted, address, self.keys).await
             }
-            Err(farewell) => Some(farewell),
+            Err(farewell) => farewell.into(),
         };
         if let Some(farewell) = &farewell {
             say(&mut end, farewell).await;
@@ -160,6 +160,12 @@ impl Door {
         close(&mut socket).await;
         if farewell.is_some_and(|farewell| !matches!(farewell, Farewell::Ended { .. })) {
             linger(socket).await;
+        }
+        // It has its place until the database is rid of it too.
+        if let Some(finishing) = finishing
+            && let Err(error) = finishing.await
+        {
+            tracing::error!(%error, "the backend of a session that was ended was left alone");
         }
     }
 

@@ -11,6 +11,7 @@ use countersign_shared::duties::Human;
 
 use super::pipe::End;
 use crate::{
+    access::{book::Now, keep},
     config::ConnectionConfig,
     identity::{Identity, TokenRefused},
     log::{Entry, Kind},
@@ -36,6 +37,10 @@ pub struct Admitted {
     pub identity: Identity,
     /// The connection, with this principal's login upstream.
     pub connection: ConnectionConfig,
+    /// The roles that grants gave at the login.
+    pub roles: Vec<String>,
+    /// Whether the login upstream is had for one of them.
+    pub login_by_role: bool,
 }
 
 /// Asks for the password, and admits whoever policy permits to connect.
@@ -103,7 +108,7 @@ async fn check(
         _ => {}
     }
     let seen = Seen { human: identity.human.clone(), groups: identity.groups.clone(), at: Utc::now() };
-    gateway.store.seen(&seen).await.map_err(|error| match error {
+    keep::seen(gateway, &seen).await.map_err(|error| match error {
         StoreError::BoundToAnother { .. } => Farewell::OtherUser,
         error => {
             tracing::error!(%error, "a login could not be written down");
@@ -113,9 +118,12 @@ async fn check(
     let name = startup.get("database").or_else(|| startup.get("user")).unwrap_or_default();
     let not_allowed = || Farewell::NotAllowed { connection: name.to_owned(), principal: principal.clone() };
     let connection = gateway.config.connections.get(name).ok_or_else(not_allowed)?;
-    let asker = Asker { human: identity.human.clone(), groups: identity.groups.clone(), roles: Vec::new() };
+    let roles = gateway.grants.roles_of(&identity.human, name, Now::read()).names;
+    let asker = Asker { human: identity.human.clone(), groups: identity.groups.clone(), roles };
     if may_connect(gateway, &asker, connection, address, startup.get("application_name").unwrap_or_default()) {
-        Ok(Admitted { connection: connection.as_seen_by(&asker.groups, &asker.roles), identity })
+        let with_roles = connection.as_seen_by(&asker.groups, &asker.roles);
+        let login_by_role = with_roles.upstream.user != connection.as_seen_by(&asker.groups, &[]).upstream.user;
+        Ok(Admitted { connection: with_roles, roles: asker.roles, login_by_role, identity })
     } else {
         Err(not_allowed())
     }

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use postgres_protocol::message::frontend as build;
 
 use super::{
-    memory::{Known, Standing},
+    memory::{Known, Reading},
     session::{Ended, Session},
 };
 use crate::{
@@ -40,7 +40,7 @@ pub struct Prepared {
     /// Its text; `None` where something opaque may have changed it.
     pub sql: Option<Arc<str>>,
     /// What the text was understood to be, where that was certain.
-    pub standing: Option<Standing>,
+    pub reading: Option<Reading>,
     /// No other statement of the session has it.
     pub number: u64,
     /// Its parameters' types, by oid, as the client gave them or the server told since.
@@ -114,8 +114,8 @@ impl Session {
             self.names.prepared.insert(name.to_owned(), sql.to_owned());
             self.memory.forget_prepared();
         }
-        let standing = self.standing(&analysis);
-        let prepared = Prepared { sql: text, standing, number, types, frame: parse, sent: passes, confirmed: false };
+        let reading = self.reading(&analysis);
+        let prepared = Prepared { sql: text, reading, number, types, frame: parse, sent: passes, confirmed: false };
         self.prepared.insert(name.to_owned(), Arc::new(prepared));
         if passes {
             self.own_catalog.meets(&analysis);
@@ -141,7 +141,7 @@ impl Session {
         }
         let passes = match &prepared.sql {
             Some(sql) if prepared.sent => {
-                let analysis = self.analyse_in_group(sql, prepared.standing.as_ref()).await?;
+                let analysis = self.analyse_in_group(sql, prepared.reading.as_ref()).await?;
                 if self.discarding {
                     return Ok(());
                 }
@@ -258,7 +258,7 @@ impl Session {
             // Nobody could see what they approve, and no record could say what ran.
             return self.refuse_group(text_not_known()).await;
         };
-        let analysis = self.analyse_in_group(sql, prepared.standing.as_ref()).await?;
+        let analysis = self.analyse_in_group(sql, prepared.reading.as_ref()).await?;
         if self.discarding {
             return Ok(());
         }
@@ -426,12 +426,12 @@ impl Session {
     }
 
     /// Analyses a text in a group: where names may have changed, everything before is answered first.
-    async fn analyse_in_group(&mut self, sql: &str, standing: Option<&Standing>) -> Result<Known, Ended> {
+    async fn analyse_in_group(&mut self, sql: &str, reading: Option<&Reading>) -> Result<Known, Ended> {
         if self.dirty && !self.replies.is_quiet() {
             self.flush_upstream();
             self.settle().await?;
         }
-        self.analyse(sql, standing).await
+        self.analyse(sql, reading).await
     }
 
     /// Statements and portals are kept here as they came, for as long as they live: what one message
@@ -474,7 +474,7 @@ impl Session {
             self.refuse_group(text_not_known()).await?;
             return Ok(false);
         };
-        let analysis = self.analyse_in_group(&sql, prepared.standing.as_ref()).await?;
+        let analysis = self.analyse_in_group(&sql, prepared.reading.as_ref()).await?;
         let asked = self.asked(&analysis);
         let mut rules = Vec::new();
         let judged = match self.decision(&asked).await {

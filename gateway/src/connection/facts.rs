@@ -176,7 +176,7 @@ impl Session {
                 let frame = bytes::Bytes::new();
                 let prepared = super::extended::Prepared {
                     sql: None,
-                    standing: None,
+                    reading: None,
                     number: u64::MAX,
                     types: Arc::default(),
                     frame,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use chrono::Utc;
 
 use super::{
-    memory::{Circumstances, Known, Standing},
+    memory::{Circumstances, Known, Reading},
     session::{Ended, Session, unavailable},
 };
 use crate::{
@@ -21,8 +21,9 @@ use crate::{
 };
 
 impl Session {
-    /// What a text is, as the session's names stand now. `standing` is what it was when it was prepared.
-    pub(super) async fn analyse(&mut self, sql: &str, standing: Option<&Standing>) -> Result<Known, Ended> {
+    /// What a text is, as the session's names stand now. `reading` is what it was when it was prepared.
+    pub(super) async fn analyse(&mut self, sql: &str, reading: Option<&Reading>) -> Result<Known, Ended> {
+        self.keep_roles();
         self.keep_wall().await?;
         if let Some(understood) = self.means_the_same_anyhow(sql) {
             return Ok(understood);
@@ -31,8 +32,8 @@ impl Session {
         if self.dirty {
             return Ok(Understood::from(self.uncertain(classify(sql, &self.catalog, &self.names))).into());
         }
-        let stands = standing.and_then(|standing| self.memory.stands(standing, &self.catalog));
-        if let Some(known) = stands.or_else(|| self.memory.known(sql, &self.catalog)) {
+        let same = reading.and_then(|reading| self.memory.still(reading, &self.catalog));
+        if let Some(known) = same.or_else(|| self.memory.known(sql, &self.catalog)) {
             return Ok(known);
         }
         if sql.len() < 8 << 10 {
@@ -47,8 +48,8 @@ impl Session {
     }
 
     /// What a prepared statement's text is from now on; nothing where it is not certain.
-    pub(super) fn standing(&self, known: &Known) -> Option<Standing> {
-        (!self.dirty).then(|| self.memory.standing(known, &self.catalog))
+    pub(super) fn reading(&self, known: &Known) -> Option<Reading> {
+        (!self.dirty).then(|| self.memory.reading(known, &self.catalog))
     }
 
     /// The same, under the catalog as the server has it at this moment.
@@ -98,6 +99,7 @@ impl Session {
             session: self.facts.clone(),
             reason: self.own.get("reason").cloned(),
             break_glass: false,
+            wish: None,
         }
     }
 
@@ -128,12 +130,16 @@ impl Session {
             in_transaction: self.status != b'I',
             reason: self.own.get("reason").map(String::as_str),
             policies: policies.version(),
+            standing: self.standing,
         };
         if !self.moved && text.was_allowed(&circumstances) {
             return true;
         }
         let allowed =
             self.questions(text).all(|asked| decide(&policies, &asked, &[], &[], Utc::now()) == Decision::Allow);
+        if allowed {
+            self.rests_on_roles(&policies, self.questions(text));
+        }
         if allowed && !self.moved && !policies.rests_on_time() {
             text.allow(circumstances);
         }

@@ -31,18 +31,22 @@ pub struct Circumstances<'a> {
     pub reason: Option<&'a str>,
     /// The policies in force.
     pub policies: Digest,
+    /// The session's groups and roles: grows with each change of them.
+    pub standing: u64,
 }
 
 struct Allowed {
     in_transaction: bool,
     reason: Option<String>,
     policies: Digest,
+    standing: u64,
 }
 
 impl Allowed {
     fn is(&self, now: &Circumstances<'_>) -> bool {
         self.in_transaction == now.in_transaction
             && self.policies == now.policies
+            && self.standing == now.standing
             && self.reason.as_deref() == now.reason
     }
 }
@@ -83,11 +87,16 @@ impl Known {
     pub fn allow(&self, now: Circumstances<'_>) {
         let mut all = self.locked();
         // In a transaction and outside: no more is worth keeping.
-        all.retain(|allowed| allowed.in_transaction != now.in_transaction && allowed.policies == now.policies);
+        all.retain(|allowed| {
+            allowed.in_transaction != now.in_transaction
+                && allowed.policies == now.policies
+                && allowed.standing == now.standing
+        });
         all.push(Allowed {
             in_transaction: now.in_transaction,
             reason: now.reason.map(ToOwned::to_owned),
             policies: now.policies,
+            standing: now.standing,
         });
     }
 }
@@ -95,7 +104,7 @@ impl Known {
 /// A prepared statement's text as it was understood. It need not be looked up again while nothing that
 /// it rests on has changed.
 #[derive(Clone)]
-pub struct Standing {
+pub struct Reading {
     known: Known,
     catalog: Arc<Snapshot>,
     names: u64,
@@ -137,15 +146,15 @@ impl Memory {
 
     /// Keeps what a text is, for a prepared statement.
     #[must_use]
-    pub fn standing(&self, known: &Known, catalog: &Arc<Snapshot>) -> Standing {
-        Standing { known: known.clone(), catalog: Arc::clone(catalog), names: self.names }
+    pub fn reading(&self, known: &Known, catalog: &Arc<Snapshot>) -> Reading {
+        Reading { known: known.clone(), catalog: Arc::clone(catalog), names: self.names }
     }
 
     /// What it is, if nothing that it rests on has changed.
     #[must_use]
-    pub fn stands(&self, standing: &Standing, catalog: &Arc<Snapshot>) -> Option<Known> {
-        let same = standing.names == self.names && Arc::ptr_eq(&standing.catalog, catalog);
-        same.then(|| standing.known.clone())
+    pub fn still(&self, reading: &Reading, catalog: &Arc<Snapshot>) -> Option<Known> {
+        let same = reading.names == self.names && Arc::ptr_eq(&reading.catalog, catalog);
+        same.then(|| reading.known.clone())
     }
 
     /// Names may mean something else from now on.
@@ -175,7 +184,7 @@ mod tests {
     #[test]
     fn a_yes_holds_under_the_very_circumstances_only() {
         let policies = countersign_shared::digest::of_bytes(b"one");
-        let now = Circumstances { in_transaction: false, reason: None, policies };
+        let now = Circumstances { in_transaction: false, reason: None, policies, standing: 0 };
         let known = Known::from(understood(false));
         assert!(!known.was_allowed(&now), "nothing was allowed yet");
         known.allow(now);
@@ -183,6 +192,7 @@ mod tests {
         let others = [
             ("a transaction is open", Circumstances { in_transaction: true, ..now }),
             ("another reason", Circumstances { reason: Some("x"), ..now }),
+            ("other groups or roles", Circumstances { standing: 1, ..now }),
             ("other policies", Circumstances { policies: countersign_shared::digest::of_bytes(b"two"), ..now }),
         ];
         for (case, other) in others {
@@ -210,14 +220,14 @@ mod tests {
         let catalog = Arc::new(Snapshot::default());
         let mut memory = Memory::default();
         let known = Known::from(understood(true));
-        let standing = memory.standing(&known, &catalog);
-        assert!(memory.stands(&standing, &catalog).is_some());
-        assert!(memory.stands(&standing, &Arc::new(Snapshot::default())).is_none(), "another catalog");
+        let reading = memory.reading(&known, &catalog);
+        assert!(memory.still(&reading, &catalog).is_some());
+        assert!(memory.still(&reading, &Arc::new(Snapshot::default())).is_none(), "another catalog");
         memory.forget_prepared();
-        assert!(memory.stands(&standing, &catalog).is_none(), "it may be an EXECUTE");
-        let standing = memory.standing(&known, &catalog);
+        assert!(memory.still(&reading, &catalog).is_none(), "it may be an EXECUTE");
+        let reading = memory.reading(&known, &catalog);
         memory.forget();
-        assert!(memory.stands(&standing, &catalog).is_none(), "other names");
+        assert!(memory.still(&reading, &catalog).is_none(), "other names");
     }
 
     #[test]

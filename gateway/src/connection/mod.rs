@@ -18,6 +18,8 @@
 //! | [`application`] | its name for itself, here and on the server |
 //! | [`catalogs`] | the newest snapshot of each database's catalog |
 //! | [`own_catalog`] | the catalog of a transaction that has changed it |
+//! | [`roles`] | what grants give the session, and what it rests on |
+//! | [`finish`] | the server's side of a session that was ended |
 //! | [`memory`] | what a session need not work out twice |
 //! | [`cancel`] | who may be cancelled by which key |
 
@@ -30,6 +32,7 @@ pub mod catalogs;
 pub mod dial;
 pub mod extended;
 pub mod facts;
+pub mod finish;
 pub mod judge;
 pub mod login;
 #[cfg(test)]
@@ -39,6 +42,7 @@ pub mod own_catalog;
 pub mod pipe;
 pub mod places;
 pub mod relay;
+pub mod roles;
 mod runs;
 pub mod session;
 pub mod shards;

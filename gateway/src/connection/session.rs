@@ -23,21 +23,24 @@ use super::{
     cancel::{CancelKeys, Registered, Target, Withdraw},
     catalogs::Shared,
     extended::{Portal, Prepared},
+    finish::Leftover,
     memory::Memory,
     own_catalog::OwnCatalog,
     pipe::{End, Pipe},
+    roles::RolesRead,
     runs::Runs,
     upstream,
     wall::Wall,
 };
 use crate::{
+    access::stand,
     catalog::Snapshot,
     config::ConnectionConfig,
     log::Kind,
     metrics::StatementDecision,
     refusal::Farewell,
     runtime::Gateway,
-    sessions::Place,
+    sessions::{Place, Standing},
     statement::{
         classify::Names,
         decide::{Asker, SessionFacts},
@@ -140,6 +143,10 @@ pub struct Session {
     pub(super) memory: Memory,
     pub(super) withdraw: Arc<Withdraw>,
     pub(super) place: Place,
+    /// Grows with each change of the groups and roles in `asker`.
+    pub(super) standing: u64,
+    /// The book of grants that `asker`'s roles were read from.
+    pub(super) roles_read: RolesRead,
     /// Rings no later than the session must end by itself.
     alarm: Pin<Box<Sleep>>,
     expires_at: Instant,
@@ -149,8 +156,22 @@ pub struct Session {
     _registered: Option<Registered>,
 }
 
-/// Runs a session to its end; the client's last word is returned. `client` is left with what is to
-/// be written.
+/// What is left of a session.
+#[derive(Default)]
+pub struct Over {
+    /// The client's last word.
+    pub farewell: Option<Farewell>,
+    /// The end of the server's side, where the session was ended.
+    pub finishing: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl From<Farewell> for Over {
+    fn from(farewell: Farewell) -> Self {
+        Self { farewell: Some(farewell), finishing: None }
+    }
+}
+
+/// Runs a session to its end. `client` is left with what is to be written.
 pub async fn run(
     gateway: Arc<Gateway>,
     client: &mut End,
@@ -158,19 +179,19 @@ pub async fn run(
     admitted: Admitted,
     address: String,
     keys: CancelKeys,
-) -> Option<Farewell> {
+) -> Over {
     let taken = std::mem::replace(client, End::new(Box::new(tokio::io::empty())));
     let mut session = match Session::begin(gateway, taken, startup, admitted, address, keys).await {
         Ok(session) => session,
         Err((end, farewell)) => {
             *client = end;
-            return Some(farewell);
+            return farewell.into();
         }
     };
     let ended = session.serve().await;
-    if matches!(ended, Ended::With(Farewell::Ended { .. })) {
-        session.stop_what_runs();
-    }
+    // Before anything is written down: what runs stops now.
+    let finishing =
+        matches!(ended, Ended::With(Farewell::Ended { .. })).then(|| tokio::spawn(session.leftover().finish()));
     let connection = session.connection.name.clone();
     session.lose_runs().await;
     let mut entry = session.header.entry(Kind::Logout);
@@ -183,10 +204,11 @@ pub async fn run(
     }
     session.gateway.metrics.session_ended(&connection);
     *client = session.pipe.client;
-    match ended {
+    let farewell = match ended {
         Ended::Quiet => None,
         Ended::With(farewell) => Some(farewell),
-    }
+    };
+    Over { farewell, finishing }
 }
 
 impl Session {
@@ -198,14 +220,14 @@ impl Session {
         address: String,
         keys: CancelKeys,
     ) -> Result<Self, (End, Farewell)> {
-        let Admitted { identity, connection } = admitted;
+        let Admitted { identity, connection, roles, login_by_role } = admitted;
         let application = startup.get("application_name").unwrap_or_default().to_owned();
         let principal = identity.human.principal.clone();
         let (mut parameters, own) = match super::facts::startup_parameters(&startup, &principal) {
             Ok(both) => both,
             Err(refusal) => return Err((client, Farewell::Startup(refusal))),
         };
-        let asker = Asker { human: identity.human, groups: identity.groups, roles: Vec::new() };
+        let asker = Asker { human: identity.human, groups: identity.groups, roles };
         let wall = Wall::at_login(&gateway.policies(), &asker, &connection);
         parameters.extend(wall.parameter());
         let opened = match upstream::open_speaking(&connection.upstream, &parameters, startup.spoken()).await {
@@ -254,13 +276,27 @@ impl Session {
         client.send(&crate::wire::backend::ready(b'I'));
         let left = (identity.expires_at - now).to_std().unwrap_or_default();
         gateway.metrics.session_began(&connection.name);
-        let place = gateway.sessions.join(view);
+        let facts = SessionFacts { application, address };
+        let standing = Standing {
+            human: asker.human.clone(),
+            groups: asker.groups.clone(),
+            facts: facts.clone(),
+            expires_at: identity.expires_at,
+        };
+        let place = gateway.sessions.join(view, standing);
+        if login_by_role {
+            place.rests_on(&asker.roles);
+        }
+        // Access may have ended before the session could be found and told so.
+        place.looked_at(|live| stand::look_at(&gateway, live));
         let began = Instant::now();
         Ok(Self {
             application: application_name,
             asker,
             wall,
-            facts: SessionFacts { application, address },
+            facts,
+            standing: 0,
+            roles_read: RolesRead::default(),
             header: Header::from(entry),
             pipe: Pipe { client, upstream: opened.end },
             replies: Replies::default(),
@@ -299,16 +335,15 @@ impl Session {
         })
     }
 
-    /// Access is over: what runs would go on at the server, which looks at the socket only when it
-    /// has something to say.
-    fn stop_what_runs(&self) {
-        let Some(key) = self.cancel.clone().filter(|_| !self.replies.is_quiet()) else { return };
-        let (upstream, connection) = (self.connection.upstream.clone(), self.connection.name.clone());
-        tokio::spawn(async move {
-            if let Err(error) = upstream::cancel(&upstream, &key).await {
-                tracing::error!(connection, %error, "a statement of a session that was ended could not be cancelled");
-            }
-        });
+    /// The server's side, of which the session wants nothing more.
+    fn leftover(&mut self) -> Leftover {
+        Leftover {
+            busy: !self.replies.is_quiet() || self.copy_in || self.unsynced,
+            end: std::mem::replace(&mut self.pipe.upstream, End::new(Box::new(tokio::io::empty()))),
+            upstream: self.connection.upstream.clone(),
+            key: self.cancel.clone(),
+            connection: self.connection.name.clone(),
+        }
     }
 
     async fn serve(&mut self) -> Ended {

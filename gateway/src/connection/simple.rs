@@ -110,11 +110,20 @@ impl Session {
             Ok(decision) => decision,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        let rests = self.would_differ_without_roles(&asked, &decision).await;
         let rules = rules_behind(&self.gateway.policies(), &asked, &decision, chrono::Utc::now());
         match judge(self.connection.mode, decision, &request.analysis, &self.connection.name) {
             Judged::Pass(permit) => Ok(Ok(permit.because(rules))),
             Judged::Ask(_) if self.server_refuses(request) => Ok(Err(Refusal::FailedTransaction)),
-            Judged::Ask(needed) => self.hold(request, asked, needed, rules).await,
+            Judged::Ask(needed) => {
+                let standing = self.standing;
+                let held = self.hold(request, asked, needed, rules).await?;
+                // Roles that came while it waited may be why it was released.
+                if held.is_ok() && (rests || self.standing != standing) {
+                    self.place.rests_on(&self.asker.roles);
+                }
+                Ok(held)
+            }
             Judged::No(refusal) => {
                 self.record_denial(&request.sql, &refusal, &rules).await?;
                 Ok(Err(refusal))
@@ -142,6 +151,10 @@ impl Session {
         let recorded = record::open(&self.gateway.log, &self.header, request, &permit, durability, crowded)
             .await
             .map_err(|down| unavailable(&down))?;
+        if let Err(ended) = self.still_stands() {
+            self.leave_unsent(recorded.into_open()).await;
+            return Err(ended);
+        }
         if !held {
             self.passed.inc();
         }

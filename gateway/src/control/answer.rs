@@ -97,6 +97,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Refused;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refused> {
+        Exact::from_request(request, state).await.map(|Exact(body, _)| Self(body))
+    }
+}
+
+/// As [`Body`], with its bytes, where somebody signed for those.
+pub(super) struct Exact<T>(pub T, pub Bytes);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Exact<T> {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refused> {
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim();
         if !kind.eq_ignore_ascii_case("application/json") {
@@ -106,8 +117,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         let bytes = Bytes::from_request(request, state).await.map_err(|e| {
             Refused::new(e.status(), "bad_request", "The body can't be read, or is larger than 256 KiB.", "")
         })?;
-        let parsed = serde_json::from_slice(&bytes);
-        parsed.map(Self).map_err(|e| Refused::bad_request(format!("The body is not what this call takes: {e}.")))
+        match serde_json::from_slice(&bytes) {
+            Ok(parsed) => Ok(Self(parsed, bytes)),
+            Err(e) => Err(Refused::bad_request(format!("The body is not what this call takes: {e}."))),
+        }
     }
 }
 

@@ -1,24 +1,29 @@
 //! Who calls: a person or an agent with an OIDC token, or the bot with its own.
 
 use std::{
+    collections::HashMap,
     convert::Infallible,
     net::{Ipv4Addr, SocketAddr},
+    sync::{Mutex, PoisonError},
 };
 
 use axum::{
     extract::{ConnectInfo, FromRequestParts},
     http::{StatusCode, header, request::Parts},
 };
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use countersign_shared::{
-    bot_token::{Claims, Purpose},
-    digest::of_bytes,
+    api::SlackRef,
+    bot_token::{Claims, Purpose, SlackAccount},
+    digest::{Digest, of_bytes},
 };
 
 use super::{App, answer::Refused};
 use crate::{
+    access::keep,
     identity::{Identity, TokenRefused},
-    statement::decide::SessionFacts,
+    runtime::Gateway,
+    statement::decide::{Known, SessionFacts},
     store::Seen,
 };
 
@@ -51,6 +56,8 @@ pub(super) enum Caller {
     Bot,
     /// The bot, with somebody's click.
     Click { claims: Box<Claims>, token: String },
+    /// The bot, with what a linked person asked for.
+    Acting { identity: Identity, from: SessionFacts, body: Digest },
 }
 
 impl Caller {
@@ -70,6 +77,16 @@ impl Caller {
         }
     }
 
+    /// Whoever acts: somebody who is signed in, or a linked person through the bot, who signed for `body`.
+    pub(super) fn acts(&self, body: &[u8]) -> Result<(&Identity, &SessionFacts), Refused> {
+        match self {
+            Self::Known { identity, from, .. } => Ok((identity, from)),
+            Self::Acting { identity, from, body: signed } if *signed == of_bytes(body) => Ok((identity, from)),
+            Self::Acting { .. } => Err(Refused::bad_request("The call is signed for another body than it has.")),
+            _ => Err(Refused::forbidden("Only somebody who is signed in may do this.")),
+        }
+    }
+
     /// A person; never an agent or the bot.
     pub(super) fn user(&self) -> Result<(&Identity, &SessionFacts), Refused> {
         match self {
@@ -82,6 +99,62 @@ impl Caller {
 fn not_signed_in(error: &str) -> Refused {
     let hint = "Send an OIDC token of yours as `Authorization: Bearer …`.";
     Refused::new(StatusCode::UNAUTHORIZED, "not_signed_in", error, hint)
+}
+
+/// The person whom the bot acts for: where the token is for this very call, and comes for the first time.
+async fn acting(app: &App, claims: &Claims, parts: &Parts) -> Result<Caller, Refused> {
+    let Purpose::Act { call, body, slack } = &claims.purpose else { return Err(Refused::forbidden("No call.")) };
+    if *call != format!("{} {}", parts.method, parts.uri.path()) {
+        return Err(Refused::bad_request("The call is signed for something else than is asked."));
+    }
+    let person = linked(&app.gateway, claims, slack).await?;
+    if !app.once.first(&claims.jti, claims.exp) {
+        return Err(Refused::bad_request("This call was made already."));
+    }
+    // From where they asked is not known; no rule about addresses lets that in.
+    let from = SessionFacts { application: "slack".into(), address: Ipv4Addr::UNSPECIFIED.to_string() };
+    let expires_at = DateTime::from_timestamp(claims.exp, 0).unwrap_or_default();
+    let identity = Identity { human: person.human, groups: person.groups, expires_at };
+    Ok(Caller::Acting { identity, from, body: *body })
+}
+
+/// Tokens that have been used, for as long as they would be good.
+#[derive(Default)]
+pub(super) struct Once(Mutex<HashMap<String, i64>>);
+
+impl Once {
+    /// Whether a token comes for the first time; it has come from now on.
+    fn first(&self, id: &str, expires: i64) -> bool {
+        // Longer than any leeway.
+        let long_ago = Utc::now().timestamp() - 300;
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|_, expires| *expires > long_ago);
+        seen.insert(id.to_owned(), expires).is_none()
+    }
+}
+
+/// The person whom a Slack account is linked to, as they were last seen.
+pub(super) async fn linked(gateway: &Gateway, claims: &Claims, slack: &SlackAccount) -> Result<Known, Refused> {
+    let not_linked = |error: &str, hint: &str| Refused::new(StatusCode::FORBIDDEN, "not_linked", error, hint);
+    if claims.sub != format!("{}/{}", slack.team, slack.user) {
+        return Err(Refused::bad_request("The click is signed for something else than is asked."));
+    }
+    if !slack.full_member {
+        return Err(Refused::forbidden(
+            "Only full members of this Slack workspace decide on requests or ask for access.",
+        ));
+    }
+    let account = SlackRef { team: slack.team.clone(), user: slack.user.clone() };
+    let link = gateway.store.link_of_slack(&account).await?.ok_or_else(|| {
+        not_linked("Your Slack account is not linked to an identity yet.", "Type `/access link` and sign in.")
+    })?;
+    if !link.confirmed {
+        let hint = "Ask an administrator to confirm it.";
+        return Err(not_linked("Your Slack account's link waits for an administrator.", hint));
+    }
+    gateway.store.person(&link.principal).await?.ok_or_else(|| {
+        not_linked("The identity behind your Slack account is not known any more.", "Type `/access link` and sign in.")
+    })
 }
 
 impl FromRequestParts<App> for Caller {
@@ -99,6 +172,7 @@ impl FromRequestParts<App> for Caller {
             return Ok(match claims.purpose {
                 Purpose::Call => Self::Bot,
                 Purpose::Decision { .. } => Self::Click { claims: Box::new(claims), token: token.to_owned() },
+                Purpose::Act { .. } => return acting(app, &claims, parts).await,
             });
         }
         let identity = app.gateway.issuers.verify(token).await.map_err(|refused| match refused {
@@ -106,7 +180,7 @@ impl FromRequestParts<App> for Caller {
             _ => not_signed_in(&format!("You are not signed in: {refused}.")),
         })?;
         let seen = Seen { human: identity.human.clone(), groups: identity.groups.clone(), at: Utc::now() };
-        app.gateway.store.seen(&seen).await?;
+        keep::seen(&app.gateway, &seen).await?;
         Ok(Self::Known {
             identity,
             from: Origin::of(parts).0,

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Path, State},
-    http::StatusCode,
     response::Json,
 };
 use countersign_shared::{
-    api::{DecisionBody, DecisionTaken, SlackRef},
+    api::{DecisionBody, DecisionTaken},
     bot_token::{Claims, Purpose, SlackAccount},
     ids::RequestId,
     request::Assurance,
@@ -17,11 +16,12 @@ use countersign_shared::{
 use super::{
     App,
     answer::{Body, Refused},
-    caller::Caller,
+    caller::{Caller, linked},
 };
 use crate::{
     approval::take::{Chooser, take},
     runtime::Gateway,
+    statement::decide::Known,
 };
 
 pub(super) async fn decide(
@@ -43,9 +43,10 @@ pub(super) async fn decide(
         }
         Caller::Click { claims, token } => {
             let slack = clicked(claims, &id, &body)?;
-            linked(&app.gateway, slack, token.clone()).await?
+            let Known { human, groups } = linked(&app.gateway, claims, slack).await?;
+            Chooser { human, groups, assurance: Assurance::Slack, evidence: token.clone() }
         }
-        Caller::Bot => {
+        Caller::Bot | Caller::Acting { .. } => {
             return Err(Refused::forbidden("The bot decides nothing; it delivers a click as its own token."));
         }
     };
@@ -71,28 +72,5 @@ fn clicked<'a>(claims: &'a Claims, id: &RequestId, body: &DecisionBody) -> Resul
         return Err(Refused::forbidden("This token delivers no click."));
     };
     let same = request == id && *digest == body.digest && *choice == body.choice && *reason == body.reason;
-    if !same || claims.sub != format!("{}/{}", slack.team, slack.user) {
-        return Err(Refused::bad_request("The click is signed for something else than is asked."));
-    }
-    if !slack.full_member {
-        return Err(Refused::forbidden("Only full members of this Slack workspace decide on requests."));
-    }
-    Ok(slack)
-}
-
-/// The person whom a Slack account is linked to, as they were last seen.
-async fn linked(gateway: &Gateway, slack: &SlackAccount, token: String) -> Result<Chooser, Refused> {
-    let not_linked = |error: &str, hint: &str| Refused::new(StatusCode::FORBIDDEN, "not_linked", error, hint);
-    let account = SlackRef { team: slack.team.clone(), user: slack.user.clone() };
-    let link = gateway.store.link_of_slack(&account).await?.ok_or_else(|| {
-        not_linked("Your Slack account is not linked to an identity yet.", "Type `/access link` and sign in.")
-    })?;
-    if !link.confirmed {
-        let hint = "Ask an administrator to confirm it.";
-        return Err(not_linked("Your Slack account's link waits for an administrator.", hint));
-    }
-    let person = gateway.store.person(&link.principal).await?.ok_or_else(|| {
-        not_linked("The identity behind your Slack account is not known any more.", "Type `/access link` and sign in.")
-    })?;
-    Ok(Chooser { human: person.human, groups: person.groups, assurance: Assurance::Slack, evidence: token })
+    if same { Ok(slack) } else { Err(Refused::bad_request("The click is signed for something else than is asked.")) }
 }

@@ -113,6 +113,14 @@ impl Listener {
         if matches!(self.caller, Caller::Bot) {
             return Ok(true);
         }
+        if let Some(id) = &event.grant {
+            let grant = self.gateway.store.grant(id).await?;
+            let (who, from) = match self.caller.known() {
+                Ok(known) => known,
+                Err(_) => return Ok(false),
+            };
+            return Ok(grant.is_some_and(|grant| sight::sees_grant(&self.gateway, who, from, &grant)));
+        }
         let Some(id) = &event.request else { return Ok(false) };
         let Some(request) = self.gateway.store.request(id).await? else { return Ok(false) };
         Ok(sight::caller_sees(&self.gateway, &self.caller, &request))

@@ -76,7 +76,7 @@ pub(super) async fn confirm(
     let who = shown.who.identity;
     let now = Utc::now();
     let seen = Seen { human: who.human.clone(), groups: who.groups.clone(), at: now };
-    app.gateway.store.seen(&seen).await?;
+    crate::access::keep::seen(&app.gateway, &seen).await?;
     let confirmed = pages::mails_agree(&link.slack, &who);
     record(&app, &link, &who, if confirmed { "linked" } else { "linked, to be confirmed" }).await?;
     match app.gateway.store.complete_link(&nonce, &who.human.principal, confirmed, now).await {

@@ -4,6 +4,7 @@
 //! `answer`; the pages' words are in `pages`.
 
 mod about;
+mod access;
 mod answer;
 mod browser;
 mod caller;
@@ -11,6 +12,7 @@ mod cards;
 mod channels;
 mod decisions;
 mod events;
+mod grants;
 mod guard;
 mod health;
 mod link;
@@ -40,7 +42,7 @@ use axum::{
 use tokio::sync::Semaphore;
 
 pub use self::about::about;
-use self::browser::SignIns;
+use self::{browser::SignIns, caller::Once};
 use crate::runtime::Gateway;
 
 /// The largest body that is read, in bytes.
@@ -54,11 +56,12 @@ struct App {
     gateway: Arc<Gateway>,
     sign_ins: Arc<SignIns>,
     listeners: Arc<Semaphore>,
+    once: Arc<Once>,
 }
 
 impl App {
     fn new(gateway: Arc<Gateway>) -> Self {
-        Self { gateway, sign_ins: Arc::default(), listeners: Arc::new(Semaphore::new(LISTENERS)) }
+        Self { gateway, sign_ins: Arc::default(), listeners: Arc::new(Semaphore::new(LISTENERS)), once: Arc::default() }
     }
 
     /// How browsers reach us, without a trailing slash.
@@ -75,6 +78,10 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/requests/{id}/decisions", post(decisions::decide))
         .route("/v1/requests/{id}/card", put(cards::put))
         .route("/v1/channels/{id}", put(channels::put))
+        .route("/v1/access", post(access::ask))
+        .route("/v1/grants", get(grants::list))
+        .route("/v1/grants/{id}", get(grants::show).delete(grants::end))
+        .route("/v1/grants/{id}/extend", post(access::extend))
         .route("/v1/sessions", get(sessions::list))
         .route("/v1/sessions/{id}", delete(sessions::kill))
         .route("/v1/events", get(events::stream))

@@ -12,7 +12,7 @@ use countersign_shared::{
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{answer::Refused, show::visible};
-use crate::identity::Identity;
+use crate::{config::values::spelled, identity::Identity};
 
 /// What a page may load: nothing but its own style. Forms go back here only.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; \
@@ -151,8 +151,17 @@ pub(super) fn request(view: &RequestView, who: &Identity, csrf: Option<&str>) ->
             }
             dt { "You are" } dd { (visible(&who.human.principal)) }
         }
-        h2 { "What would run" }
-        pre { (visible(&view.sql)) }
+        @if let Some(access) = &view.access {
+            h2 { "What would be given" }
+            p {
+                "The role " strong { (visible(&access.role)) } " for "
+                strong { (spelled(std::time::Duration::from_secs(access.seconds))) }
+                @if access.extends.is_some() { ", from now on; they have it already" } "."
+            }
+        } @else {
+            h2 { "What would run" }
+            pre { (visible(&view.sql)) }
+        }
         @if !view.parameters.is_empty() {
             h2 { "With the parameters" }
             ol { @for parameter in &view.parameters { li { pre { (visible(parameter)) } } } }

@@ -71,7 +71,7 @@ pub(super) async fn show(
     let now = Utc::now();
     let gateway = &app.gateway;
     let seen = Seen { human: who.human.clone(), groups: who.groups.clone(), at: now };
-    gateway.store.seen(&seen).await?;
+    crate::access::keep::seen(gateway, &seen).await?;
     let request = gateway.store.request(id).await?.ok_or_else(absent)?;
     if !sight::sees_request(gateway, who, from, &request) {
         return Err(absent());

@@ -12,7 +12,7 @@ use crate::{
         decide::{Asker, SessionFacts, permits},
         effect::{Action, Effect},
     },
-    store::Request,
+    store::{Grant, Request},
 };
 
 fn may(gateway: &Gateway, who: &Identity, from: &SessionFacts, action: Action, connection: &str) -> bool {
@@ -41,9 +41,40 @@ pub(super) fn sees_request(gateway: &Gateway, who: &Identity, from: &SessionFact
 pub(super) fn caller_sees(gateway: &Gateway, caller: &Caller, request: &Request) -> bool {
     match caller {
         Caller::Bot => true,
-        Caller::Known { identity, from, .. } => sees_request(gateway, identity, from, request),
+        Caller::Known { identity, from, .. } | Caller::Acting { identity, from, .. } => {
+            sees_request(gateway, identity, from, request)
+        }
         Caller::Click { .. } => false,
     }
+}
+
+/// Whether a grant is `who`'s own or an agent's that they answer for.
+pub(super) fn holds(who: &Identity, grant: &Grant) -> bool {
+    let holder = &grant.first.human;
+    // An agent is nobody's equal but its own: what it holds is not its owner's to hold, only to end.
+    *holder == who.human
+        || !who.human.is_agent() && holder.is_agent() && holder.answerable().eq_ignore_ascii_case(&who.human.principal)
+}
+
+/// Whether `who` sees a grant: as its holder, as somebody who approved it, or as who administers or
+/// audits its connection.
+pub(super) fn sees_grant(gateway: &Gateway, who: &Identity, from: &SessionFacts, grant: &Grant) -> bool {
+    let on = |action| may(gateway, who, from, action, &grant.first.connection);
+    holds(who, grant) || approved(gateway, who, grant) || on(Action::Administer) || on(Action::Audit)
+}
+
+/// Whether `who` may end a grant: its holder, somebody who approved it, or who administers its connection.
+pub(super) fn ends_grant(gateway: &Gateway, who: &Identity, from: &SessionFacts, grant: &Grant) -> bool {
+    holds(who, grant)
+        || approved(gateway, who, grant)
+        || may(gateway, who, from, Action::Administer, &grant.first.connection)
+}
+
+fn approved(gateway: &Gateway, who: &Identity, grant: &Grant) -> bool {
+    // Principals are bound to one human, so that a name is enough; the seal says that the name is ours.
+    let sealed = grant.terms().filter(|term| gateway.seal.verify_term(term));
+    let mut approvers = sealed.flat_map(|term| &term.approved_by);
+    !who.human.is_agent() && approvers.any(|approver| approver.eq_ignore_ascii_case(&who.human.principal))
 }
 
 /// Whether a session is `who`'s own or an agent's that they answer for, or they administer its connection.

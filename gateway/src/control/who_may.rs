@@ -8,6 +8,7 @@ use axum::{
 use countersign_shared::{
     api::{Problem, RequestView},
     bot_token::{BotKey, Purpose},
+    ids::GrantId,
     request::{Choice, State},
 };
 use futures_util::StreamExt;
@@ -16,8 +17,9 @@ use tower::ServiceExt;
 
 use super::router;
 use crate::{
+    access::book::{Live, Now},
     approval::house::{House, other_digest, slack},
-    store::{NewRequest, PendingLink},
+    store::{NewRequest, PendingLink, Term},
 };
 
 struct Answer {
@@ -91,6 +93,9 @@ async fn every_call_answers_each_caller_as_it_should() {
     let account = json!({ "team": "T1", "user": "U9", "name": "n", "email": null, "full_member": true });
     let guest = json!({ "team": "T1", "user": "U8", "name": "n", "email": null, "full_member": false });
     let missing = "/v1/requests/ZZZZZZZZ";
+    let grant = granted(&house, &["priya@acme.dev"]).await;
+    let wish = json!({ "connection": "shop", "role": "writer", "duration": "1h", "reason": "INC-1" });
+    let more = json!({ "duration": "1h", "reason": "INC-1" });
     // nobody, forger, ana, ben, priya, olu (administers), sam (audits), deploy (priya's agent), bot
     #[rustfmt::skip]
     let table: Vec<(&str, String, Option<Value>, [u16; 9])> = vec![
@@ -105,6 +110,12 @@ async fn every_call_answers_each_caller_as_it_should() {
         ("PUT", format!("{missing}/card"), Some(card), [401, 401, 403, 403, 403, 403, 403, 403, 404]),
         ("PUT", "/v1/channels/C0OTHER".into(), Some(json!({ "name": "x" })), [401, 401, 403, 403, 403, 403, 403, 403, 404]),
         ("GET", "/v1/sessions".into(), None, [401, 401, 200, 200, 200, 200, 200, 200, 200]),
+        ("POST", "/v1/access".into(), Some(wish), [401, 401, 403, 403, 403, 403, 403, 403, 403]),
+        ("GET", "/v1/grants".into(), None, [401, 401, 200, 200, 200, 200, 200, 200, 200]),
+        ("GET", format!("/v1/grants/{grant}"), None, [401, 401, 200, 404, 200, 200, 200, 404, 200]),
+        ("GET", "/v1/grants/ZZZZZZZZZZZZ".into(), None, [401, 401, 404, 404, 404, 404, 404, 404, 404]),
+        ("DELETE", "/v1/grants/ZZZZZZZZZZZZ".into(), None, [401, 401, 404, 404, 404, 404, 404, 404, 403]),
+        ("POST", "/v1/grants/ZZZZZZZZZZZZ/extend".into(), Some(more), [401, 401, 404, 404, 404, 404, 404, 404, 403]),
         ("DELETE", format!("/v1/sessions/{}", "Z".repeat(16)), None, [401, 401, 404, 404, 404, 404, 404, 404, 403]),
         ("GET", "/v1/links/T1/U1".into(), None, [401, 401, 403, 403, 403, 200, 403, 403, 200]),
         ("GET", "/v1/links/T1/U7".into(), None, [401, 401, 403, 403, 403, 404, 403, 403, 404]),
@@ -137,6 +148,87 @@ async fn every_call_answers_each_caller_as_it_should() {
         let answer = call(&app, "DELETE", &path, tokens[token].as_deref(), None).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{who} may not end ben's session");
     }
+}
+
+/// A grant of ana's, as if these had approved it.
+async fn granted(house: &House, approved_by: &[&str]) -> GrantId {
+    let request = house.ana_asks_for_writer().await;
+    let store = &house.gateway.store;
+    for (from, to) in [(State::Pending, State::Approved), (State::Approved, State::Released)] {
+        assert!(store.move_request(&request.id, &[from], to, None).await.unwrap());
+    }
+    let from = chrono::DateTime::from_timestamp_millis(chrono::Utc::now().timestamp_millis()).unwrap();
+    let term = house.gateway.seal.seal_term(Term {
+        grant: GrantId::random(),
+        number: 0,
+        human: house.human("ana@acme.dev"),
+        connection: "shop".into(),
+        role: "writer".into(),
+        reason: "INC-1".into(),
+        request: Some(request.id),
+        approved_by: approved_by.iter().map(|who| (*who).to_owned()).collect(),
+        from,
+        until: from + chrono::TimeDelta::hours(1),
+        signature: String::new(),
+    });
+    store.give(&term).await.unwrap();
+    let grant = store.grant(&term.grant).await.unwrap().unwrap();
+    house.gateway.grants.add(Live::of(&grant, &house.gateway.seal, Now::read()).unwrap());
+    term.grant
+}
+
+#[tokio::test]
+async fn a_grant_is_ended_by_its_holder_its_approver_or_an_administrator_and_nobody_else() {
+    let house = House::open().await;
+    let app = router(house.gateway.clone());
+    let tokens = tokens(&house);
+    // nobody, forger, ana (holds), ben, priya (approved), olu (administers), sam (audits), deploy, bot
+    let expected = [401, 401, 200, 404, 200, 200, 403, 404, 403];
+    for ((who, token), status) in CALLERS.iter().zip(&tokens).zip(expected) {
+        let grant = granted(&house, &["priya@acme.dev"]).await;
+        let path = format!("/v1/grants/{grant}");
+        let answer = call(&app, "DELETE", &path, token.as_deref(), None).await;
+        assert_eq!(answer.status.as_u16(), status, "{who}: {}", answer.body);
+        assert_eq!(house.gateway.grants.get(&grant).is_none(), status == 200, "{who}");
+        if status == 200 {
+            let state = answer.json()["state"].clone();
+            assert_eq!(state, if *who == "ana" { "done" } else { "revoked" });
+            let again = call(&app, "DELETE", &path, token.as_deref(), None).await;
+            assert_eq!(again.code(), "over", "{who}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_bot_acts_for_a_linked_person_with_one_signed_call_once() {
+    let house = House::open().await;
+    let app = router(house.gateway.clone());
+    link(&house, "UANA", "ana@acme.dev", true).await;
+    link(&house, "UBEN", "ben@acme.dev", true).await;
+    link(&house, "UDARIO", "dario@acme.dev", false).await;
+    let grant = granted(&house, &["priya@acme.dev"]).await;
+    let path = format!("/v1/grants/{grant}");
+    let signs = |user: &str, call: String, body: &[u8]| {
+        let slack = slack(user, None);
+        house.bot.sign(Purpose::Act { call, body: countersign_shared::digest::of_bytes(body), slack }).unwrap()
+    };
+    let wish = json!({ "connection": "shop", "role": "writer", "duration": "1h", "reason": "INC-1" });
+    let bytes = wish.to_string();
+    for (case, token, expected) in [
+        ("another body", signs("UANA", "POST /v1/access".into(), b"{}"), "bad_request"),
+        ("another call", signs("UANA", format!("DELETE {path}"), bytes.as_bytes()), "bad_request"),
+        ("nobody is linked", signs("UNEW", "POST /v1/access".into(), bytes.as_bytes()), "not_linked"),
+        ("the link waits", signs("UDARIO", "POST /v1/access".into(), bytes.as_bytes()), "not_linked"),
+        ("policy says no", signs("UANA", "POST /v1/access".into(), bytes.as_bytes()), "forbidden"),
+    ] {
+        assert_eq!(call(&app, "POST", "/v1/access", Some(&token), Some(wish.clone())).await.code(), expected, "{case}");
+    }
+    let bens = signs("UBEN", format!("DELETE {path}"), b"");
+    assert_eq!(call(&app, "DELETE", &path, Some(&bens), None).await.code(), "not_found", "a stranger");
+    let anas = signs("UANA", format!("DELETE {path}"), b"");
+    assert_eq!(call(&app, "DELETE", &path, Some(&anas), None).await.status, StatusCode::OK);
+    let again = call(&app, "DELETE", &path, Some(&anas), None).await;
+    assert_eq!(again.code(), "bad_request", "a call is made once: {}", again.body);
 }
 
 #[tokio::test]

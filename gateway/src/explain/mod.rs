@@ -146,6 +146,7 @@ pub fn of_statement(
         session: said.session.clone(),
         reason: said.reason.clone(),
         break_glass: false,
+        wish: None,
     };
     let Explained { decision, reasons, people } = explain(policies, &asked, approvals, known, now);
     let read_only_session = !said.observe && !policies.could_write(&said.asker, connection);

@@ -36,6 +36,14 @@ pub enum Kind {
     Outcome,
     /// A Slack account was linked, confirmed or unlinked.
     Link,
+    /// Access was asked for.
+    Asked,
+    /// A role was given, or a grant made longer.
+    Granted,
+    /// A grant ended.
+    GrantEnded,
+    /// A session was ended by the gateway.
+    AccessEnded,
 }
 
 /// One entry. Fields that do not apply are left out; no field ever holds a token or a password.

@@ -2,7 +2,9 @@
 
 use std::{collections::HashMap, str::FromStr};
 
-use cedar_policy::{Authorizer, EntityTypeName, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use cedar_policy::{
+    ActionConstraint, Authorizer, EntityTypeName, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator,
+};
 use miette::Diagnostic;
 
 use super::{
@@ -66,7 +68,18 @@ pub(super) fn load(sources: &[Source]) -> Result<Policies, Vec<Problem>> {
     }
     let version = version_of(sources);
     let rests_on_time = set.policies().any(|policy| policy.to_string().contains("time"));
-    Ok(Policies { schema, set, types, named, warnings, version, rests_on_time, authorizer: Authorizer::new() })
+    let connect_rests_on_time =
+        set.policies().any(|policy| could_be_connect(policy) && policy.to_string().contains("time"));
+    let authorizer = Authorizer::new();
+    Ok(Policies { schema, set, types, named, warnings, version, rests_on_time, connect_rests_on_time, authorizer })
+}
+
+fn could_be_connect(policy: &Policy) -> bool {
+    match policy.action_constraint() {
+        ActionConstraint::Any => true,
+        ActionConstraint::Eq(uid) => uid.id().unescaped() == "connect",
+        ActionConstraint::In(uids) => uids.iter().any(|uid| uid.id().unescaped() == "connect"),
+    }
 }
 
 fn ours(message: String) -> Problem {

@@ -43,6 +43,7 @@ pub struct Policies {
     warnings: Vec<Problem>,
     version: Digest,
     rests_on_time: bool,
+    connect_rests_on_time: bool,
     authorizer: Authorizer,
 }
 
@@ -89,6 +90,12 @@ impl Policies {
     #[must_use]
     pub const fn rests_on_time(&self) -> bool {
         self.rests_on_time
+    }
+
+    /// Whether it may change with the time alone who may `connect`.
+    #[must_use]
+    pub const fn connect_rests_on_time(&self) -> bool {
+        self.connect_rests_on_time
     }
 
     /// Loads and validates every `.cedar` file of `folder`.

@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::approvals::{children, node};
 
-/// In `context.sql`, `context.session` and `context`.
-const NEVER: [(&str, &[&str]); 3] = [("sql", &["rows"]), ("session", &["mfa_age"]), ("", &["duration"])];
+/// In `context.sql` and `context.session`.
+const NEVER: [(&str, &[&str]); 2] = [("sql", &["rows"]), ("session", &["mfa_age"])];
 
 /// The paths that a policy reads in vain, each once, with its last name. Of a policy in Cedar's JSON form.
 pub(super) fn read(policy: &Value) -> Vec<(String, &'static str)> {
@@ -29,14 +29,10 @@ fn walk(expr: &Value, found: &mut Vec<(String, &'static str)>) {
         let path: Option<Vec<&str>> = path(&body["left"]).map(|path| path.into_iter().chain(attrs).collect());
         for (within, names) in NEVER {
             let named = match path.as_deref() {
-                Some([name]) if within.is_empty() => names.iter().find(|never| *never == name),
                 Some([first, name, ..]) if *first == within => names.iter().find(|never| *never == name),
                 _ => None,
             };
-            found.extend(named.map(|name| {
-                let within = if within.is_empty() { String::new() } else { format!("{within}.") };
-                (format!("context.{within}{name}"), *name)
-            }));
+            found.extend(named.map(|name| (format!("context.{within}.{name}"), *name)));
         }
     }
     children(expr).into_iter().flatten().for_each(|child| walk(child, found));

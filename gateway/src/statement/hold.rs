@@ -15,7 +15,7 @@ use countersign_shared::{
 use super::{
     assemble::Request,
     classify::{Analysis, Doubt},
-    decide::{Asked, Decision, Denial},
+    decide::{Asked, Decision, Denial, decide},
     record::{self, End, Header, Open},
 };
 use crate::{
@@ -256,7 +256,7 @@ impl Held {
         };
         let outcome = request.outcome.clone().unwrap_or_default();
         match request.state {
-            State::Pending => return Look::Waiting,
+            State::Pending => return self.may_still_be_approved(gateway, header, asked).await,
             State::Approved => match release(gateway, &self.id, digest, asked, Utc::now()).await {
                 Ok(released) => {
                     self.ended(gateway, header, State::Released);
@@ -282,6 +282,22 @@ impl Held {
             State::Expired => Refusal::Expired { request: id },
             _ => self.void(&outcome.reason.unwrap_or_else(|| "it was decided elsewhere".to_owned())),
         })
+    }
+
+    /// A hold whose decision has become a denial, since policy, roles or the catalog changed, is void:
+    /// nobody need decide on it any more.
+    async fn may_still_be_approved(&self, gateway: &Gateway, header: &Header, asked: &Asked) -> Look {
+        let known = match gateway.store.people().await {
+            Ok(known) => known,
+            Err(error) => return Look::No(unavailable(&error)),
+        };
+        match decide(&gateway.policies(), asked, &[], &known, Utc::now()) {
+            Decision::Allow | Decision::Hold(_) => Look::Waiting,
+            Decision::Deny(denial) => {
+                let why = denial.message.unwrap_or_else(|| "policy no longer permits it, approved or not".to_owned());
+                Look::No(self.quit(gateway, header, Quit::Void(why)).await)
+            }
+        }
     }
 
     /// Ends the hold without release. If somebody else ended it first, that is what counts.
@@ -336,7 +352,7 @@ pub async fn finish(gateway: &Gateway, open: &Open, end: &End) {
             outcome.tag = Some(tags.join("; "));
             State::Done
         }
-        End::Failed(_) | End::Skipped => {
+        End::Failed(_) | End::Skipped | End::Unsent => {
             outcome.error = Some(end.line().into_owned());
             State::Done
         }

@@ -181,6 +181,8 @@ pub enum End {
     Failed(Report),
     /// The server skipped it, after an error before it.
     Skipped,
+    /// Access ended before it was forwarded.
+    Unsent,
     /// The connection broke first.
     Lost,
 }
@@ -196,7 +198,8 @@ impl End {
             },
             Self::Failed(report) => format!("{} {}", report.code, report.message).into(),
             Self::Skipped => "skipped".into(),
-            Self::Lost => "the connection to the database broke before it answered".into(),
+            Self::Unsent => "not forwarded: access ended first".into(),
+            Self::Lost => "the session ended before the database answered".into(),
         }
     }
 }

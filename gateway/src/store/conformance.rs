@@ -6,13 +6,15 @@ use countersign_shared::{
     bot_token::SlackAccount,
     digest::{Digest, of_bytes},
     duties::Human,
-    ids::{RequestId, SessionId},
+    ids::{GrantId, RequestId, SessionId},
     request::{Assurance, State},
 };
 
-use super::{Approval, NewRequest, PendingLink, RequestFilter, Seen, Store, StoreError};
+use super::{
+    Approval, GrantEnd, GrantFilter, How, NewRequest, PendingLink, RequestFilter, Seen, Store, StoreError, Term,
+};
 use crate::statement::{
-    decide::{Asked, Asker, SessionFacts, SqlFacts},
+    decide::{Asked, Asker, SessionFacts, SqlFacts, Wish},
     effect::{Action, Effect, Object},
 };
 
@@ -53,6 +55,7 @@ pub(super) fn request_by(human: Human) -> NewRequest {
             session: SessionFacts { application: "psql\0\u{202e}".into(), address: "127.0.0.1".into() },
             reason: Some("it's \"urgent\"\n".into()),
             break_glass: false,
+            wish: None,
         },
         session: Some(SessionId::random()),
         sql: "delete from orders where note = 'ü\0\u{202e}'".into(),
@@ -104,6 +107,7 @@ pub(super) async fn conformance(store: &dyn Store) {
     an_outcome_and_a_card_are_written_once(store).await;
     requests_are_listed_newest_first(store).await;
     orphans_end(store).await;
+    a_grant_comes_from_what_was_approved_and_ends_once(store).await;
     links_are_made_once_by_their_nonce(store).await;
     events_grow_by_one_and_ring(store).await;
     store.ping().await.unwrap();
@@ -319,7 +323,9 @@ async fn orphans_end(store: &dyn Store) {
     }
     let wish = NewRequest { kind: RequestKind::Access, ..request_by(user("ana")) };
     store.create_request(&wish).await.unwrap();
+    let cut_off = released_wish(store, 3600, None).await;
     let ended = store.end_orphans("the gateway stopped").await.unwrap();
+    assert_eq!(state_of(store, &cut_off.id).await, State::Unknown, "a wish that came to no grant gives none");
     for (state, id) in made {
         let request = store.request(&id).await.unwrap().unwrap();
         let expected = match state {
@@ -335,6 +341,108 @@ async fn orphans_end(store: &dyn Store) {
     }
     assert_eq!(state_of(store, &wish.id).await, State::Pending, "a wish for access outlives the gateway");
     assert!(store.end_orphans("again").await.unwrap().is_empty());
+}
+
+/// Ana's wish for `writer` on the shop, approved by priya and released.
+pub(super) async fn released_wish(store: &dyn Store, seconds: u64, extends: Option<&GrantId>) -> NewRequest {
+    see(store, &user("ana")).await;
+    see(store, &user("priya")).await;
+    let mut new = NewRequest { kind: RequestKind::Access, session: None, ..request_by(user("ana")) };
+    new.asked.effects = vec![Effect::new(Action::Request, Object::Role { name: "writer".into() })];
+    new.asked.wish = Some(Wish { seconds, extends: extends.cloned() });
+    store.create_request(&new).await.unwrap();
+    store.add_approval(&approval_of(&new, user("priya"))).await.unwrap();
+    for (from, to) in [(State::Pending, State::Approved), (State::Approved, State::Released)] {
+        assert!(store.move_request(&new.id, &[from], to, None).await.unwrap());
+    }
+    new
+}
+
+/// The term that a released wish comes to.
+pub(super) fn term_of(wish: &NewRequest) -> Term {
+    Term {
+        grant: GrantId::random(),
+        number: 0,
+        human: wish.asked.asker.human.clone(),
+        connection: "shop".into(),
+        role: "writer".into(),
+        reason: "INC-1".into(),
+        request: Some(wish.id.clone()),
+        approved_by: vec!["priya@acme.dev".into()],
+        from: now(),
+        until: now() + TimeDelta::hours(1),
+        signature: "sig".into(),
+    }
+}
+
+async fn a_grant_comes_from_what_was_approved_and_ends_once(store: &dyn Store) {
+    let wish = released_wish(store, 3600, None).await;
+    let term = term_of(&wish);
+    see(store, &user("ben")).await;
+    let waits = NewRequest { kind: RequestKind::Access, ..request_by(user("ana")) };
+    store.create_request(&waits).await.unwrap();
+    let hold = led_to(store, State::Released).await;
+    let table = [
+        ("another person", Term { human: user("ben"), ..term.clone() }),
+        ("another connection", Term { connection: "crm".into(), ..term.clone() }),
+        ("another role", Term { role: "admin".into(), ..term.clone() }),
+        ("longer", Term { until: term.until + TimeDelta::milliseconds(1), ..term.clone() }),
+        ("a request that waits", Term { request: Some(waits.id), ..term.clone() }),
+        ("a statement", Term { request: Some(hold.id), ..term.clone() }),
+        ("a second term without a first", Term { number: 1, ..term.clone() }),
+        ("no time at all", Term { until: term.from, ..term.clone() }),
+        ("approvers without a request", Term { request: None, ..term.clone() }),
+        ("a request without approvers", Term { approved_by: vec![], ..term.clone() }),
+        ("unsigned", Term { signature: String::new(), ..term.clone() }),
+    ];
+    for (case, term) in table {
+        let got = store.give(&term).await;
+        assert!(matches!(got, Err(StoreError::Refused(_))), "{case}: {got:?}");
+    }
+    assert_eq!(state_of(store, &wish.id).await, State::Released, "nothing was spent");
+    let before = store.last_event().await.unwrap();
+    store.give(&term).await.unwrap();
+    assert_eq!(state_of(store, &wish.id).await, State::Done);
+    let again = Term { grant: GrantId::random(), ..term.clone() };
+    assert!(matches!(store.give(&again).await, Err(StoreError::Refused(_))), "a request is spent once");
+
+    let id = &term.grant;
+    let longer = released_wish(store, 3600, Some(id)).await;
+    let from = term.from + TimeDelta::minutes(30);
+    let more =
+        Term { number: 1, request: Some(longer.id.clone()), from, until: from + TimeDelta::hours(1), ..term.clone() };
+    let elsewhere = Term { grant: GrantId::random(), number: 0, ..more.clone() };
+    assert!(store.give(&elsewhere).await.is_err(), "what was asked was an extension of another grant");
+    let late = Term { from: term.until, ..more.clone() };
+    assert!(matches!(store.give(&late).await, Err(StoreError::GrantOver)), "its time is over");
+    store.give(&more).await.unwrap();
+    let grant = store.grant(id).await.unwrap().unwrap();
+    assert_eq!((&grant.first, grant.more.as_slice(), &grant.end), (&term, [more].as_slice(), &None));
+
+    let end = GrantEnd { at: now(), how: How::Revoked, by: Some("priya@acme.dev".into()), reason: Some("done".into()) };
+    assert!(store.end_grant(id, &end).await.unwrap());
+    assert!(!store.end_grant(id, &GrantEnd { how: How::Expired, ..end.clone() }).await.unwrap(), "once");
+    assert_eq!(store.grant(id).await.unwrap().unwrap().end, Some(end.clone()), "the first end stays");
+    let nowhere = store.end_grant(&GrantId::random(), &end).await;
+    assert!(matches!(nowhere, Err(StoreError::NotFound("grant"))), "{nowhere:?}");
+    let revived = released_wish(store, 7200, Some(id)).await;
+    let revived =
+        Term { number: 2, request: Some(revived.id), from, until: from + TimeDelta::hours(2), ..term.clone() };
+    assert!(matches!(store.give(&revived).await, Err(StoreError::GrantOver)), "what has ended is not extended");
+
+    let open = Term { grant: GrantId::random(), request: None, approved_by: vec![], ..term.clone() };
+    store.give(&open).await.expect("what policy gives at once");
+    let listed = async |open, principal: Option<&str>| {
+        let filter = GrantFilter { open, principal: principal.map(Into::into), limit: 0 };
+        store.grants(&filter).await.unwrap().into_iter().map(|grant| grant.first.grant).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(true, None).await, std::slice::from_ref(&open.grant));
+    assert_eq!(listed(false, Some("ANA@acme.dev")).await.len(), 2);
+    assert!(listed(false, Some("ben@acme.dev")).await.is_empty());
+    let events = store.events_after(before, 100).await.unwrap();
+    let told: Vec<_> = events.iter().filter(|e| e.grant.is_some()).map(|e| e.kind.as_str()).collect();
+    assert_eq!(told, ["grant.created", "grant.extended", "grant.ended", "grant.created"]);
+    assert_eq!(events.iter().find(|e| e.grant.is_some()).unwrap().grant.as_ref(), Some(id));
 }
 
 async fn links_are_made_once_by_their_nonce(store: &dyn Store) {

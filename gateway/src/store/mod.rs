@@ -12,13 +12,16 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use countersign_shared::{
     api::{CardRef, Event, Needed, Outcome, SlackRef},
-    ids::RequestId,
+    ids::{GrantId, RequestId},
     request::{Choice, State},
 };
 
 use crate::statement::decide::Known;
 
-pub use types::{Approval, Link, NewRequest, PendingLink, Request, RequestFilter, Seen, StoreError};
+pub use types::{
+    Approval, Grant, GrantEnd, GrantFilter, How, Link, NewRequest, PendingLink, Request, RequestFilter, Seen,
+    StoreError, Term,
+};
 
 /// The state. Every method either does all of what it says, durably, or nothing.
 #[async_trait]
@@ -84,8 +87,29 @@ pub trait Store: Send + Sync {
     async fn set_card(&self, id: &RequestId, card: &CardRef) -> Result<bool, StoreError>;
 
     /// After a start: the held statements that nobody waits for any more. `pending`/`approved` → `void`,
-    /// `released` → `unknown`, with `reason`. Returns them.
+    /// `released` → `unknown`, with `reason`. A wish for access that was `released` and came to no grant
+    /// is `unknown` too. Returns them.
     async fn end_orphans(&self, reason: &str) -> Result<Vec<RequestId>, StoreError>;
+
+    /// Keeps a term of a grant; where it came from a request, that goes `released → done` with it. Makes
+    /// the event `grant.created` or `grant.extended`.
+    ///
+    /// # Errors
+    /// `Refused` where the request is not a released wish for just this, or the term does not go on from
+    /// the one before; `GrantOver`; `NotFound` where its holder was never seen with this `(issuer, sub)`.
+    async fn give(&self, term: &Term) -> Result<(), StoreError>;
+
+    /// Ends a grant, with the event `grant.ended`. `false` where it had ended before.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    async fn end_grant(&self, id: &GrantId, end: &GrantEnd) -> Result<bool, StoreError>;
+
+    /// A grant.
+    async fn grant(&self, id: &GrantId) -> Result<Option<Grant>, StoreError>;
+
+    /// Grants, the newest first. Whoever lets one count verifies its terms' signatures.
+    async fn grants(&self, filter: &GrantFilter) -> Result<Vec<Grant>, StoreError>;
 
     /// Starts a link.
     async fn start_link(&self, link: &PendingLink) -> Result<(), StoreError>;

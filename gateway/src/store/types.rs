@@ -6,7 +6,7 @@ use countersign_shared::{
     bot_token::SlackAccount,
     digest::Digest,
     duties::Human,
-    ids::{RequestId, SessionId},
+    ids::{GrantId, RequestId, SessionId},
     request::{Assurance, State},
 };
 
@@ -33,6 +33,9 @@ pub enum StoreError {
         /// Where it is.
         state: State,
     },
+    /// The grant has ended.
+    #[error("the grant has ended")]
+    GrantOver,
     /// No such row.
     #[error("no such {0}")]
     NotFound(&'static str),
@@ -152,5 +155,100 @@ pub struct RequestFilter {
     /// Of this principal.
     pub principal: Option<String>,
     /// The newest first, so many; 0 for 100.
+    pub limit: u32,
+}
+
+/// So long a grant lasts: its first term, or an extension. Nothing of it ever changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Term {
+    /// Of which grant.
+    pub grant: GrantId,
+    /// 0 for the first, one more for each extension.
+    pub number: u32,
+    /// Who has it.
+    pub human: Human,
+    /// Where.
+    pub connection: String,
+    /// Which role.
+    pub role: String,
+    /// Why they asked.
+    pub reason: String,
+    /// The approved request that it came from; `None` where policy gave it without asking anybody.
+    pub request: Option<RequestId>,
+    /// Who approved.
+    pub approved_by: Vec<String>,
+    /// When it was given; kept to the millisecond.
+    pub from: DateTime<Utc>,
+    /// Its end; kept to the millisecond.
+    pub until: DateTime<Utc>,
+    /// The gateway's Ed25519 signature over all of the above (base64).
+    pub signature: String,
+}
+
+/// How a grant ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// Its time was over.
+    Expired,
+    /// Its holder gave it back.
+    Done,
+    /// Somebody took it away.
+    Revoked,
+}
+
+impl How {
+    /// Every way.
+    pub const ALL: [Self; 3] = [Self::Expired, Self::Done, Self::Revoked];
+
+    /// Its name in the state, the API and the log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Done => "done",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// That a grant ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantEnd {
+    /// When; kept to the millisecond.
+    pub at: DateTime<Utc>,
+    /// How.
+    pub how: How,
+    /// Who ended it, if a person did.
+    pub by: Option<String>,
+    /// Why, if it was said.
+    pub reason: Option<String>,
+}
+
+/// A grant as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Its first term; it says who has what.
+    pub first: Term,
+    /// Its extensions, in order.
+    pub more: Vec<Term>,
+    /// How it ended, once it has.
+    pub end: Option<GrantEnd>,
+}
+
+impl Grant {
+    /// All terms, in order.
+    pub fn terms(&self) -> impl Iterator<Item = &Term> {
+        std::iter::once(&self.first).chain(&self.more)
+    }
+}
+
+/// Which grants to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GrantFilter {
+    /// Only those that did not end, though their time may be over.
+    pub open: bool,
+    /// Of this principal.
+    pub principal: Option<String>,
+    /// The newest first, so many; 0 for all.
     pub limit: u32,
 }

@@ -5,6 +5,7 @@
 //! people   colleagues in Slack                    control  the control API, as a person calls it
 //! psql     the real one                           state    the state's file, as a burglar opens it
 //! raw      a client that says bytes               tls      authorities, and what they vouch for
+//! grants   access for a time, as a person asks for it
 //! guarded  a database server with TLS             between  somebody on the path to a database
 //! wire     a client that sends what no driver would pieces   a path that cuts what is sent
 //! ```
@@ -12,6 +13,7 @@
 pub mod between;
 pub mod client;
 pub mod control;
+pub mod grants;
 pub mod guarded;
 pub mod people;
 pub mod pieces;

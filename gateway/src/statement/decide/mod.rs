@@ -1,11 +1,11 @@
 //! decide: effects and approvals into allow, hold or deny. Pure; the one decision function.
 
 use chrono::{DateTime, Utc};
-use countersign_shared::{api::Needed, duties::Human, request::Assurance};
+use countersign_shared::{api::Needed, duties::Human, ids::GrantId, request::Assurance};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    effect::{Action, Effect},
+    effect::{Action, Effect, Object},
     understood::Understood,
 };
 use crate::policy::{Answer, Policies, Refused};
@@ -93,6 +93,30 @@ pub struct Asked {
     pub reason: Option<String>,
     /// `context.break_glass`.
     pub break_glass: bool,
+    /// What is wished for, where that is access and no statement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wish: Option<Wish>,
+}
+
+/// How long access is wished for. The role is the object of the one effect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wish {
+    /// `context.duration`, in seconds.
+    pub seconds: u64,
+    /// The grant that is to last longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extends: Option<GrantId>,
+}
+
+impl Asked {
+    /// The role that is wished for, where the question is about just that.
+    #[must_use]
+    pub fn role(&self) -> Option<(&str, &Wish)> {
+        match (self.effects.as_slice(), &self.wish) {
+            ([Effect { action: Action::Request, object: Object::Role { name } }], Some(wish)) => Some((name, wish)),
+            _ => None,
+        }
+    }
 }
 
 /// A person who has approved, with the groups that they are in now.

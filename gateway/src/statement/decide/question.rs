@@ -61,6 +61,8 @@ pub(super) struct Circumstances<'a> {
     session: &'a SessionFacts,
     reason: Option<&'a str>,
     break_glass: bool,
+    /// `context.duration`, in seconds.
+    duration: Option<u64>,
     now: DateTime<Utc>,
 }
 
@@ -73,6 +75,7 @@ impl<'a> Circumstances<'a> {
             session: &asked.session,
             reason: asked.reason.as_deref(),
             break_glass: asked.break_glass,
+            duration: asked.wish.as_ref().map(|wish| wish.seconds),
             now,
         }
     }
@@ -82,7 +85,7 @@ impl<'a> Circumstances<'a> {
         session: &'a SessionFacts,
         now: DateTime<Utc>,
     ) -> Self {
-        Self { connection, tags, sql: None, session, reason: None, break_glass: false, now }
+        Self { connection, tags, sql: None, session, reason: None, break_glass: false, duration: None, now }
     }
 
     /// Which of `effects` a person may approve, by policy alone.
@@ -159,6 +162,7 @@ impl<'a> Circumstances<'a> {
             principal,
             shared: self.shared()?,
             sql: self.sql.map(sql).transpose()?,
+            duration: self.duration,
         })
     }
 
@@ -228,6 +232,7 @@ pub(super) struct World<'a> {
     principal: EntityUid,
     shared: Vec<(String, Value)>,
     sql: Option<Value>,
+    duration: Option<u64>,
 }
 
 impl World<'_> {
@@ -260,6 +265,11 @@ impl World<'_> {
         pairs.push(("approvals".to_owned(), approvals.map_err(|error| error.to_string())?));
         if is_statement(effect.action) {
             pairs.extend(self.sql.clone().map(|sql| ("sql".to_owned(), sql)));
+        }
+        if effect.action == Action::Request {
+            pairs.extend(
+                self.duration.map(|seconds| ("duration".to_owned(), Value::new_duration(format!("{seconds}s")))),
+            );
         }
         let context = Context::from_pairs(pairs).map_err(|error| error.to_string())?;
         // The schema's check is what lets strict validation promise that no policy fails.

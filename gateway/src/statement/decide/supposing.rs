@@ -32,6 +32,7 @@ fn delete(statement_count: u32) -> Asked {
         session: SessionFacts { application: "psql".into(), address: "10.1.2.3".into() },
         reason: None,
         break_glass: false,
+        wish: None,
     }
 }
 

@@ -68,6 +68,7 @@ fn asked(who: Human, groups: &[&str], actions: &[Action]) -> Asked {
         session: SessionFacts { application: "psql".into(), address: "10.1.2.3".into() },
         reason: None,
         break_glass: false,
+        wish: None,
     }
 }
 

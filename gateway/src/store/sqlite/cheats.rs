@@ -8,8 +8,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, SqliteConnection
 
 use super::{
     super::{
-        NewRequest, PendingLink, Store, StoreError,
-        conformance::{agent, approval_of, digest_of, led_to, now, pending, see, user},
+        GrantEnd, How, NewRequest, PendingLink, Store, StoreError,
+        conformance::{agent, approval_of, digest_of, led_to, now, pending, released_wish, see, term_of, user},
     },
     SqliteStore,
     races::fresh,
@@ -107,6 +107,11 @@ async fn nobody_rewrites_what_was_asked_agreed_or_ended() {
     }
     store.complete_link("n1", "ana@acme.dev", false, now()).await.unwrap();
 
+    let term = term_of(&released_wish(&store, 3600, None).await);
+    store.give(&term).await.unwrap();
+    let end = GrantEnd { at: now(), how: How::Revoked, by: None, reason: None };
+    store.end_grant(&term.grant, &end).await.unwrap();
+
     let mut cheats: Vec<String> = vec![
         format!("UPDATE requests SET state = 'approved' WHERE id = '{waiting}'"),
         format!("UPDATE requests SET state = 'released' WHERE id = '{waiting}'"),
@@ -134,6 +139,23 @@ async fn nobody_rewrites_what_was_asked_agreed_or_ended() {
         "INSERT OR REPLACE INTO links VALUES ('T1', 'U1', 'ben@acme.dev', 1, 1)".to_owned(),
         "INSERT OR REPLACE INTO links VALUES ('T1', 'U3', 'ana@acme.dev', 1, 1)".to_owned(),
         "UPDATE pending_links SET slack = '{}'".to_owned(),
+        "UPDATE grants SET until_at = until_at + 1".to_owned(),
+        "UPDATE OR REPLACE grants SET role = 'admin'".to_owned(),
+        "DELETE FROM grants".to_owned(),
+        "UPDATE grant_ends SET how = 'done'".to_owned(),
+        "DELETE FROM grant_ends".to_owned(),
+        "INSERT OR REPLACE INTO grant_ends SELECT id, 9999999999999, 'expired', NULL, NULL FROM grants".to_owned(),
+        "INSERT INTO grant_ends VALUES ('NOWHERE', 1, 'done', NULL, NULL)".to_owned(),
+        format!(
+            "INSERT INTO grants SELECT 'NEW1', 0, principal, issuer, subject, owner, connection, role, reason,
+                    '{approved}', approved_by, from_at, until_at, signature FROM grants"
+        ),
+        "INSERT OR REPLACE INTO grants SELECT id, 0, principal, issuer, subject, owner, connection, 'admin', reason,
+                request, approved_by, from_at, until_at, signature FROM grants"
+            .to_owned(),
+        "INSERT INTO grants SELECT id, 1, principal, issuer, subject, owner, connection, role, reason, NULL, '[]',
+                from_at + 1, until_at + 1, signature FROM grants"
+            .to_owned(),
     ];
     for column in ["id", "kind", "digest", "principal", "issuer", "subject", "asked", "session", "sql", "parameters"] {
         let value = match column {
@@ -183,7 +205,9 @@ async fn dump(db: &mut SqliteConnection) -> Vec<String> {
          UNION ALL SELECT json_array(request, principal, subject, signature) FROM approvals
          UNION ALL SELECT json_array(principal, issuer, subject, owner, groups) FROM people
          UNION ALL SELECT json_array(team, slack_user, principal, confirmed) FROM links
-         UNION ALL SELECT json_array(nonce_hash, slack, expires_at) FROM pending_links",
+         UNION ALL SELECT json_array(nonce_hash, slack, expires_at) FROM pending_links
+         UNION ALL SELECT json_array(id, term, principal, role, request, until_at) FROM grants
+         UNION ALL SELECT json_array(id, at, how) FROM grant_ends",
     )
     .fetch_all(db)
     .await

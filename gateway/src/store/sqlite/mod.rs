@@ -2,6 +2,7 @@
 
 mod errors;
 mod events;
+mod grants;
 mod links;
 mod open;
 mod people;
@@ -16,7 +17,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use countersign_shared::{
     api::{CardRef, Event, Needed, Outcome, SlackRef},
-    ids::RequestId,
+    ids::{GrantId, RequestId},
     request::State,
 };
 use futures_util::future::BoxFuture;
@@ -24,7 +25,10 @@ use sqlx::{SqliteConnection, SqlitePool};
 use tokio::sync::watch;
 
 use self::errors::unavailable;
-use super::{Approval, Link, NewRequest, PendingLink, Request, RequestFilter, Seen, Store, StoreError};
+use super::{
+    Approval, Grant, GrantEnd, GrantFilter, Link, NewRequest, PendingLink, Request, RequestFilter, Seen, Store,
+    StoreError, Term,
+};
 use crate::statement::decide::Known;
 
 /// The state in a SQLite file. Cheap to clone.
@@ -141,6 +145,24 @@ impl Store for SqliteStore {
     async fn end_orphans(&self, reason: &str) -> Result<Vec<RequestId>, StoreError> {
         let outcome = Outcome { reason: Some(reason.to_owned()), ..Outcome::default() };
         self.write(move |db| Box::pin(async move { requests::end_orphans(db, &outcome).await })).await
+    }
+
+    async fn give(&self, term: &Term) -> Result<(), StoreError> {
+        let term = term.clone();
+        self.write(move |db| Box::pin(async move { grants::give(db, &term).await })).await
+    }
+
+    async fn end_grant(&self, id: &GrantId, end: &GrantEnd) -> Result<bool, StoreError> {
+        let (id, end) = (id.clone(), end.clone());
+        self.write(move |db| Box::pin(async move { grants::end(db, &id, &end).await })).await
+    }
+
+    async fn grant(&self, id: &GrantId) -> Result<Option<Grant>, StoreError> {
+        grants::one(&self.readers, id).await
+    }
+
+    async fn grants(&self, filter: &GrantFilter) -> Result<Vec<Grant>, StoreError> {
+        grants::list(&self.readers, filter).await
     }
 
     async fn start_link(&self, link: &PendingLink) -> Result<(), StoreError> {

@@ -24,11 +24,14 @@ const TURN: Duration = Duration::from_secs(30);
 const READERS: u32 = 4;
 
 /// `migrations/sqlite`, oldest first: version, description, SQL. What was released is never edited.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(
-    20_261_124_000_000,
-    "create state",
-    include_str!("../../../../migrations/sqlite/20261124000000_create_state.sql"),
-)];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (20_261_124_000_000, "create state", include_str!("../../../../migrations/sqlite/20261124000000_create_state.sql")),
+    (
+        20_261_125_000_000,
+        "create grants",
+        include_str!("../../../../migrations/sqlite/20261125000000_create_grants.sql"),
+    ),
+];
 
 /// The path in `sqlite://path`.
 pub(super) fn path_of(url: &str) -> Result<PathBuf, StoreError> {

@@ -312,11 +312,13 @@ pub(super) async fn set_card(db: &mut SqliteConnection, id: &RequestId, card: &C
     state(db, id).await?.map(|_| false).ok_or(StoreError::NotFound("request"))
 }
 
-/// Ends the held statements of a gateway that is gone. A wish for access outlives it.
+/// Ends the held statements of a gateway that is gone. A wish for access outlives it, unless it was
+/// cut off between its release and its grant: then nothing was given.
 pub(super) async fn end_orphans(db: &mut SqliteConnection, outcome: &Outcome) -> Result<Vec<RequestId>, StoreError> {
     let rows: Vec<(String, String)> = sqlx::query_as(
         "SELECT id, state FROM requests
-          WHERE state IN ('pending', 'approved', 'released') AND kind = 'statement' ORDER BY created_at, id",
+          WHERE (state IN ('pending', 'approved') AND kind = 'statement') OR state = 'released'
+          ORDER BY created_at, id",
     )
     .fetch_all(&mut *db)
     .await

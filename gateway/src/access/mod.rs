@@ -1,0 +1,20 @@
+//! Access for a bounded time: asked for, given, and over.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | [`ask`] | a wish, asked of policy like any statement |
+//! | [`right`] | proof that a role may be given, and the giving |
+//! | [`book`] | the grants that count now, for the sessions |
+//! | [`end`] | the one way in which access ends |
+//! | [`stand`] | whether the sessions that live may go on |
+//! | [`keep`] | the clock of all that |
+
+pub mod ask;
+pub mod book;
+pub mod end;
+pub mod keep;
+pub mod right;
+pub mod stand;
+
+#[cfg(test)]
+mod stories;
