@@ -47,12 +47,15 @@ def percentile(values: list[float], share: float) -> float:
 
 
 def latency(way: Way, mode: str, clients: int, seconds: int, rate: float) -> float:
-    """The 99th percentile in milliseconds, from when a transaction should have begun."""
+    """The 99th percentile in milliseconds, from when a transaction should have begun. The first second,
+    in which all clients begin at once and catch up, does not count."""
     with tempfile.TemporaryDirectory() as folder:
-        arguments = ["-b", "select-only", "-M", mode, "-c", str(clients), "-j", "1", "-T", str(seconds)]
+        arguments = ["-b", "select-only", "-M", mode, "-c", str(clients), "-j", "1", "-T", str(seconds + 1)]
         pgbench(way, *arguments, "-R", f"{rate:.0f}", "-l", folder=folder)
         lines = [line.split() for log in Path(folder).glob("pgbench_log.*") for line in log.read_text().splitlines()]
-        return percentile([int(line[2]) / 1000 for line in lines], 0.99)
+        began = lambda line: int(line[4]) + int(line[5]) / 1e6 - int(line[2]) / 1e6
+        first = min(map(began, lines))
+        return percentile([int(line[2]) / 1000 for line in lines if began(line) > first + 1], 0.99)
 
 
 def psql(way: Way, command: str) -> float:

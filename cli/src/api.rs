@@ -4,7 +4,7 @@ use std::path::Path;
 
 use countersign_gateway::service::load;
 use countersign_shared::api::Problem;
-use reqwest::Method;
+use reqwest::{Method, Response};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Where the API is, and who asks.
@@ -38,6 +38,19 @@ impl Api {
         path: &str,
         body: Option<&impl Serialize>,
     ) -> Result<T, String> {
+        let answer = self.send(method, path, body).await?;
+        answer.json().await.map_err(|e| format!("the gateway's answer can't be read: {e}"))
+    }
+
+    /// Calls `path`, which answers nothing.
+    ///
+    /// # Errors
+    /// What went wrong, and what to do next.
+    pub async fn order(&self, method: Method, path: &str) -> Result<(), String> {
+        self.send(method, path, NOTHING).await.map(|_| ())
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> Result<Response, String> {
         let client = reqwest::Client::new();
         let mut request = client.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
         if let Some(body) = body {
@@ -45,7 +58,7 @@ impl Api {
         }
         let answer = request.send().await.map_err(|e| format!("the gateway can't be reached: {e}"))?;
         if answer.status().is_success() {
-            return answer.json().await.map_err(|e| format!("the gateway's answer can't be read: {e}"));
+            return Ok(answer);
         }
         let problem: Problem = answer.json().await.map_err(|e| format!("the gateway's answer can't be read: {e}"))?;
         Err(problem.hint.map_or_else(|| problem.error.clone(), |hint| format!("{}\n{hint}", problem.error)))

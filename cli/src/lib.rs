@@ -13,6 +13,7 @@ mod proxy;
 mod report;
 mod requests;
 mod serve;
+mod sessions;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -103,6 +104,14 @@ enum Verb {
     /// Opens a port of this machine for each connection, with a password of its own, for programs that keep
     /// one in a dialog.
     Proxy(proxy::What),
+    /// Who is connected, and ending it. Needs a login, or a token in COUNTERSIGN_TOKEN.
+    Sessions {
+        #[command(subcommand)]
+        what: sessions::What,
+        /// Prints JSON.
+        #[arg(long, global = true)]
+        json: bool,
+    },
     /// Who has which role until when, and asking for one. Needs a login, or a token in COUNTERSIGN_TOKEN.
     Grants {
         #[command(subcommand)]
@@ -153,6 +162,7 @@ pub fn main() -> ExitCode {
             Verb::Env { connection } => login::env(&connection).await,
             Verb::Proxy(what) => proxy::run(what).await,
             Verb::Psql { connection, arguments } => login::psql(&connection, &arguments).await,
+            Verb::Sessions { what, json } => sessions::run(&config, what, json).await,
             Verb::Grants { what, json } => grants::run(&config, what, json).await,
             Verb::Requests { what, json } => requests::run(&config, what, json).await,
         }

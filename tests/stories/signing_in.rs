@@ -80,6 +80,15 @@ async fn ana_signs_in_on_another_device_and_psql_needs_no_password() {
         assert!(shell.contains(expected), "{shell}");
     }
     assert_eq!(out(&machine.runs(&["--config", &config(&story), "requests", "list"]).await), "nothing waits");
+    let here = story.logs_in("ana").await;
+    let sleep = here.runs("select pg_sleep(600)");
+    let sessions = out(&machine.runs(&["--config", &config(&story), "sessions", "list"]).await);
+    let id = sessions.split_whitespace().next().expect("an id").to_owned();
+    for (verb, says) in [("show", "ana@acme.dev on shop"), ("kill", "is over")] {
+        let said = out(&machine.runs(&["--config", &config(&story), "sessions", verb, &id]).await);
+        assert!(said.contains(says), "{verb}: {said}");
+    }
+    assert_eq!(sleep.gets_refused().await.code, "57P01");
     out(&machine.runs(&["logout"]).await);
     let gone = machine.runs(&asks).await;
     let why = String::from_utf8_lossy(&gone.stderr).into_owned();
