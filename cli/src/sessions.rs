@@ -52,7 +52,8 @@ async fn work(api: &Api, what: What, json: bool) -> Result<(), String> {
         What::Show { id } => {
             let sessions: Vec<SessionView> = api.call(Method::GET, "/v1/sessions", NOTHING).await?;
             let session = sessions.into_iter().find(|session| session.id == id);
-            let session = session.ok_or_else(|| format!("there is no session {id} that you may see; it may be over"))?;
+            let session =
+                session.ok_or_else(|| format!("there is no session {id} that you may see; it may be over"))?;
             if json { crate::say_json(&session) } else { crate::say(&line(&session)) }
         }
         What::Kill { id } => {
