@@ -29,6 +29,7 @@ pub(super) fn refused(error: sqlx::Error, state: Option<State>) -> StoreError {
             let state = state.filter(|state| *state != State::Pending).unwrap_or(State::Expired);
             return StoreError::Over { state };
         }
+        Some("taken") => return StoreError::Taken("id"),
         Some("not_found") => return StoreError::NotFound("request"),
         Some("unknown_person") => return StoreError::NotFound("person with this issuer and subject"),
         Some("agent") => "an agent cannot approve; only people can",

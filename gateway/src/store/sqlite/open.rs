@@ -24,11 +24,14 @@ const TURN: Duration = Duration::from_secs(30);
 const READERS: u32 = 4;
 
 /// `migrations/sqlite`, oldest first: version, description, SQL. What was released is never edited.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(
-    20_261_124_000_000,
-    "create state",
-    include_str!("../../../../migrations/sqlite/20261124000000_create_state.sql"),
-)];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (20_261_124_000_000, "create state", include_str!("../../../../migrations/sqlite/20261124000000_create_state.sql")),
+    (
+        20_261_126_000_000,
+        "create directory",
+        include_str!("../../../../migrations/sqlite/20261126000000_create_directory.sql"),
+    ),
+];
 
 /// The path in `sqlite://path`.
 pub(super) fn path_of(url: &str) -> Result<PathBuf, StoreError> {
