@@ -74,7 +74,7 @@ fn known(criterion: &mut Criterion) {
     let (snapshot, names) = shop();
     let snapshot = Arc::new(snapshot);
     let policies = Fields::of("bench").finish();
-    let now = Circumstances { in_transaction: false, reason: None, policies };
+    let now = Circumstances { in_transaction: false, reason: None, policies, standing: 0 };
     let mut memory = Memory::default();
     memory.remember(POINT, &snapshot, classify(POINT, &snapshot, &names).into()).allow(now);
     let other = POINT.replace("4711", "17");

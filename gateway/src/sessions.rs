@@ -9,8 +9,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use countersign_shared::{api::SessionView, ids::SessionId};
+use countersign_shared::{api::SessionView, duties::Human, ids::SessionId};
 use futures_util::task::AtomicWaker;
+
+use crate::statement::decide::SessionFacts;
 
 /// Why somebody ends a session from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +47,27 @@ impl Doing {
     }
 }
 
-struct Live {
+/// What a session's right to go on rests on, as it was at the login.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Who.
+    pub human: Human,
+    /// Their groups.
+    pub groups: Vec<String>,
+    /// What policy is told of the session.
+    pub facts: SessionFacts,
+    /// The login at the database.
+    pub login: String,
+}
+
+/// A session as the rest of the gateway sees it: to be looked at, and to be ended.
+pub struct Live {
     view: SessionView,
+    standing: Standing,
+    /// Their groups now, where these are fewer than at the login.
+    groups: Mutex<Option<Vec<String>>>,
+    /// Whether there are such to be taken over by the session.
+    narrowed: AtomicBool,
     doing: AtomicU8,
     kill: Mutex<Option<Kill>>,
     /// Whether there is a `kill` to look at: a session asks at each step, and must not lock for it.
@@ -55,8 +76,65 @@ struct Live {
 }
 
 impl Live {
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> &SessionId {
+        &self.view.id
+    }
+
+    /// Its connection's name.
+    #[must_use]
+    pub fn connection(&self) -> &str {
+        &self.view.connection
+    }
+
+    /// What it rests on.
+    #[must_use]
+    pub const fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// Its principal's groups, as they count here.
+    #[must_use]
+    pub fn groups(&self) -> Vec<String> {
+        let now = self.groups.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        now.unwrap_or_else(|| self.standing.groups.clone())
+    }
+
+    /// Leaves it those of its groups that `known` has too: a session loses groups, and gains none.
+    pub fn narrow(&self, known: &[String]) {
+        let mut groups = self.groups();
+        let before = groups.len();
+        groups.retain(|group| known.contains(group));
+        if groups.len() < before {
+            *self.groups.lock().unwrap_or_else(PoisonError::into_inner) = Some(groups);
+            self.narrowed.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether it has been told to end, whatever it does.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.killed().is_some_and(|kill| !kill.when_quiet)
+    }
+
+    /// Ends it now. The first reason stays. `false` where it had been ended before.
+    pub fn end(&self, reason: &str) -> bool {
+        if self.is_ended() {
+            return false;
+        }
+        self.kill(Kill { reason: reason.to_owned(), when_quiet: false });
+        true
+    }
+
     fn kill(&self, kill: Kill) {
-        *self.kill.lock().unwrap_or_else(PoisonError::into_inner) = Some(kill);
+        {
+            let mut before = self.kill.lock().unwrap_or_else(PoisonError::into_inner);
+            // An end that waits for nothing is not put off by one that does.
+            if !kill.when_quiet || before.as_ref().is_none_or(|before| before.when_quiet) {
+                *before = Some(kill);
+            }
+        }
         self.rung.store(true, Ordering::Release);
         self.waker.wake();
     }
@@ -95,8 +173,11 @@ impl Sessions {
 
     /// Adds a session, idle.
     #[must_use]
-    pub fn join(&self, view: SessionView) -> Place {
+    pub fn join(&self, view: SessionView, standing: Standing) -> Place {
         let live = Arc::new(Live {
+            standing,
+            groups: Mutex::new(None),
+            narrowed: AtomicBool::new(false),
             doing: AtomicU8::new(Doing::Idle as u8),
             kill: Mutex::new(None),
             rung: AtomicBool::new(false),
@@ -119,6 +200,12 @@ impl Sessions {
         let mut all: Vec<_> = self.locked(|all| all.values().map(|live| live.view()).collect());
         all.sort_by_key(|view| view.started_at);
         all
+    }
+
+    /// Those of them that are `which`.
+    #[must_use]
+    pub fn all(&self, which: impl Fn(&Live) -> bool) -> Vec<Arc<Live>> {
+        self.locked(|all| all.values().filter(|live| which(live)).cloned().collect())
     }
 
     /// Ends one. `false` where it is not there.
@@ -153,6 +240,20 @@ impl Place {
             (true, false) => self.sessions.active.fetch_sub(1, Ordering::Relaxed),
             _ => 0,
         };
+    }
+
+    /// The session as others see it.
+    #[must_use]
+    pub fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.live)
+    }
+
+    /// The session's groups, where they have become fewer since it asked last.
+    #[must_use]
+    pub fn narrowed(&self) -> Option<Vec<String>> {
+        // Looked at before each statement: a load, where nothing has happened.
+        (self.live.narrowed.load(Ordering::Acquire) && self.live.narrowed.swap(false, Ordering::AcqRel))
+            .then(|| self.live.groups())
     }
 
     /// Why the session must end, if it must.
@@ -196,10 +297,17 @@ mod tests {
         }
     }
 
+    fn standing() -> Standing {
+        let human =
+            Human { principal: "ana@acme.dev".into(), issuer: "https://idp".into(), subject: "1".into(), owner: None };
+        let facts = SessionFacts { application: "psql".into(), address: "127.0.0.1".into() };
+        Standing { human, groups: vec!["dba".into(), "engineering".into()], facts, login: "app".into() }
+    }
+
     #[test]
     fn a_session_is_listed_until_it_leaves() {
         let (sessions, id) = (Sessions::default(), SessionId::random());
-        let place = sessions.join(view(&id));
+        let place = sessions.join(view(&id), standing());
         assert_eq!(sessions.list()[0].state, "idle");
         place.is(Doing::Held);
         assert_eq!(sessions.list()[0].state, "held");
@@ -215,7 +323,7 @@ mod tests {
     #[test]
     fn a_drain_waits_for_what_runs_and_a_kill_does_not() {
         let (sessions, id) = (Sessions::default(), SessionId::random());
-        let place = sessions.join(view(&id));
+        let place = sessions.join(view(&id), standing());
         let cx = Context::from_waker(Waker::noop());
         assert_eq!(place.poll_killed(&cx, true), Poll::Pending);
         sessions.drain("stopping");
@@ -223,5 +331,21 @@ mod tests {
         assert_eq!(place.poll_killed(&cx, true), Poll::Ready("stopping".to_owned()));
         assert!(sessions.kill(&id, "revoked"));
         assert_eq!(place.poll_killed(&cx, false), Poll::Ready("revoked".to_owned()));
+        sessions.drain("stopping");
+        assert_eq!(place.poll_killed(&cx, false), Poll::Ready("revoked".to_owned()), "it ends all the same");
+        assert!(!place.live().end("again"), "the first reason stays");
+    }
+
+    #[test]
+    fn a_session_loses_groups_and_gains_none() {
+        let sessions = Sessions::default();
+        let place = sessions.join(view(&SessionId::random()), standing());
+        let live = place.live();
+        live.narrow(&["engineering".into(), "dba".into(), "admins".into()]);
+        assert_eq!(place.narrowed(), None);
+        live.narrow(&["engineering".into(), "admins".into()]);
+        assert_eq!((place.narrowed(), place.narrowed()), (Some(vec!["engineering".to_owned()]), None), "told once");
+        live.narrow(&["engineering".into(), "dba".into()]);
+        assert_eq!((place.narrowed(), live.groups()), (None, vec!["engineering".to_owned()]));
     }
 }

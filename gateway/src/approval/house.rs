@@ -21,7 +21,7 @@ use crate::{
     metrics::Metrics,
     policy::Policies,
     runtime::{Gateway, Holds},
-    sessions::{Place, Sessions},
+    sessions::{Place, Sessions, Standing},
     statement::{
         decide::{Asked, Asker, SessionFacts, SqlFacts},
         effect::{Action, Effect, Object},
@@ -206,6 +206,12 @@ impl House {
 
     /// A live session of `who`.
     pub fn session(&self, who: &str) -> (SessionId, Place) {
+        let groups = PEOPLE.iter().find(|(known, ..)| *known == who).map_or(&["ci"][..], |(.., groups)| groups);
+        self.session_with(who, groups)
+    }
+
+    /// A live session of `who`, in these groups.
+    pub fn session_with(&self, who: &str, groups: &[&str]) -> (SessionId, Place) {
         let id = SessionId::random();
         let view = SessionView {
             id: id.clone(),
@@ -216,7 +222,13 @@ impl House {
             started_at: Utc::now(),
             state: "idle".into(),
         };
-        let place = self.gateway.sessions.join(view);
+        let standing = Standing {
+            human: if who == "deploy" { self.agent() } else { self.human(who) },
+            groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+            facts: SessionFacts { application: "psql".into(), address: "127.0.0.1".into() },
+            login: "app".into(),
+        };
+        let place = self.gateway.sessions.join(view, standing);
         (id, place)
     }
 

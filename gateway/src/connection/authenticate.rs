@@ -8,6 +8,7 @@ use countersign_shared::duties::Human;
 use super::pipe::End;
 use crate::{
     config::ConnectionConfig,
+    directory,
     identity::Identity,
     log::{Entry, Kind},
     metrics::LoginResult,
@@ -17,7 +18,7 @@ use crate::{
         decide::{Asker, SessionFacts, permits},
         effect::{Action, Effect},
     },
-    store::{Seen, StoreError},
+    store::StoreError,
     wire::{frame, startup::Startup},
 };
 
@@ -48,12 +49,15 @@ pub async fn authenticate(
             entry.principal = Some(admitted.identity.human.principal.clone());
             entry.detail["login"] = admitted.connection.upstream.user.clone().into();
         }
-        Err(Farewell::NotAllowed { principal, .. }) => entry.principal = Some(principal.clone()),
+        Err(Farewell::NotAllowed { principal, .. } | Farewell::Gone { principal, .. }) => {
+            entry.principal = Some(principal.clone())
+        }
         Err(_) => {}
     }
     entry.outcome = Some(match &result {
         Ok(_) => "ok".to_owned(),
         Err(Farewell::Token(refused)) => refused.to_string(),
+        Err(Farewell::Gone { principal, how, .. }) => format!("{principal} was {} in the directory", how.as_str()),
         Err(farewell) => format!("{farewell:?}").chars().take(200).collect(),
     });
     gateway.metrics.login(match &result {
@@ -81,20 +85,22 @@ async fn check(
     let token = password(client).await?;
     let identity = gateway.issuers.verify(&token).await.map_err(Farewell::Token)?;
     drop(token);
-    let Human { principal, .. } = &identity.human;
     match startup.get("user") {
-        Some(user) if !user.is_empty() && !user.eq_ignore_ascii_case(principal) => return Err(Farewell::OtherUser),
+        Some(user) if !user.is_empty() && !user.eq_ignore_ascii_case(&identity.human.principal) => {
+            return Err(Farewell::OtherUser);
+        }
         _ => {}
     }
-    let seen = Seen { human: identity.human.clone(), groups: identity.groups.clone(), at: Utc::now() };
-    gateway.store.seen(&seen).await.map_err(|error| match error {
+    let name = startup.get("database").or_else(|| startup.get("user")).unwrap_or_default();
+    let identity = directory::admit(gateway, identity).await.map_err(|error| match error {
         StoreError::BoundToAnother { .. } => Farewell::OtherUser,
+        StoreError::Gone { principal, how } => Farewell::Gone { connection: name.to_owned(), principal, how },
         error => {
             tracing::error!(%error, "a login could not be written down");
             Farewell::Unavailable
         }
     })?;
-    let name = startup.get("database").or_else(|| startup.get("user")).unwrap_or_default();
+    let Human { principal, .. } = &identity.human;
     let not_allowed = || Farewell::NotAllowed { connection: name.to_owned(), principal: principal.clone() };
     let connection = gateway.config.connections.get(name).ok_or_else(not_allowed)?;
     let asker = Asker { human: identity.human.clone(), groups: identity.groups.clone(), roles: Vec::new() };

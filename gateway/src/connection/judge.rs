@@ -23,6 +23,7 @@ use crate::{
 impl Session {
     /// What a text is, as the session's names stand now. `standing` is what it was when it was prepared.
     pub(super) async fn analyse(&mut self, sql: &str, standing: Option<&Standing>) -> Result<Known, Ended> {
+        self.keep_groups();
         self.keep_wall().await?;
         if let Some(understood) = self.means_the_same_anyhow(sql) {
             return Ok(understood);
@@ -44,6 +45,14 @@ impl Session {
         tokio::task::spawn_blocking(move || Understood::from(classify(&sql, &catalog, &names)).into())
             .await
             .map_err(|error| unavailable(&error))
+    }
+
+    /// Takes over the groups that the principal still has.
+    fn keep_groups(&mut self) {
+        if let Some(groups) = self.place.narrowed() {
+            self.asker.groups = groups;
+            self.standing += 1;
+        }
     }
 
     /// What a prepared statement's text is from now on; nothing where it is not certain.
@@ -128,6 +137,7 @@ impl Session {
             in_transaction: self.status != b'I',
             reason: self.own.get("reason").map(String::as_str),
             policies: policies.version(),
+            standing: self.standing,
         };
         if !self.moved && text.was_allowed(&circumstances) {
             return true;

@@ -31,18 +31,22 @@ pub struct Circumstances<'a> {
     pub reason: Option<&'a str>,
     /// The policies in force.
     pub policies: Digest,
+    /// The session's groups and roles: grows with each change of them.
+    pub standing: u64,
 }
 
 struct Allowed {
     in_transaction: bool,
     reason: Option<String>,
     policies: Digest,
+    standing: u64,
 }
 
 impl Allowed {
     fn is(&self, now: &Circumstances<'_>) -> bool {
         self.in_transaction == now.in_transaction
             && self.policies == now.policies
+            && self.standing == now.standing
             && self.reason.as_deref() == now.reason
     }
 }
@@ -83,11 +87,16 @@ impl Known {
     pub fn allow(&self, now: Circumstances<'_>) {
         let mut all = self.locked();
         // In a transaction and outside: no more is worth keeping.
-        all.retain(|allowed| allowed.in_transaction != now.in_transaction && allowed.policies == now.policies);
+        all.retain(|allowed| {
+            allowed.in_transaction != now.in_transaction
+                && allowed.policies == now.policies
+                && allowed.standing == now.standing
+        });
         all.push(Allowed {
             in_transaction: now.in_transaction,
             reason: now.reason.map(ToOwned::to_owned),
             policies: now.policies,
+            standing: now.standing,
         });
     }
 }
@@ -175,7 +184,7 @@ mod tests {
     #[test]
     fn a_yes_holds_under_the_very_circumstances_only() {
         let policies = countersign_shared::digest::of_bytes(b"one");
-        let now = Circumstances { in_transaction: false, reason: None, policies };
+        let now = Circumstances { in_transaction: false, reason: None, policies, standing: 0 };
         let known = Known::from(understood(false));
         assert!(!known.was_allowed(&now), "nothing was allowed yet");
         known.allow(now);
@@ -183,6 +192,7 @@ mod tests {
         let others = [
             ("a transaction is open", Circumstances { in_transaction: true, ..now }),
             ("another reason", Circumstances { reason: Some("x"), ..now }),
+            ("other groups or roles", Circumstances { standing: 1, ..now }),
             ("other policies", Circumstances { policies: countersign_shared::digest::of_bytes(b"two"), ..now }),
         ];
         for (case, other) in others {

@@ -32,11 +32,12 @@ use super::{
 use crate::{
     catalog::Snapshot,
     config::ConnectionConfig,
+    directory,
     log::Kind,
     metrics::StatementDecision,
     refusal::Farewell,
     runtime::Gateway,
-    sessions::Place,
+    sessions::{Place, Standing},
     statement::{
         classify::Names,
         decide::{Asker, SessionFacts},
@@ -139,6 +140,8 @@ pub struct Session {
     pub(super) memory: Memory,
     pub(super) withdraw: Arc<Withdraw>,
     pub(super) place: Place,
+    /// Grows with each change of the groups in `asker`.
+    pub(super) standing: u64,
     /// Rings no later than the session must end by itself.
     alarm: Pin<Box<Sleep>>,
     expires_at: Instant,
@@ -253,13 +256,22 @@ impl Session {
         client.send(&crate::wire::backend::ready(b'I'));
         let left = (identity.expires_at - now).to_std().unwrap_or_default();
         gateway.metrics.session_began(&connection.name);
-        let place = gateway.sessions.join(view);
+        let facts = SessionFacts { application, address };
+        let standing = Standing {
+            human: asker.human.clone(),
+            groups: asker.groups.clone(),
+            facts: facts.clone(),
+            login: connection.upstream.user.clone(),
+        };
+        let place = gateway.sessions.join(view, standing);
+        directory::look_again(&gateway, &place).await;
         let began = Instant::now();
         Ok(Self {
             application: application_name,
             asker,
             wall,
-            facts: SessionFacts { application, address },
+            facts,
+            standing: 0,
             header: Header::from(entry),
             pipe: Pipe { client, upstream: opened.end },
             replies: Replies::default(),

@@ -13,8 +13,8 @@ use crate::{
 /// How a session stands to the wall.
 #[derive(Debug)]
 pub struct Wall {
-    /// The policies that were asked, and for which roles.
-    asked: (Digest, Vec<String>),
+    /// The policies that were asked, and for which groups and roles.
+    asked: (Digest, u64),
     /// Policy permits nothing but reading.
     stands: bool,
     /// The server makes new transactions read only for it.
@@ -27,7 +27,7 @@ impl Wall {
     /// As it is to be at the login. Observed sessions are kept from nothing.
     pub fn at_login(policies: &Policies, asker: &Asker, connection: &ConnectionConfig) -> Self {
         let stands = connection.mode == Mode::Enforce && !policies.could_write(asker, &connection.name);
-        Self { asked: (policies.version(), asker.roles.clone()), stands, built: stands, at_start: stands }
+        Self { asked: (policies.version(), 0), stands, built: stands, at_start: stands }
     }
 
     /// What the login says to the server for it.
@@ -46,9 +46,9 @@ impl Session {
     /// builds it or takes it down as soon as the server is quiet between transactions.
     pub(super) async fn keep_wall(&mut self) -> Result<(), Ended> {
         let policies = self.gateway.policies();
-        if self.wall.asked.0 != policies.version() || self.wall.asked.1 != self.asker.roles {
+        if self.wall.asked != (policies.version(), self.standing) {
             let now = Wall::at_login(&policies, &self.asker, &self.connection);
-            (self.wall.asked, self.wall.stands) = (now.asked, now.stands);
+            (self.wall.asked, self.wall.stands) = ((policies.version(), self.standing), now.stands);
         }
         if self.wall.built == self.wall.stands || !self.replies.is_quiet() || self.unsynced {
             return Ok(());

@@ -9,7 +9,6 @@ use axum::{
     extract::{ConnectInfo, FromRequestParts},
     http::{StatusCode, header, request::Parts},
 };
-use chrono::Utc;
 use countersign_shared::{
     bot_token::{Claims, Purpose},
     digest::of_bytes,
@@ -17,9 +16,9 @@ use countersign_shared::{
 
 use super::{App, answer::Refused};
 use crate::{
+    directory,
     identity::{Identity, TokenRefused},
     statement::decide::SessionFacts,
-    store::Seen,
 };
 
 /// `context.session` of somebody who calls: where the connection comes from. `0.0.0.0` where it is
@@ -105,8 +104,7 @@ impl FromRequestParts<App> for Caller {
             TokenRefused::Unavailable => Refused::unavailable(&refused),
             _ => not_signed_in(&format!("You are not signed in: {refused}.")),
         })?;
-        let seen = Seen { human: identity.human.clone(), groups: identity.groups.clone(), at: Utc::now() };
-        app.gateway.store.seen(&seen).await?;
+        let identity = directory::admit(&app.gateway, identity).await?;
         Ok(Self::Known {
             identity,
             from: Origin::of(parts).0,

@@ -36,6 +36,8 @@ pub enum Kind {
     Outcome,
     /// A Slack account was linked, confirmed or unlinked.
     Link,
+    /// A user or a group of the directory was created, changed or deleted.
+    Directory,
 }
 
 /// One entry. Fields that do not apply are left out; no field ever holds a token or a password.

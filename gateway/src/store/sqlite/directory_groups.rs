@@ -23,7 +23,8 @@ fn group(row: Row) -> Result<DirectoryGroup, StoreError> {
     let (id, display_name, external_id, version, created_at, modified_at, members) = row;
     let related: Vec<(String, String)> =
         serde_json::from_str(&members).map_err(|e| unreadable("a group's members", e))?;
-    let members = related.iter().map(|(id, _)| UserId::named(id)).collect();
+    let mut members: Vec<_> = related.iter().map(|(id, _)| UserId::named(id)).collect();
+    members.sort();
     Ok(Kept {
         id: GroupId::named(&id),
         is: GroupFields { display_name, external_id, members },
