@@ -6,12 +6,13 @@
 //! psql     the real one                           state    the state's file, as a burglar opens it
 //! raw      a client that says bytes               tls      authorities, and what they vouch for
 //! guarded  a database server with TLS             between  somebody on the path to a database
-//! wire     a client that sends what no driver would
+//! wire     a client that sends anything at all  directory  whoever keeps the identities
 //! ```
 
 pub mod between;
 pub mod client;
 pub mod control;
+pub mod directory;
 pub mod guarded;
 pub mod people;
 pub mod process;
