@@ -1,6 +1,6 @@
 # The few commands that people and CI both run. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test tools bench fuzz fmt lint audit clean regress drivers matrix
+.PHONY: help demo test tools bench fuzz fmt lint audit clean regress drivers matrix scim
 
 # rustup's folder is not on the PATH of every shell.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -27,6 +27,9 @@ matrix: ## The stories against PostgreSQL 14 to 18, whose servers come from npm
 
 drivers: ## psycopg, asyncpg and pg8000, straight and through the gateway
 	@tests/drivers/run.sh
+
+scim: ## scim2-tester and scim2-cli against a running gateway
+	@tests/scim/run.sh
 
 tools: ## Install what `make demo` and `make test` need, and nothing else
 	@scripts/setup.sh test

@@ -6,7 +6,7 @@
 //! | assemble, classify, decide, hold, forward, record | [`statement`], with [`catalog`] and [`policy`] |
 //! | approve | [`approval`], reached through [`control`] |
 //! | access for a time, and its end | [`access`] |
-//! | who it is | [`identity`] |
+//! | who it is | [`identity`], and who still is: [`scim`], [`directory`] |
 //! | what is kept | [`store`] (state), [`log`] (evidence) |
 //!
 //! `ARCHITECTURE.md` tells the same path with links.
@@ -18,6 +18,7 @@ pub mod channels;
 pub mod config;
 pub mod connection;
 pub mod control;
+pub mod directory;
 pub mod explain;
 pub mod friction;
 pub mod identity;
@@ -26,6 +27,7 @@ pub mod metrics;
 pub mod policy;
 pub mod refusal;
 pub mod runtime;
+pub mod scim;
 pub mod service;
 pub mod sessions;
 pub mod statement;

@@ -104,6 +104,15 @@ pub enum Farewell {
         /// The principal.
         principal: String,
     },
+    /// The directory keeps this principal out. To the client it is [`Self::NotAllowed`].
+    Gone {
+        /// As the client said it.
+        connection: String,
+        /// The principal.
+        principal: String,
+        /// Why.
+        how: crate::store::directory::Gone,
+    },
     /// `user` contradicts the token.
     OtherUser,
     /// TLS is needed here.
@@ -277,7 +286,7 @@ impl Farewell {
                 refused.to_string(),
                 Some("Use an OIDC token of yours as the password."),
             ),
-            Self::NotAllowed { connection, principal } => (
+            Self::NotAllowed { connection, principal } | Self::Gone { connection, principal, .. } => (
                 "28000",
                 format!("{principal} may not connect to {connection:?}, or there is no such connection"),
                 Some("Check the dbname, or ask whoever keeps the policy."),

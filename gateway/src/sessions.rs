@@ -59,6 +59,8 @@ pub struct Standing {
     pub facts: SessionFacts,
     /// The token's end.
     pub expires_at: DateTime<Utc>,
+    /// The login at the database.
+    pub login: String,
 }
 
 /// A session as the rest of the gateway sees it: to be looked at, and to be ended.
@@ -263,6 +265,12 @@ impl Place {
         look(&self.live);
     }
 
+    /// The session as others see it.
+    #[must_use]
+    pub fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.live)
+    }
+
     /// The session's groups, where they have become fewer since it asked last.
     #[must_use]
     pub fn narrowed(&self) -> Option<Vec<String>> {
@@ -304,7 +312,7 @@ mod tests {
         let human =
             Human { principal: "ana@acme.dev".into(), issuer: "https://idp".into(), subject: "1".into(), owner: None };
         let groups = vec!["dba".to_owned(), "engineering".to_owned()];
-        Standing { human, groups, facts: SessionFacts::default(), expires_at: Utc::now() }
+        Standing { human, groups, facts: SessionFacts::default(), expires_at: Utc::now(), login: "app".into() }
     }
 
     fn view(id: &SessionId) -> SessionView {
@@ -349,6 +357,22 @@ mod tests {
         assert!(!live.end("again"));
         sessions.drain("stopping");
         assert_eq!(place.poll_killed(&cx, false), Poll::Ready("revoked".to_owned()));
+        sessions.drain("stopping");
+        assert_eq!(place.poll_killed(&cx, false), Poll::Ready("revoked".to_owned()), "it ends all the same");
+        assert!(!place.live().end("again"), "the first reason stays");
+    }
+
+    #[test]
+    fn a_session_loses_groups_and_gains_none() {
+        let sessions = Sessions::default();
+        let place = sessions.join(view(&SessionId::random()), standing());
+        let live = place.live();
+        live.narrow(&["engineering".into(), "dba".into(), "admins".into()]);
+        assert_eq!(place.narrowed(), None);
+        live.narrow(&["engineering".into(), "admins".into()]);
+        assert_eq!((place.narrowed(), place.narrowed()), (Some(vec!["engineering".to_owned()]), None), "told once");
+        live.narrow(&["engineering".into(), "dba".into()]);
+        assert_eq!((place.narrowed(), live.groups()), (None, vec!["engineering".to_owned()]));
     }
 
     #[test]

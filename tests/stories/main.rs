@@ -4,6 +4,7 @@
 mod approving;
 mod cards;
 mod deciding;
+mod directory;
 mod disguised;
 mod edges;
 mod ending_many;

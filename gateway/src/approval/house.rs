@@ -269,6 +269,12 @@ impl House {
 
     /// A live session of `who`.
     pub fn session(&self, who: &str) -> (SessionId, Place) {
+        let groups = PEOPLE.iter().find(|(known, ..)| *known == who).map_or(&["ci"][..], |(.., groups)| groups);
+        self.session_with(who, groups)
+    }
+
+    /// A live session of `who`, in these groups.
+    pub fn session_with(&self, who: &str, groups: &[&str]) -> (SessionId, Place) {
         let id = SessionId::random();
         let view = SessionView {
             id: id.clone(),
@@ -280,12 +286,12 @@ impl House {
             state: "idle".into(),
         };
         let human = if who == "deploy" { self.agent() } else { self.human(who) };
-        let groups = PEOPLE.iter().find(|(known, ..)| *known == who).map_or(&["ci"][..], |(.., groups)| groups);
         let standing = Standing {
             human,
             groups: groups.iter().map(|group| (*group).to_owned()).collect(),
             facts: SessionFacts { application: "psql".into(), address: "127.0.0.1".into() },
             expires_at: Utc::now() + TimeDelta::hours(1),
+            login: "app".into(),
         };
         let place = self.gateway.sessions.join(view, standing);
         (id, place)

@@ -34,9 +34,11 @@ pub(super) fn store(error: &StoreError, id: &RequestId) -> Problem {
         StoreError::Over { state } => problem("over", format!("This request is over: it is {state}."), None),
         StoreError::GrantOver => problem("over", "The grant has ended.", None),
         StoreError::AlreadyDecided => problem("already_decided", "You have decided on this request already.", None),
-        StoreError::BoundToAnother { .. } | StoreError::Linked(_) | StoreError::Refused(_) => {
-            problem("forbidden", error.to_string(), None)
-        }
+        StoreError::BoundToAnother { .. }
+        | StoreError::Gone { .. }
+        | StoreError::Taken(_)
+        | StoreError::Linked(_)
+        | StoreError::Refused(_) => problem("forbidden", error.to_string(), None),
         StoreError::Unavailable(_) => {
             tracing::error!(%error, request = %id, "a decision was not taken");
             unavailable()

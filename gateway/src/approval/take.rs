@@ -48,6 +48,9 @@ pub async fn take(
 ) -> Result<DecisionTaken, Problem> {
     let now = Utc::now();
     let failed = |error: StoreError| say::store(&error, id);
+    if let Some(how) = gateway.store.gone(&who.human).await.map_err(failed)? {
+        return Err(say::store(&StoreError::Gone { principal: who.human.principal.clone(), how }, id));
+    }
     let request = gateway.store.request(id).await.map_err(failed)?.ok_or_else(|| say::not_found(id))?;
     let request = expire(gateway, request, now).await.map_err(failed)?;
     let message = if let Some(message) = chosen_before(&request, who, body.choice) {

@@ -14,6 +14,7 @@ mod identity;
 mod password;
 mod read;
 mod reader;
+mod scim;
 mod secrets;
 mod slack;
 mod upstream;
@@ -26,6 +27,7 @@ mod tests_upstream;
 
 pub use check::{Checked, check, check_all, policy_folder};
 pub use password::Password;
+pub use scim::ScimTokens;
 pub use upstream::{Authorities, LoginRule, Upstream, UpstreamTls, Whose};
 
 /// One thing that is wrong, with where it stands.
@@ -65,8 +67,8 @@ pub struct Config {
     pub roles: Vec<RoleConfig>,
     /// `[slack]`.
     pub slack: Option<SlackConfig>,
-    /// `[scim]`: the token.
-    pub scim: Option<Secret<String>>,
+    /// `[scim]`; without it there is no `/scim/v2`.
+    pub scim: Option<ScimTokens>,
     /// What is allowed but worth a look.
     pub warnings: Vec<Problem>,
 }

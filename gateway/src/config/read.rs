@@ -7,7 +7,7 @@ use toml::de::DeTable;
 use super::{
     Config, Problem, connection, gateway, identity,
     reader::{Document, Table},
-    slack,
+    scim, slack,
 };
 
 /// The outcome, and the policy folder as far as it could be told.
@@ -49,7 +49,7 @@ struct Parts {
     connections: std::collections::BTreeMap<String, super::ConnectionConfig>,
     roles: Vec<super::RoleConfig>,
     slack: Option<super::SlackConfig>,
-    scim: Option<countersign_shared::secret::Secret<String>>,
+    scim: Option<super::ScimTokens>,
 }
 
 impl Parts {
@@ -82,7 +82,7 @@ impl Parts {
             connections,
             roles,
             slack: root.table("slack").and_then(|table| slack::read(&table)),
-            scim: root.table("scim").and_then(|table| slack::scim(&table)),
+            scim: root.table("scim").and_then(|table| scim::read(&table)),
         };
         root.finish();
         parts

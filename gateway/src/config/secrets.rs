@@ -71,6 +71,16 @@ pub(super) fn secret(table: &Table<'_>, key: &'static str) -> Option<Secret<Stri
     resolved(table, key, found.at, &found.place)
 }
 
+/// Resolves a secret, or each of a list of them while one takes the other's place.
+pub(super) fn secrets(table: &Table<'_>, key: &'static str) -> Vec<Secret<String>> {
+    if !matches!(table.get(key).map(toml::Spanned::get_ref), Some(DeValue::Array(_))) {
+        return secret(table, key).into_iter().collect();
+    }
+    let all = table.tables(key);
+    let found = all.iter().filter_map(|below| place_below(table, key, below));
+    found.filter_map(|found| resolved(table, key, found.at, &found.place)).collect()
+}
+
 /// Resolves a password that can be had anew, if the key is there.
 pub(super) fn password(table: &Table<'_>, key: &'static str) -> Option<Password> {
     let Found { place, refresh, at } = place(table, key)?;
@@ -95,7 +105,11 @@ fn place(table: &Table<'_>, key: &'static str) -> Option<Found> {
         table.doc.problem(at, format!("`{key}` in {} must not stand in the file itself", table.name), FORMS);
         return None;
     }
-    let below = table.table(key)?;
+    place_below(table, key, &table.table(key)?)
+}
+
+fn place_below(table: &Table<'_>, key: &'static str, below: &Table<'_>) -> Option<Found> {
+    let at = below.at;
     let (env, file, command) = (below.text("env"), below.text("file"), below.texts("command"));
     let refresh = below.read("refresh", values::duration(Duration::from_secs(1)..=Duration::from_secs(30 * 86_400)));
     below.finish();

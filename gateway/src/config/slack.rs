@@ -1,8 +1,7 @@
-//! `[slack]` and `[scim]`.
+//! `[slack]`.
 
 use std::time::Duration;
 
-use countersign_shared::secret::Secret;
 use url::Url;
 
 use super::{SlackConfig, reader::Table, secrets::secret, values};
@@ -42,13 +41,4 @@ pub(super) fn read(table: &Table<'_>) -> Option<SlackConfig> {
     }
     table.finish();
     Some(SlackConfig { app_token, signing_secret, bot_token: bot_token?, channel: channel?.value, api_url: api_url? })
-}
-
-/// Ignoring it would leave people who were deactivated with their access.
-pub(super) fn scim(table: &Table<'_>) -> Option<Secret<String>> {
-    table.must("token", "token = { env = \"SCIM_TOKEN\" }");
-    let token = secret(table, "token");
-    table.finish();
-    table.doc.problem(table.at, "[scim] is not available in this version", "remove it");
-    token
 }

@@ -140,9 +140,36 @@ fn the_least_has_defaults() {
 }
 
 #[test]
+fn scim_has_one_token_or_two() {
+    let (old, new) = ("printf old-token-0123456789", "printf new-token-0123456789");
+    let command = |words: &str| format!("{{ command = {:?} }}", words.split(' ').collect::<Vec<_>>());
+    let with = |token: String| format!("{LEAST}\n[scim]\ntoken = {token}");
+    let one = good(&with(command(old))).scim.unwrap();
+    let two = good(&with(format!("[ {}, {} ]", command(old), command(new)))).scim.unwrap();
+    assert_eq!((one.have("old-token-0123456789"), one.have("new-token-0123456789")), (true, false));
+    assert_eq!((two.have("old-token-0123456789"), two.have("new-token-0123456789")), (true, true));
+    assert!(!two.have("") && !two.have("old-token-012345678") && !two.have("old-token-01234567890"));
+    assert!(!format!("{two:?}").contains("token"), "a secret is not printed");
+    let three = format!("[ {0}, {0}, {0} ]", command(old));
+    let table = [
+        (with("\"text\"".into()), "must not stand in the file"),
+        (with("[ \"text\" ]".into()), "must be a list of tables"),
+        (with("[]".into()), "has no token"),
+        (with(three), "more than 2 tokens"),
+        (with(command("printf short")), "fewer than 20 characters"),
+        (format!("{LEAST}\n[scim]"), "[scim] needs `token`"),
+        (format!("{LEAST}\n[scim]\ntokens = []"), "unknown key `tokens`"),
+    ];
+    for (text, message) in table {
+        let found = told(&text);
+        assert!(found.iter().any(|problem| problem.contains(message)), "{message}: {found:?}");
+        assert!(found.iter().all(|problem| !problem.contains("0123456789")), "a secret is not told: {found:?}");
+    }
+}
+
+#[test]
 fn what_a_later_version_protects_is_refused_rather_than_ignored() {
     let table = [
-        ("[scim]\ntoken = { file = \"secret\" }", "[scim] is not available"),
         ("[gateway]\npublic = \"127.0.0.1:8080\"", "`public` is not available"),
         ("[gateway]\nrecords = \"s3://bucket/prefix\"", "S3 is not available"),
         ("[gateway]\nstate = \"postgres://db/state\"", "PostgreSQL as the state is not available"),

@@ -11,8 +11,9 @@ use countersign_shared::duties::Human;
 
 use super::pipe::End;
 use crate::{
-    access::{book::Now, keep},
+    access::book::Now,
     config::ConnectionConfig,
+    directory,
     identity::{Identity, TokenRefused},
     log::{Entry, Kind},
     metrics::LoginResult,
@@ -22,7 +23,7 @@ use crate::{
         decide::{Asker, SessionFacts, permits},
         effect::{Action, Effect},
     },
-    store::{Seen, StoreError},
+    store::StoreError,
     wire::{
         Violation,
         bearer::{self, Said},
@@ -62,12 +63,15 @@ pub async fn authenticate(
             entry.principal = Some(admitted.identity.human.principal.clone());
             entry.detail["login"] = admitted.connection.upstream.user.clone().into();
         }
-        Err(Farewell::NotAllowed { principal, .. }) => entry.principal = Some(principal.clone()),
+        Err(Farewell::NotAllowed { principal, .. } | Farewell::Gone { principal, .. }) => {
+            entry.principal = Some(principal.clone())
+        }
         Err(_) => {}
     }
     entry.outcome = Some(match &result {
         Ok(_) => "ok".to_owned(),
         Err(Farewell::Token(refused)) => refused.to_string(),
+        Err(Farewell::Gone { principal, how, .. }) => format!("{principal} was {} in the directory", how.as_str()),
         Err(farewell) => format!("{farewell:?}").chars().take(200).collect(),
     });
     gateway.metrics.login(match &result {
@@ -102,20 +106,22 @@ async fn check(
             return Err(Farewell::Startup(Refusal::OwnSetting { message }));
         }
     };
-    let Human { principal, .. } = &identity.human;
     match startup.get("user") {
-        Some(user) if !user.is_empty() && !user.eq_ignore_ascii_case(principal) => return Err(Farewell::OtherUser),
+        Some(user) if !user.is_empty() && !user.eq_ignore_ascii_case(&identity.human.principal) => {
+            return Err(Farewell::OtherUser);
+        }
         _ => {}
     }
-    let seen = Seen { human: identity.human.clone(), groups: identity.groups.clone(), at: Utc::now() };
-    keep::seen(gateway, &seen).await.map_err(|error| match error {
+    let name = startup.get("database").or_else(|| startup.get("user")).unwrap_or_default();
+    let identity = directory::admit(gateway, identity).await.map_err(|error| match error {
         StoreError::BoundToAnother { .. } => Farewell::OtherUser,
+        StoreError::Gone { principal, how } => Farewell::Gone { connection: name.to_owned(), principal, how },
         error => {
             tracing::error!(%error, "a login could not be written down");
             Farewell::Unavailable
         }
     })?;
-    let name = startup.get("database").or_else(|| startup.get("user")).unwrap_or_default();
+    let Human { principal, .. } = &identity.human;
     let not_allowed = || Farewell::NotAllowed { connection: name.to_owned(), principal: principal.clone() };
     let connection = gateway.config.connections.get(name).ok_or_else(not_allowed)?;
     let roles = gateway.grants.roles_of(&identity.human, name, Now::read()).names;

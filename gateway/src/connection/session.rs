@@ -36,6 +36,7 @@ use crate::{
     access::stand,
     catalog::Snapshot,
     config::ConnectionConfig,
+    directory,
     log::Kind,
     metrics::StatementDecision,
     refusal::Farewell,
@@ -282,6 +283,7 @@ impl Session {
             groups: asker.groups.clone(),
             facts: facts.clone(),
             expires_at: identity.expires_at,
+            login: connection.upstream.user.clone(),
         };
         let place = gateway.sessions.join(view, standing);
         if login_by_role {
@@ -289,6 +291,7 @@ impl Session {
         }
         // Access may have ended before the session could be found and told so.
         place.looked_at(|live| stand::look_at(&gateway, live));
+        directory::look_again(&gateway, &place).await;
         let began = Instant::now();
         Ok(Self {
             application: application_name,

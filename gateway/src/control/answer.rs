@@ -66,7 +66,7 @@ impl From<StoreError> for Refused {
         match &error {
             StoreError::Unavailable(_) => Self::unavailable(&error),
             StoreError::NotFound(what) => Self::not_found(what),
-            StoreError::BoundToAnother { .. } => Self::forbidden(&error.to_string()),
+            StoreError::BoundToAnother { .. } | StoreError::Gone { .. } => Self::forbidden(&error.to_string()),
             _ => Self::new(StatusCode::CONFLICT, "conflict", error.to_string(), ""),
         }
     }

@@ -20,11 +20,10 @@ use countersign_shared::{
 
 use super::{App, answer::Refused};
 use crate::{
-    access::keep,
+    directory,
     identity::{Identity, TokenRefused},
     runtime::Gateway,
     statement::decide::{Known, SessionFacts},
-    store::Seen,
 };
 
 /// `context.session` of somebody who calls: where the connection comes from. `0.0.0.0` where it is
@@ -179,8 +178,7 @@ impl FromRequestParts<App> for Caller {
             TokenRefused::Unavailable => Refused::unavailable(&refused),
             _ => not_signed_in(&format!("You are not signed in: {refused}.")),
         })?;
-        let seen = Seen { human: identity.human.clone(), groups: identity.groups.clone(), at: Utc::now() };
-        keep::seen(&app.gateway, &seen).await?;
+        let identity = directory::admit(&app.gateway, identity).await?;
         Ok(Self::Known {
             identity,
             from: Origin::of(parts).0,

@@ -109,9 +109,14 @@ impl Listener {
         Ok(count)
     }
 
-    async fn sees(&self, event: &Event) -> Result<bool, StoreError> {
+    async fn sees(&mut self, event: &Event) -> Result<bool, StoreError> {
         if matches!(self.caller, Caller::Bot) {
             return Ok(true);
+        }
+        if let Caller::Known { identity, .. } = &mut self.caller {
+            // Whoever is gone sees nothing more, nor what a group showed them that they have lost.
+            let Some(person) = self.gateway.store.person(&identity.human.principal).await? else { return Ok(false) };
+            identity.groups.retain(|group| person.groups.contains(group));
         }
         if let Some(id) = &event.grant {
             let grant = self.gateway.store.grant(id).await?;

@@ -20,9 +20,10 @@ use super::{
     sign_in,
 };
 use crate::{
+    directory,
     identity::Identity,
     log::{Entry, Kind},
-    store::{PendingLink, Seen, StoreError},
+    store::{PendingLink, StoreError},
 };
 
 async fn started(app: &App, nonce: &str) -> Result<PendingLink, Sorry> {
@@ -73,10 +74,8 @@ pub(super) async fn confirm(
     let purpose = Purpose::Link(nonce.clone());
     let shown = app.sign_ins.submitted(csrf, &purpose, browser.as_deref()).ok_or_else(browser::stale)?;
     let link = started(&app, &nonce).await?;
-    let who = shown.who.identity;
+    let who = directory::admit(&app.gateway, shown.who.identity).await?;
     let now = Utc::now();
-    let seen = Seen { human: who.human.clone(), groups: who.groups.clone(), at: now };
-    crate::access::keep::seen(&app.gateway, &seen).await?;
     let confirmed = pages::mails_agree(&link.slack, &who);
     record(&app, &link, &who, if confirmed { "linked" } else { "linked, to be confirmed" }).await?;
     match app.gateway.store.complete_link(&nonce, &who.human.principal, confirmed, now).await {

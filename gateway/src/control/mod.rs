@@ -43,7 +43,7 @@ use tokio::sync::Semaphore;
 
 pub use self::about::about;
 use self::{browser::SignIns, caller::Once};
-use crate::runtime::Gateway;
+use crate::{runtime::Gateway, scim};
 
 /// The largest body that is read, in bytes.
 const LARGEST_BODY: usize = 256 * 1024;
@@ -92,12 +92,19 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/openapi.json", get(openapi::document))
         .route("/healthz", get(health::healthz))
         .route("/metrics", get(health::metrics));
-    guarded(api.merge(people_pages()), App::new(gateway))
+    guarded(with_scim(api.merge(people_pages()), &gateway), App::new(gateway))
 }
 
-/// Only what browsers of people need, for `gateway.public`.
+/// Only what browsers of people and a provider of identities need, for `gateway.public`.
 pub fn public_router(gateway: Arc<Gateway>) -> Router {
-    guarded(people_pages(), App::new(gateway))
+    guarded(with_scim(people_pages(), &gateway), App::new(gateway))
+}
+
+fn with_scim(routes: Router<App>, gateway: &Arc<Gateway>) -> Router<App> {
+    match scim::router(gateway) {
+        Some(scim) => routes.nest_service(scim::ROOT, scim),
+        None => routes,
+    }
 }
 
 fn people_pages() -> Router<App> {

@@ -31,7 +31,6 @@ use crate::{
     },
     identity::Identity,
     statement::decide::SessionFacts,
-    store::Seen,
 };
 
 /// How old a proof to the provider may be to count as fresh.
@@ -60,7 +59,7 @@ pub(super) async fn open_with(
     sign_in::begin_with(&app, &headers, &issuer, Purpose::Request(id)).await
 }
 
-/// The request, with buttons for those who may decide.
+/// The request, with buttons for those who may decide. `who` was admitted.
 pub(super) async fn show(
     app: &App,
     id: &RequestId,
@@ -70,8 +69,6 @@ pub(super) async fn show(
 ) -> Result<Response, Sorry> {
     let now = Utc::now();
     let gateway = &app.gateway;
-    let seen = Seen { human: who.human.clone(), groups: who.groups.clone(), at: now };
-    crate::access::keep::seen(gateway, &seen).await?;
     let request = gateway.store.request(id).await?.ok_or_else(absent)?;
     if !sight::sees_request(gateway, who, from, &request) {
         return Err(absent());

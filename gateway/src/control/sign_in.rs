@@ -17,7 +17,10 @@ use super::{
     pages::{self, Sorry},
     request_page,
 };
-use crate::identity::{SignInFailed, SignInPage};
+use crate::{
+    directory,
+    identity::{SignInFailed, SignInPage},
+};
 
 impl From<SignInFailed> for Refused {
     fn from(failed: SignInFailed) -> Self {
@@ -93,11 +96,14 @@ pub(super) async fn callback(
         redirect_uri: &redirect_uri,
         fresh: false,
     };
-    let who = app.gateway.issuers.signed_in(&sent.issuer, code, &page).await.map_err(Refused::from)?;
+    let mut who = app.gateway.issuers.signed_in(&sent.issuer, code, &page).await.map_err(Refused::from)?;
     let csrf = unguessable()?;
     let response = match &sent.purpose {
         Purpose::Link(nonce) => link::show(&app, nonce, &csrf, &who.identity).await?,
-        Purpose::Request(id) => request_page::show(&app, id, &csrf, &who.identity, &from).await?,
+        Purpose::Request(id) => {
+            who.identity = directory::admit(&app.gateway, who.identity).await?;
+            request_page::show(&app, id, &csrf, &who.identity, &from).await?
+        }
     };
     app.sign_ins.show(&csrf, Shown { purpose: sent.purpose, who }, &browser);
     Ok(response)

@@ -44,6 +44,8 @@ pub enum Kind {
     GrantEnded,
     /// A session was ended by the gateway.
     AccessEnded,
+    /// A user or a group of the directory was created, changed or deleted.
+    Directory,
 }
 
 /// One entry. Fields that do not apply are left out; no field ever holds a token or a password.

@@ -1,12 +1,15 @@
-//! State: people, links, requests, approvals, events. One trait; SQLite is the embedded default.
+//! State: people, links, requests, approvals, events, the directory. One trait; SQLite is the embedded default.
 //!
 //! Every line of SQL that we own is below this module and in `migrations/`.
 
+pub mod directory;
 pub mod sqlite;
 mod types;
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod conformance_directory;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -25,17 +28,19 @@ pub use types::{
 
 /// The state. Every method either does all of what it says, durably, or nothing.
 #[async_trait]
-pub trait Store: Send + Sync {
+pub trait Store: directory::Directory + Send + Sync {
     /// Remembers a login; binds the principal to its first `(issuer, sub)`.
     ///
     /// # Errors
-    /// [`StoreError::BoundToAnother`] where another was bound before.
+    /// [`StoreError::BoundToAnother`] where another was bound before; [`StoreError::Gone`] where the directory
+    /// keeps them out.
     async fn seen(&self, seen: &Seen) -> Result<(), StoreError>;
 
-    /// A principal and its groups as last seen.
+    /// A principal with its groups, as last seen and as the directory has them. Nobody whom the directory keeps
+    /// out.
     async fn person(&self, principal: &str) -> Result<Option<Known>, StoreError>;
 
-    /// Every principal.
+    /// Every principal, as [`person`](Self::person).
     async fn people(&self) -> Result<Vec<Known>, StoreError>;
 
     /// Makes a request in `pending`, and the event `request.created`. Its principal was [`seen`](Self::seen) before.

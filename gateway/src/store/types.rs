@@ -36,6 +36,17 @@ pub enum StoreError {
     /// The grant has ended.
     #[error("the grant has ended")]
     GrantOver,
+    /// The directory keeps them out.
+    #[error("{principal} was {} in the directory", how.as_str())]
+    Gone {
+        /// The principal.
+        principal: String,
+        /// Why.
+        how: super::directory::Gone,
+    },
+    /// Another user or group of the directory has it.
+    #[error("another has this {0} already")]
+    Taken(&'static str),
     /// No such row.
     #[error("no such {0}")]
     NotFound(&'static str),

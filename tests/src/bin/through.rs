@@ -2,8 +2,8 @@
 //! a policy that allows everything. Whatever the command finds to differ is the gateway's doing.
 //!
 //! `through DATABASE COMMAND [ARGUMENTS…]`; the command finds, in its environment, for `DIRECT` and
-//! `THROUGH`: `…_HOST`, `…_PORT`, `…_USER`, `…_PASSWORD`, and beside them `DATABASE`, `PG_BIN` and
-//! `GATEWAY_LOG`.
+//! `THROUGH`: `…_HOST`, `…_PORT`, `…_USER`, `…_PASSWORD`, and beside them `DATABASE`, `PG_BIN`,
+//! `GATEWAY_LOG`, `SCIM_URL` and `SCIM_TOKEN`.
 
 use std::{
     error::Error,
@@ -28,6 +28,8 @@ use url::Url;
 const ALLOW_ALL: &str = "permit (principal, action, resource);\n";
 /// How long the gateway may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Good only for as long as this program runs, and on this machine.
+const SCIM_TOKEN: &str = "for-the-tests-alone-0123456789";
 /// Who logs in through the gateway.
 const WHO: &str = "ana";
 
@@ -59,6 +61,8 @@ async fn run(database: &str, program: &str, arguments: Vec<String>) -> Result<u8
         .env("DATABASE", database)
         .env("PG_BIN", server.program("psql").parent().unwrap_or_else(|| Path::new("")))
         .env("GATEWAY_LOG", said)
+        .env("SCIM_URL", world.facts.control.join("scim/v2")?.as_str())
+        .env("SCIM_TOKEN", SCIM_TOKEN)
         .env("DIRECT_HOST", &direct.host)
         .env("DIRECT_PORT", direct.port.to_string())
         .env("DIRECT_USER", &direct.user)
@@ -81,7 +85,8 @@ async fn gateway(direct: &Login) -> Result<(World, Child, PathBuf), Box<dyn Erro
     let file = &world.facts.config;
     let renamed = fs::read_to_string(file)?
         .replace("name     = \"shop\"", &format!("name     = {}", serde_json::json!(direct.database)));
-    fs::write(file, renamed)?;
+    fs::write(file.with_file_name("scim.token"), SCIM_TOKEN)?;
+    fs::write(file, format!("{renamed}\n[scim]\ntoken = {{ file = \"scim.token\" }}\n"))?;
     for entry in fs::read_dir(&world.facts.policy)? {
         fs::remove_file(entry?.path())?;
     }

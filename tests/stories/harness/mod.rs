@@ -8,11 +8,13 @@
 //! grants   access for a time, as a person asks for it
 //! guarded  a database server with TLS             between  somebody on the path to a database
 //! wire     a client that sends what no driver would pieces   a path that cuts what is sent
+//! directory  whoever keeps the identities
 //! ```
 
 pub mod between;
 pub mod client;
 pub mod control;
+pub mod directory;
 pub mod grants;
 pub mod guarded;
 pub mod people;

@@ -31,6 +31,7 @@ pub(super) fn refused(error: sqlx::Error, state: Option<State>) -> StoreError {
         }
         Some("no_grant") => return StoreError::NotFound("grant"),
         Some("grant_over") => return StoreError::GrantOver,
+        Some("taken") => return StoreError::Taken("id"),
         Some("not_found") => return StoreError::NotFound("request"),
         Some("unknown_person") => return StoreError::NotFound("person with this issuer and subject"),
         Some("agent") => "an agent cannot approve; only people can",

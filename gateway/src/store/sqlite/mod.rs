@@ -1,5 +1,7 @@
 //! The state in one SQLite file: one connection writes, a few read.
 
+mod directory;
+mod directory_groups;
 mod errors;
 mod events;
 mod grants;
@@ -17,6 +19,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use countersign_shared::{
     api::{CardRef, Event, Needed, Outcome, SlackRef},
+    duties::Human,
     ids::{GrantId, RequestId},
     request::State,
 };
@@ -28,6 +31,7 @@ use self::errors::unavailable;
 use super::{
     Approval, Grant, GrantEnd, GrantFilter, Link, NewRequest, PendingLink, Request, RequestFilter, Seen, Store,
     StoreError, Term,
+    directory::{Account, Directory, DirectoryGroup, DirectoryUser, Gone, GroupFields, GroupId, UserFields, UserId},
 };
 use crate::statement::decide::Known;
 
@@ -218,5 +222,78 @@ impl Store for SqliteStore {
 
     async fn ping(&self) -> Result<(), StoreError> {
         events::last(&self.readers).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl Directory for SqliteStore {
+    async fn create_user(&self, is: &UserFields, now: DateTime<Utc>) -> Result<DirectoryUser, StoreError> {
+        let is = is.clone();
+        self.write(move |db| Box::pin(async move { directory::create(db, &is, now).await })).await
+    }
+
+    async fn user(&self, id: &UserId) -> Result<Option<DirectoryUser>, StoreError> {
+        directory::one(&self.readers, id).await
+    }
+
+    async fn users(&self, principal: Option<&str>) -> Result<Vec<DirectoryUser>, StoreError> {
+        directory::list(&self.readers, principal).await
+    }
+
+    async fn replace_user(
+        &self,
+        id: &UserId,
+        version: i64,
+        is: &UserFields,
+        now: DateTime<Utc>,
+    ) -> Result<Option<DirectoryUser>, StoreError> {
+        let (id, is) = (id.clone(), is.clone());
+        self.write(move |db| Box::pin(async move { directory::replace(db, &id, version, &is, now).await })).await
+    }
+
+    async fn delete_user(&self, id: &UserId, version: i64) -> Result<bool, StoreError> {
+        let id = id.clone();
+        self.write(move |db| Box::pin(async move { directory::delete(db, &id, version).await })).await
+    }
+
+    async fn create_group(&self, is: &GroupFields, now: DateTime<Utc>) -> Result<DirectoryGroup, StoreError> {
+        let is = is.clone();
+        self.write(move |db| Box::pin(async move { directory_groups::create(db, &is, now).await })).await
+    }
+
+    async fn group(&self, id: &GroupId) -> Result<Option<DirectoryGroup>, StoreError> {
+        directory_groups::one(&self.readers, id).await
+    }
+
+    async fn groups(&self, name: Option<&str>) -> Result<Vec<DirectoryGroup>, StoreError> {
+        directory_groups::list(&self.readers, name).await
+    }
+
+    async fn replace_group(
+        &self,
+        id: &GroupId,
+        version: i64,
+        is: &GroupFields,
+        now: DateTime<Utc>,
+    ) -> Result<Option<DirectoryGroup>, StoreError> {
+        let (id, is) = (id.clone(), is.clone());
+        self.write(move |db| Box::pin(async move { directory_groups::replace(db, &id, version, &is, now).await })).await
+    }
+
+    async fn delete_group(&self, id: &GroupId, version: i64) -> Result<bool, StoreError> {
+        let id = id.clone();
+        self.write(move |db| Box::pin(async move { directory_groups::delete(db, &id, version).await })).await
+    }
+
+    async fn gone(&self, human: &Human) -> Result<Option<Gone>, StoreError> {
+        directory::gone(&self.readers, human).await
+    }
+
+    async fn groups_of(&self, human: &Human) -> Result<Vec<String>, StoreError> {
+        directory::groups_of(&self.readers, human).await
+    }
+
+    async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
+        directory::accounts(&self.readers).await
     }
 }

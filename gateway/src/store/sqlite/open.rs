@@ -31,6 +31,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "create grants",
         include_str!("../../../../migrations/sqlite/20261125000000_create_grants.sql"),
     ),
+    (
+        20_261_126_000_000,
+        "create directory",
+        include_str!("../../../../migrations/sqlite/20261126000000_create_directory.sql"),
+    ),
 ];
 
 /// The path in `sqlite://path`.

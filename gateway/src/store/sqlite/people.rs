@@ -1,18 +1,26 @@
 //! Who was seen, and to which subject a principal is bound.
 
 use countersign_shared::duties::Human;
-use sqlx::{SqliteConnection, SqlitePool};
+use sqlx::{AssertSqlSafe, SqliteConnection, SqlitePool};
 
 use super::{
     super::{Seen, StoreError},
+    directory,
     errors::{refused, unavailable, unreadable},
 };
 use crate::statement::decide::Known;
 
-type Row = (String, String, String, Option<String>, String);
+type Row = (String, String, String, Option<String>, String, String);
 
-fn known((principal, issuer, subject, owner, groups): Row) -> Result<Known, StoreError> {
-    let groups = serde_json::from_str(&groups).map_err(|e| unreadable("a person", e))?;
+/// Those whom the directory does not keep out, with what it adds to their groups.
+const SELECT: &str = "SELECT principal, issuer, subject, owner, groups,
+    (SELECT json_group_array(d.name) FROM directory_memberships AS d
+      WHERE p.owner IS NULL AND d.principal = lower(p.principal))
+  FROM people AS p
+ WHERE NOT EXISTS (SELECT 1 FROM people_ended AS e WHERE e.principal = p.principal)";
+
+fn known((principal, issuer, subject, owner, groups, more): Row) -> Result<Known, StoreError> {
+    let groups = directory::union(&groups, &more)?;
     Ok(Known { human: Human { principal, issuer, subject, owner }, groups })
 }
 
@@ -21,6 +29,9 @@ pub(super) async fn seen(db: &mut SqliteConnection, seen: &Seen) -> Result<(), S
     let Human { principal, issuer, subject, owner } = &seen.human;
     let groups = serde_json::to_string(&seen.groups).map_err(|e| unreadable("a list of groups", e))?;
     let at = seen.at.timestamp_millis();
+    if let Some(how) = directory::gone(&mut *db, &seen.human).await? {
+        return Err(StoreError::Gone { principal: principal.clone(), how });
+    }
     let bound: Option<(String, String, Option<String>)> =
         sqlx::query_as("SELECT issuer, subject, owner FROM people WHERE principal = ?")
             .bind(principal)
@@ -54,7 +65,7 @@ pub(super) async fn seen(db: &mut SqliteConnection, seen: &Seen) -> Result<(), S
 
 /// One principal.
 pub(super) async fn person(db: &SqlitePool, principal: &str) -> Result<Option<Known>, StoreError> {
-    sqlx::query_as("SELECT principal, issuer, subject, owner, groups FROM people WHERE principal = ?")
+    sqlx::query_as(AssertSqlSafe(format!("{SELECT} AND principal = ?")))
         .bind(principal)
         .fetch_optional(db)
         .await
@@ -65,10 +76,9 @@ pub(super) async fn person(db: &SqlitePool, principal: &str) -> Result<Option<Kn
 
 /// Every principal, by name.
 pub(super) async fn people(db: &SqlitePool) -> Result<Vec<Known>, StoreError> {
-    let rows: Vec<Row> =
-        sqlx::query_as("SELECT principal, issuer, subject, owner, groups FROM people ORDER BY principal")
-            .fetch_all(db)
-            .await
-            .map_err(unavailable)?;
+    let rows: Vec<Row> = sqlx::query_as(AssertSqlSafe(format!("{SELECT} ORDER BY principal")))
+        .fetch_all(db)
+        .await
+        .map_err(unavailable)?;
     rows.into_iter().map(known).collect()
 }

@@ -10,6 +10,7 @@ use super::{
     super::{
         Approval, PendingLink, Store, StoreError,
         conformance::{approval_of, conformance, led_to, now, pending, see, state_of, user},
+        conformance_directory,
     },
     SqliteStore,
 };
@@ -26,6 +27,12 @@ pub(super) async fn fresh() -> (tempfile::TempDir, String, SqliteStore) {
 async fn sqlite_does_what_every_store_does() {
     let (_folder, _, store) = fresh().await;
     conformance(&store).await;
+}
+
+#[tokio::test]
+async fn sqlite_keeps_a_directory_as_every_store_does() {
+    let (_folder, _, store) = fresh().await;
+    conformance_directory::conformance(&store).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

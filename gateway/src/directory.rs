@@ -1,0 +1,165 @@
+//! What the directory (SCIM) means for access: who is let in, with which groups, and who no longer is.
+//!
+//! The state refuses whom the directory keeps out ([`Store::seen`](crate::store::Store::seen)), so no way
+//! in can forget to ask. Here is the rest: groups that it adds, and that what changes there counts in
+//! sessions that live.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use chrono::Utc;
+use countersign_shared::duties::Human;
+
+use crate::{
+    access::{
+        book,
+        end::{Why, end},
+        keep,
+    },
+    identity::Identity,
+    runtime::Gateway,
+    sessions::{Live, Place},
+    statement::{
+        decide::{Asker, permits},
+        effect::{Action, Effect},
+    },
+    store::{
+        Seen, StoreError,
+        directory::{Gone, UserFields, UserId},
+    },
+};
+
+/// Remembers a login or a sign-in, and adds the groups that the directory gives.
+///
+/// # Errors
+/// As [`Store::seen`](crate::store::Store::seen).
+pub async fn admit(gateway: &Gateway, mut identity: Identity) -> Result<Identity, StoreError> {
+    let seen = Seen { human: identity.human.clone(), groups: identity.groups.clone(), at: Utc::now() };
+    keep::seen(gateway, &seen).await?;
+    for group in gateway.store.groups_of(&identity.human).await? {
+        if !identity.groups.contains(&group) {
+            identity.groups.push(group);
+        }
+    }
+    Ok(identity)
+}
+
+/// Whom a change of the directory may concern.
+#[derive(Debug, Default)]
+pub struct Whom {
+    principals: HashSet<String>,
+    subjects: HashSet<String>,
+}
+
+impl Whom {
+    /// These users, as they were and as they are.
+    pub fn users<'u>(users: impl Iterator<Item = &'u UserFields>) -> Self {
+        let mut whom = Self::default();
+        for user in users {
+            whom.principals.insert(user.principal());
+            whom.subjects.extend(user.external_id.clone());
+        }
+        whom
+    }
+
+    /// These users, by id. Where the state can't say who they are, everybody is looked at.
+    pub async fn members(gateway: &Gateway, ids: impl Iterator<Item = &UserId>) -> Option<Self> {
+        let mut users = Vec::new();
+        for id in ids {
+            match gateway.store.user(id).await {
+                Ok(user) => users.extend(user.map(|user| user.is)),
+                Err(error) => {
+                    tracing::error!(%error, "the state can't say who is in a group");
+                    return None;
+                }
+            }
+        }
+        Some(Self::users(users.iter()))
+    }
+
+    /// An agent's owner may be known by a subject that the session does not know, so each is looked at.
+    fn has(&self, human: &Human) -> bool {
+        human.is_agent()
+            || self.principals.contains(&human.principal.to_ascii_lowercase())
+            || self.subjects.contains(&human.subject)
+    }
+}
+
+/// Makes what the directory says now count in the sessions that it may concern: ends those whose
+/// principal is gone or may no longer connect, and takes from the others the groups that they have lost.
+pub async fn settle(gateway: &Gateway, whom: Option<&Whom>) {
+    let live = gateway.sessions.all(|live| whom.is_none_or(|whom| whom.has(&live.standing().human)));
+    let mut known: HashMap<Human, Result<Now, StoreError>> = HashMap::new();
+    for live in live {
+        let human = &live.standing().human;
+        if !known.contains_key(human) {
+            known.insert(human.clone(), now(gateway, human).await);
+        }
+        if let Some(now) = known.get(human) {
+            look(gateway, &live, now);
+        }
+    }
+    // What is held is asked about again: its requester or its approvers may be others now.
+    gateway.holds.ring_all();
+}
+
+/// The directory may have changed between a login and the moment from which its session can be found.
+pub async fn look_again(gateway: &Gateway, place: &Place) {
+    if gateway.config.scim.is_some() {
+        let live = place.live();
+        let now = now(gateway, &live.standing().human).await;
+        look(gateway, &live, &now);
+    }
+}
+
+/// What is so of somebody now.
+enum Now {
+    Gone(Gone),
+    Has(Vec<String>),
+}
+
+async fn now(gateway: &Gateway, human: &Human) -> Result<Now, StoreError> {
+    if let Some(gone) = gateway.store.gone(human).await? {
+        return Ok(Now::Gone(gone));
+    }
+    let person = gateway.store.person(&human.principal).await?;
+    Ok(Now::Has(person.map(|person| person.groups).unwrap_or_default()))
+}
+
+fn look(gateway: &Gateway, live: &Arc<Live>, now: &Result<Now, StoreError>) {
+    let human = &live.standing().human;
+    let reason = match now {
+        Ok(Now::Gone(gone)) => match &human.owner {
+            None => Some(format!("{} was {}", human.principal, gone.as_str())),
+            Some(owner) => Some(format!("{owner}, who answers for {}, was {}", human.principal, gone.as_str())),
+        },
+        Ok(Now::Has(groups)) => {
+            live.narrow(groups);
+            (!may_go_on(gateway, live)).then(|| format!("{} lost a group that this session needs", human.principal))
+        }
+        Err(error) => {
+            tracing::error!(%error, session = %live.id(), "the state can't say whether a session may go on");
+            Some("the gateway can't check any more who may be here".to_owned())
+        }
+    };
+    if let Some(reason) = reason {
+        end(gateway, std::slice::from_ref(live), &Why::Gone { reason });
+    }
+}
+
+/// Whether policy permits `connect`, and names the login at the database that the session has.
+fn may_go_on(gateway: &Gateway, live: &Live) -> bool {
+    let standing = live.standing();
+    let roles = gateway.grants.roles_of(&standing.human, live.connection(), book::Now::read()).names;
+    let asker = Asker { human: standing.human.clone(), groups: live.groups(), roles };
+    gateway.config.connections.get(live.connection()).is_some_and(|config| {
+        let connect = Effect::on_connection(Action::Connect);
+        let on = (config.name.as_str(), &config.tags);
+        // A role that came later brings no other login to a session that lives.
+        let has_login = |roles: &[String]| config.as_seen_by(&asker.groups, roles).upstream.user == standing.login;
+        (has_login(&asker.roles) || has_login(&[]))
+            && permits(&gateway.policies(), &asker, on, &connect, &standing.facts, Utc::now())
+    })
+}
