@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 fine, 1 failed, 2 usage or config. Errors go to stderr.
 
+mod api;
 mod check;
 mod demo;
 mod logging;
@@ -10,6 +11,7 @@ mod policy;
 mod report;
 mod requests;
 mod serve;
+mod users;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -97,6 +99,14 @@ enum Verb {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Whom the gateway and the directory know. Needs a login, or a token in COUNTERSIGN_TOKEN.
+    Users {
+        #[command(subcommand)]
+        what: users::What,
+        /// Prints JSON.
+        #[arg(long, global = true)]
+        json: bool,
+    },
     /// What waits for approval. Needs a login, or a token in COUNTERSIGN_TOKEN.
     Requests {
         #[command(subcommand)]
@@ -138,6 +148,7 @@ pub fn main() -> ExitCode {
             Verb::Token => login::token().await,
             Verb::Env { connection } => login::env(&connection).await,
             Verb::Psql { connection, arguments } => login::psql(&connection, &arguments).await,
+            Verb::Users { what, json } => users::run(&config, what, json).await,
             Verb::Requests { what, json } => requests::run(&config, what, json).await,
         }
     })

@@ -3,13 +3,14 @@
 use std::{path::Path, process::ExitCode};
 
 use clap::Subcommand;
-use countersign_gateway::service::load;
 use countersign_shared::{
-    api::{DecisionBody, DecisionTaken, Problem, RequestView},
+    api::{DecisionBody, DecisionTaken, RequestView},
     ids::RequestId,
     request::Choice,
 };
 use reqwest::Method;
+
+use crate::api::{Api, NOTHING};
 
 /// What to do with requests.
 #[derive(Subcommand)]
@@ -37,15 +38,10 @@ pub enum What {
 
 /// Runs it.
 pub async fn run(config: &Path, what: What, json: bool) -> ExitCode {
-    let config = match load(config) {
-        Ok(config) => config,
-        Err(error) => return crate::fail(&error.to_string(), 2),
+    let api = match Api::open(config).await {
+        Ok(api) => api,
+        Err(error) => return crate::fail(&error, 2),
     };
-    let token = match crate::login::own_token().await {
-        Ok(token) => token,
-        Err(error) => return crate::fail(&format!("{error}, or put a token of yours into COUNTERSIGN_TOKEN"), 2),
-    };
-    let api = Api { base: format!("http://{}/v1/requests", config.gateway.control), token };
     match work(&api, what, json).await {
         Ok(text) => {
             crate::say(&text);
@@ -55,41 +51,15 @@ pub async fn run(config: &Path, what: What, json: bool) -> ExitCode {
     }
 }
 
-struct Api {
-    base: String,
-    token: String,
-}
-
-impl Api {
-    async fn call<T: serde::de::DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&DecisionBody>,
-    ) -> Result<T, String> {
-        let client = reqwest::Client::new();
-        let mut request = client.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        let answer = request.send().await.map_err(|e| format!("the gateway can't be reached: {e}"))?;
-        if answer.status().is_success() {
-            return answer.json().await.map_err(|e| format!("the gateway's answer can't be read: {e}"));
-        }
-        let problem: Problem = answer.json().await.map_err(|e| format!("the gateway's answer can't be read: {e}"))?;
-        Err(problem.hint.map_or_else(|| problem.error.clone(), |hint| format!("{}\n{hint}", problem.error)))
-    }
-}
-
 async fn work(api: &Api, what: What, json: bool) -> Result<String, String> {
     let print = |value: &dyn erased::Json| if json { value.json() } else { value.text() };
     match what {
         What::List => {
-            let list: Vec<RequestView> = api.call(Method::GET, "?state=pending", None).await?;
+            let list: Vec<RequestView> = api.call(Method::GET, "/v1/requests?state=pending", NOTHING).await?;
             Ok(print(&list))
         }
         What::Show { id } => {
-            let view: RequestView = api.call(Method::GET, &format!("/{id}"), None).await?;
+            let view: RequestView = api.call(Method::GET, &format!("/v1/requests/{id}"), NOTHING).await?;
             Ok(print(&vec![view]))
         }
         What::Approve { id } => decide(api, &id, Choice::Approve, None).await,
@@ -98,9 +68,9 @@ async fn work(api: &Api, what: What, json: bool) -> Result<String, String> {
 }
 
 async fn decide(api: &Api, id: &RequestId, choice: Choice, reason: Option<String>) -> Result<String, String> {
-    let view: RequestView = api.call(Method::GET, &format!("/{id}"), None).await?;
+    let view: RequestView = api.call(Method::GET, &format!("/v1/requests/{id}"), NOTHING).await?;
     let body = DecisionBody { choice, digest: view.digest, reason };
-    let taken: DecisionTaken = api.call(Method::POST, &format!("/{id}/decisions"), Some(&body)).await?;
+    let taken: DecisionTaken = api.call(Method::POST, &format!("/v1/requests/{id}/decisions"), Some(&body)).await?;
     Ok(taken.message)
 }
 

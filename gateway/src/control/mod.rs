@@ -23,6 +23,7 @@ mod sessions;
 mod show;
 mod sight;
 mod sign_in;
+mod users;
 
 #[cfg(test)]
 mod page_stories;
@@ -77,6 +78,8 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/channels/{id}", put(channels::put))
         .route("/v1/sessions", get(sessions::list))
         .route("/v1/sessions/{id}", delete(sessions::kill))
+        .route("/v1/users", get(users::list))
+        .route("/v1/users/{id}", get(users::show))
         .route("/v1/events", get(events::stream))
         .route("/v1/links", post(links::start))
         .route("/v1/links/{team}/{user}", get(links::show).delete(links::remove))

@@ -1,0 +1,59 @@
+//! The control API from a terminal, with a token of one's own.
+
+use std::path::Path;
+
+use countersign_gateway::service::load;
+use countersign_shared::api::Problem;
+use reqwest::Method;
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Where the API is, and who asks.
+pub struct Api {
+    base: String,
+    token: String,
+}
+
+/// No body.
+pub const NOTHING: Option<&()> = None;
+
+impl Api {
+    /// The API of the gateway that `config` is of.
+    ///
+    /// # Errors
+    /// What is wrong with config or sign-in; that is usage.
+    pub async fn open(config: &Path) -> Result<Self, String> {
+        let config = load(config).map_err(|error| error.to_string())?;
+        let token = crate::login::own_token().await;
+        let token = token.map_err(|error| format!("{error}, or put a token of yours into COUNTERSIGN_TOKEN"))?;
+        Ok(Self { base: format!("http://{}", config.gateway.control), token })
+    }
+
+    /// Calls `path`.
+    ///
+    /// # Errors
+    /// What went wrong, and what to do next.
+    pub async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, String> {
+        let client = reqwest::Client::new();
+        let mut request = client.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = request.send().await.map_err(|e| format!("the gateway can't be reached: {e}"))?;
+        if answer.status().is_success() {
+            return answer.json().await.map_err(|e| format!("the gateway's answer can't be read: {e}"));
+        }
+        let problem: Problem = answer.json().await.map_err(|e| format!("the gateway's answer can't be read: {e}"))?;
+        Err(problem.hint.map_or_else(|| problem.error.clone(), |hint| format!("{}\n{hint}", problem.error)))
+    }
+}
+
+/// Text that somebody else wrote, with its control characters spelled out: a terminal obeys them.
+#[must_use]
+pub fn plain(text: &str) -> String {
+    text.escape_debug().to_string()
+}
