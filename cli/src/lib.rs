@@ -14,6 +14,7 @@ mod report;
 mod requests;
 mod serve;
 mod sessions;
+mod users;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -120,6 +121,14 @@ enum Verb {
         #[arg(long, global = true)]
         json: bool,
     },
+    /// Whom the gateway and the directory know. Needs a login, or a token in COUNTERSIGN_TOKEN.
+    Users {
+        #[command(subcommand)]
+        what: users::What,
+        /// Prints JSON.
+        #[arg(long, global = true)]
+        json: bool,
+    },
     /// What waits for approval. Needs a login, or a token in COUNTERSIGN_TOKEN.
     Requests {
         #[command(subcommand)]
@@ -164,6 +173,7 @@ pub fn main() -> ExitCode {
             Verb::Psql { connection, arguments } => login::psql(&connection, &arguments).await,
             Verb::Sessions { what, json } => sessions::run(&config, what, json).await,
             Verb::Grants { what, json } => grants::run(&config, what, json).await,
+            Verb::Users { what, json } => users::run(&config, what, json).await,
             Verb::Requests { what, json } => requests::run(&config, what, json).await,
         }
     })

@@ -15,7 +15,7 @@ use countersign_shared::duties::Human;
 use crate::{
     access::{
         book,
-        end::{Why, end},
+        end::{Why, end, end_principal},
         keep,
     },
     identity::Identity,
@@ -101,6 +101,17 @@ pub async fn settle(gateway: &Gateway, whom: Option<&Whom>) {
             look(gateway, &live, now);
         }
     }
+    // Nor do the roles of who is gone wait for them.
+    for human in gateway.grants.holders() {
+        if whom.is_some_and(|whom| !whom.has(&human)) {
+            continue;
+        }
+        if let Ok(Some(gone)) = gateway.store.gone(&human).await
+            && let Err(error) = end_principal(gateway, &human, &is_gone(&human, gone)).await
+        {
+            tracing::error!(%error, principal = human.principal, "the end of somebody's grants could not be written down");
+        }
+    }
     // What is held is asked about again: its requester or its approvers may be others now.
     gateway.holds.ring_all();
 }
@@ -131,10 +142,7 @@ async fn now(gateway: &Gateway, human: &Human) -> Result<Now, StoreError> {
 fn look(gateway: &Gateway, live: &Arc<Live>, now: &Result<Now, StoreError>) {
     let human = &live.standing().human;
     let reason = match now {
-        Ok(Now::Gone(gone)) => match &human.owner {
-            None => Some(format!("{} was {}", human.principal, gone.as_str())),
-            Some(owner) => Some(format!("{owner}, who answers for {}, was {}", human.principal, gone.as_str())),
-        },
+        Ok(Now::Gone(gone)) => Some(is_gone(human, *gone)),
         Ok(Now::Has(groups)) => {
             live.narrow(groups);
             (!may_go_on(gateway, live)).then(|| format!("{} lost a group that this session needs", human.principal))
@@ -146,6 +154,14 @@ fn look(gateway: &Gateway, live: &Arc<Live>, now: &Result<Now, StoreError>) {
     };
     if let Some(reason) = reason {
         end(gateway, std::slice::from_ref(live), &Why::Gone { reason });
+    }
+}
+
+/// Why access is over, in a sentence.
+fn is_gone(human: &Human, gone: Gone) -> String {
+    match &human.owner {
+        None => format!("{} was {}", human.principal, gone.as_str()),
+        Some(owner) => format!("{owner}, who answers for {}, was {}", human.principal, gone.as_str()),
     }
 }
 

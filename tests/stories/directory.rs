@@ -141,3 +141,36 @@ async fn a_lost_group_is_lost_to_statements_that_come() {
     client.is_held().await;
     assert!(held.waits(), "DBAs need an approval for it");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_there_is_is_told_to_who_runs_the_place() {
+    let story = Story::with_a_directory().await;
+    let _ana = story.logs_in("ana").await;
+    let ben = story.directory_has("ben").await;
+    story.directory_groups("stock", &[&ben]).await;
+    story.directory_patches(&format!("/Users/{ben}"), active(false)).await;
+    let tells = async |who: &str, arguments: &[&str]| {
+        let token = story.world.idp.token_for(who).expect("a token");
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_countersign-under-test"));
+        command.arg("--config").arg(&story.world.facts.config).args(arguments).env("COUNTERSIGN_TOKEN", token);
+        timeout(PATIENCE, command.output()).await.expect("it ends").expect("the binary")
+    };
+    let listed = tells("olu", &["users", "list", "--json"]).await;
+    let users: Vec<Value> = serde_json::from_slice(&listed.stdout).expect("JSON");
+    let one = |name: &str| users.iter().find(|user| user["principal"] == name).expect("somebody known");
+    let (hers, his) = (one("ana@acme.dev"), one("ben@acme.dev"));
+    assert_eq!(
+        (&hers["state"], &hers["directory"], &hers["groups"]),
+        (&json!("active"), &Value::Null, &json!(["engineering"]))
+    );
+    assert_eq!(
+        (&his["state"], &his["directory"], &his["last_seen"]),
+        (&json!("deactivated"), &json!(ben), &Value::Null)
+    );
+    let shown = tells("sam", &["users", "show", "BEN@acme.dev"]).await;
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("deactivated") && shown.contains(&ben), "{shown}");
+    let refused = tells("ana", &["users", "list"]).await;
+    assert_eq!(refused.status.code(), Some(1), "who may do neither is told nobody's name");
+    assert!(refused.stdout.is_empty());
+}

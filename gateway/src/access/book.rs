@@ -200,6 +200,12 @@ impl Book {
         inner.live.values().find(theirs).cloned()
     }
 
+    /// Everybody who has a grant.
+    #[must_use]
+    pub fn holders(&self) -> HashSet<Human> {
+        self.locked().live.values().map(|live| live.human.clone()).collect()
+    }
+
     /// All that somebody holds.
     #[must_use]
     pub fn of(&self, human: &Human) -> Vec<Live> {

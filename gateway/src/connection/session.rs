@@ -351,6 +351,12 @@ impl Session {
 
     async fn serve(&mut self) -> Ended {
         loop {
+            // What came with the message before is not taken from somebody whose access is over.
+            if let Some(kill) = self.place.killed()
+                && !kill.when_quiet
+            {
+                return Ended::With(Farewell::Ended { reason: kill.reason });
+            }
             if let Err(ended) = self.name_application().await {
                 return ended;
             }

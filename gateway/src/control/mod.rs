@@ -25,6 +25,7 @@ mod sessions;
 mod show;
 mod sight;
 mod sign_in;
+mod users;
 
 #[cfg(test)]
 mod page_stories;
@@ -84,6 +85,8 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/grants/{id}/extend", post(access::extend))
         .route("/v1/sessions", get(sessions::list))
         .route("/v1/sessions/{id}", delete(sessions::kill))
+        .route("/v1/users", get(users::list))
+        .route("/v1/users/{id}", get(users::show))
         .route("/v1/events", get(events::stream))
         .route("/v1/links", post(links::start))
         .route("/v1/links/{team}/{user}", get(links::show).delete(links::remove))

@@ -29,6 +29,13 @@ pub(super) fn administers_all(gateway: &Gateway, who: &Identity, from: &SessionF
     !connections.is_empty() && connections.keys().all(|name| may(gateway, who, from, Action::Administer, name))
 }
 
+/// Whether `who` may read who there is: it is about every connection.
+pub(super) fn reads_people(gateway: &Gateway, who: &Identity, from: &SessionFacts) -> bool {
+    let connections = &gateway.config.connections;
+    let audits = || connections.keys().all(|name| may(gateway, who, from, Action::Audit, name));
+    administers_all(gateway, who, from) || !connections.is_empty() && audits()
+}
+
 /// Whether `who` sees `request`: their own, one that they may decide on, or as an auditor.
 pub(super) fn sees_request(gateway: &Gateway, who: &Identity, from: &SessionFacts, request: &Request) -> bool {
     let asked = &request.new.asked;
