@@ -3,9 +3,10 @@
 use std::{fs, time::Duration};
 
 use countersign_shared::request::Choice;
+use serde_json::json;
 use tokio::time::{Instant, interval, timeout};
 
-use crate::harness::{PATIENCE, Story, client::Refused};
+use crate::harness::{PATIENCE, Story, client::Refused, directory};
 
 /// Writers write without asking; what they ask for, one other approves. Guests get in by a grant alone.
 const POLICY: &str = r#"
@@ -96,6 +97,33 @@ async fn the_session_that_runs_may_do_more_once_another_has_approved_and_ends_wh
     again.is_held().await;
     again.presses_ctrl_c().await;
     assert_eq!(update.gets_refused().await.code, "57014", "to connect again brings nothing back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_deactivated_and_comes_back_has_no_role_any_more() {
+    let story = Story::gateway_with(|config, folder| {
+        fs::write(folder.join("policy/90-roles.cedar"), POLICY).expect("a policy");
+        fs::write(folder.join("scim.token"), directory::TOKEN).expect("a file");
+        format!("{config}{ROLES}\n[scim]\ntoken = {{ file = \"scim.token\" }}\n")
+    })
+    .await;
+    let _seen = story.logs_in("priya").await;
+    let at = format!("/Users/{}", story.directory_has("ana").await);
+    let ana = story.logs_in("ana").await;
+    story.is_granted("ana", "shop-writer", "2h").await;
+    ana.runs(UPDATE).ends().await.expect("she may");
+    let sleep = ana.runs(SLEEP);
+    story.until_number(SLEEPING, 1).await;
+    story.directory_patches(&at, json!({ "op": "replace", "value": { "active": false } })).await;
+    is_over(&sleep.gets_refused().await, "ana@acme.dev was deactivated");
+    story.until_number(SLEEPING, 0).await;
+    story.directory_patches(&at, json!({ "op": "replace", "value": { "active": true } })).await;
+    let again = story.logs_in("ana").await;
+    let update = again.runs(UPDATE);
+    again.is_held().await;
+    again.presses_ctrl_c().await;
+    assert_eq!(update.gets_refused().await.code, "57014", "the role ended with her access");
+    assert!(story.grants("ana").await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::Story;
 
-const TOKEN: &str = "a-token-of-the-directory";
+/// With which it calls.
+pub const TOKEN: &str = "a-token-of-the-directory";
 const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 
