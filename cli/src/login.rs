@@ -52,6 +52,14 @@ pub async fn login(config: &Path, how: How) -> ExitCode {
     };
     about.host = how.host.clone().unwrap_or(about.host);
     about.port = how.port.unwrap_or(about.port);
+    if !gateway::keeps_tokens_private(&about) {
+        let message = format!(
+            "{} is not this machine and speaks no TLS: everybody on the way could read the token. Give the gateway TLS, \
+             or reach it through a tunnel and say --host 127.0.0.1",
+            about.host
+        );
+        return crate::fail(&message, 1);
+    }
     let chosen = about.issuers.iter().filter(|one| how.issuer.as_ref().is_none_or(|name| *name == one.issuer));
     let issuer = match chosen.collect::<Vec<_>>().as_slice() {
         [one] => (*one).clone(),

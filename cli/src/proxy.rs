@@ -63,7 +63,13 @@ async fn serve(what: What) -> Result<(), String> {
     let authorities = what.ca.as_deref().map(Authorities::of_file).transpose()?;
     let about = match (&what.identity, &what.gateway) {
         (Whose::Login, _) => None,
-        (Whose::File(_), Some(url)) => Some(gateway::ask(url).await.map_err(told)?),
+        (Whose::File(_), Some(url)) => {
+            let about = gateway::ask(url).await.map_err(told)?;
+            if !gateway::keeps_tokens_private(&about) {
+                return Err(format!("{} speaks no TLS: everybody on the way could read the token", about.host));
+            }
+            Some(about)
+        }
         (Whose::File(_), None) => {
             return Err("with --identity file:PATH, say where the gateway is: --gateway".to_owned());
         }

@@ -1,6 +1,6 @@
 //! What a gateway says of itself.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use countersign_shared::api::About;
 use reqwest::{Client, redirect};
@@ -29,6 +29,13 @@ pub(crate) fn is_private(url: &Url) -> bool {
     url.scheme() == "https" || url.scheme() == "http" && here
 }
 
+/// Whether a token may be sent where `about` says: over TLS, or within this machine.
+#[must_use]
+pub fn keeps_tokens_private(about: &About) -> bool {
+    let here = about.host == "localhost" || about.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    about.tls || here
+}
+
 /// Asks the gateway at `url`, the address of its pages.
 ///
 /// # Errors
@@ -49,6 +56,22 @@ pub async fn ask(url: &Url) -> Result<About, NotSignedIn> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_goes_over_tls_or_stays_on_this_machine() {
+        for (host, tls, private) in [
+            ("countersign.acme.dev", true, true),
+            ("countersign.acme.dev", false, false),
+            ("10.0.0.7", false, false),
+            ("127.0.0.1", false, true),
+            ("::1", false, true),
+            ("localhost", false, true),
+            ("localhost.acme.dev", false, false),
+        ] {
+            let about = About { host: host.to_owned(), port: 6432, tls, issuers: vec![] };
+            assert_eq!(keeps_tokens_private(&about), private, "{host}, TLS {tls}");
+        }
+    }
 
     #[test]
     fn nothing_is_sent_where_others_read_along() {

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use countersign_shared::digest::Digest;
 use postgres_protocol::message::frontend as build;
 
 use super::{
@@ -63,9 +64,18 @@ pub struct Portal {
     sent: bool,
     /// The client's Describe of it, which waits with it.
     describe: Option<Bytes>,
-    /// Ran once, as this: the next Execute goes on with the rows of the same permit, where the text still
-    /// is what was permitted. A function that it calls row by row may have been replaced.
-    ran: Option<Arc<Understood>>,
+    /// Ran once, as this.
+    ran: Option<Ran>,
+}
+
+/// What a portal was permitted as: the next Execute goes on with the rows of the same permit, where all of
+/// it is as it was. A function that it calls row by row may have been replaced, its principal may have
+/// lost a group, and policy may be another.
+#[derive(Clone)]
+struct Ran {
+    text: Arc<Understood>,
+    standing: u64,
+    policies: Digest,
 }
 
 impl Portal {
@@ -290,7 +300,10 @@ impl Session {
             limit,
             analysis: Arc::clone(&*analysis),
         };
-        let goes_on = portal.ran.as_ref().is_some_and(|then| then.effects == analysis.effects);
+        let policies = self.gateway.policies().version();
+        let goes_on = portal.ran.as_ref().is_some_and(|then| {
+            (then.standing, then.policies) == (self.standing, policies) && then.text.effects == analysis.effects
+        });
         let simply_passes = goes_on || portal.sent && self.allowed(&analysis) || analysis.only_undoes;
         if !simply_passes {
             // It waits until everything before it is answered without error.
@@ -324,7 +337,8 @@ impl Session {
         if let Some(portal) = self.portals.get_mut(name) {
             portal.sent = true;
             portal.describe = None;
-            portal.ran = (limit > 0).then(|| Arc::clone(&*analysis));
+            let text = Arc::clone(&*analysis);
+            portal.ran = (limit > 0).then_some(Ran { text, standing: self.standing, policies });
         }
         self.unsynced = true;
         let moves = |s: &Statement| !matches!(s.transaction, TransactionMove::None | TransactionMove::Savepoint);
