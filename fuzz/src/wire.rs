@@ -78,7 +78,8 @@ fn passed_on(startup: &Startup) {
 /// A message of a client that is logged in: its type, and a body.
 pub fn client_message(data: &[u8]) {
     let Some((tag, body)) = data.split_first() else { return };
-    let Ok(message) = frontend::parse(&framed(*tag, body)) else { return };
+    let frame = framed(*tag, body);
+    let Ok(message) = frontend::parse(&frame) else { return };
     match message {
         Message::Query { sql } => assert_eq!([sql.as_bytes(), b"\0"].concat(), body),
         Message::Parse { name, sql, types } => {
