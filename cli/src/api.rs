@@ -1,6 +1,6 @@
 //! The control API from a terminal, with a token of one's own.
 
-use std::path::Path;
+use std::{path::Path, process::ExitCode};
 
 use countersign_gateway::service::load;
 use countersign_shared::api::Problem;
@@ -62,6 +62,18 @@ impl Api {
         }
         let problem: Problem = answer.json().await.map_err(|e| format!("the gateway's answer can't be read: {e}"))?;
         Err(problem.hint.map_or_else(|| problem.error.clone(), |hint| format!("{}\n{hint}", problem.error)))
+    }
+}
+
+/// Does `work` with the API of the gateway that `config` is of; the exit code.
+pub async fn with(config: &Path, work: impl AsyncFnOnce(&Api) -> Result<(), String>) -> ExitCode {
+    let api = match Api::open(config).await {
+        Ok(api) => api,
+        Err(error) => return crate::fail(&error, 2),
+    };
+    match work(&api).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => crate::fail(&message, 1),
     }
 }
 

@@ -9,7 +9,7 @@ use countersign_shared::{
 };
 use reqwest::Method;
 
-use crate::api::{Api, NOTHING, plain};
+use crate::api::{Api, NOTHING, plain, with};
 
 /// What to do with grants.
 #[derive(Subcommand)]
@@ -49,14 +49,7 @@ pub enum What {
 
 /// Runs it.
 pub async fn run(config: &Path, what: What, json: bool) -> ExitCode {
-    let api = match Api::open(config).await {
-        Ok(api) => api,
-        Err(error) => return crate::fail(&error, 2),
-    };
-    match work(&api, what, json).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => crate::fail(&message, 1),
-    }
+    with(config, async |api| work(api, what, json).await).await
 }
 
 async fn work(api: &Api, what: What, json: bool) -> Result<(), String> {

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use countersign_shared::api::UserView;
 use reqwest::Method;
 
-use crate::api::{Api, NOTHING, plain};
+use crate::api::{Api, NOTHING, plain, with};
 
 /// What to do with users.
 #[derive(Subcommand)]
@@ -22,14 +22,7 @@ pub enum What {
 
 /// Runs it.
 pub async fn run(config: &Path, what: What, json: bool) -> ExitCode {
-    let api = match Api::open(config).await {
-        Ok(api) => api,
-        Err(error) => return crate::fail(&error, 2),
-    };
-    match work(&api, what, json).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => crate::fail(&message, 1),
-    }
+    with(config, async |api| work(api, what, json).await).await
 }
 
 async fn work(api: &Api, what: What, json: bool) -> Result<(), String> {
