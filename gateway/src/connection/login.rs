@@ -90,7 +90,8 @@ pub async fn log_in(dialed: Dialed, words: &Words<'_>) -> Result<Opened, Upstrea
                 parameters.push(whole(b'S', &body));
             }
             (b'K', Stage::In) if cancel.is_none() => cancel = Some(key(&body, login.minor)?),
-            (b'Z', Stage::In) => return Ok(Opened { end, parameters, cancel }),
+            (b'Z', Stage::In) if body[..] == *b"I" => return Ok(Opened { end, parameters, cancel }),
+            (b'Z', Stage::In) => return Err(Violation::new("a login does not end in a transaction").into()),
             (other, _) => {
                 return Err(Violation::new(format!("{:?} out of turn during the login", char::from(other))).into());
             }

@@ -66,7 +66,7 @@ async fn what_comes_out_of_turn_ends_the_login() {
     let scram = asks(10, b"SCRAM-SHA-256\0\0");
     let parameter = frame(b'S', b"server_version\x0015\0");
     let older = frame(b'v', &[0, 3, 0, 0, 0, 0, 0, 0]);
-    let table: [(&str, Vec<Vec<u8>>, &str); 16] = [
+    let table: [(&str, Vec<Vec<u8>>, &str); 18] = [
         ("ready before it asked for anything", vec![ready()], "'Z' out of turn"),
         ("a parameter before the login is over", vec![parameter.clone(), ok(), ready()], "'S' out of turn"),
         ("a key before the login is over", vec![key(4), ok(), ready()], "'K' out of turn"),
@@ -82,6 +82,8 @@ async fn what_comes_out_of_turn_ends_the_login() {
         ("a negotiation behind its time", vec![ok(), older], "'v' out of turn"),
         ("GSSAPI", vec![asks(7, b"")], "not supported (7)"),
         ("an error without an SQLSTATE", vec![frame(b'E', b"SFATAL\0Mno\0\0")], "without an SQLSTATE"),
+        ("ready, and something more", vec![ok(), frame(b'Z', b"I\0\0")], "does not end in a transaction"),
+        ("ready in a transaction", vec![ok(), frame(b'Z', b"T")], "does not end in a transaction"),
         ("an MD5 salt that is cut", vec![asks(5, b"ab")], "ends early"),
     ];
     for (case, frames, expected) in table {
