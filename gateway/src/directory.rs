@@ -87,6 +87,9 @@ impl Whom {
     }
 }
 
+/// Why access ends where the state does not answer.
+const UNKNOWN: &str = "the gateway can't check any more who may be here";
+
 /// Makes what the directory says now count in the sessions that it may concern: ends those whose
 /// principal is gone or may no longer connect, and takes from the others the groups that they have lost.
 pub async fn settle(gateway: &Gateway, whom: Option<&Whom>) {
@@ -106,9 +109,13 @@ pub async fn settle(gateway: &Gateway, whom: Option<&Whom>) {
         if whom.is_some_and(|whom| !whom.has(&human)) {
             continue;
         }
-        if let Ok(Some(gone)) = gateway.store.gone(&human).await
-            && let Err(error) = end_principal(gateway, &human, &is_gone(&human, gone)).await
-        {
+        let reason = match gateway.store.gone(&human).await {
+            Ok(None) => continue,
+            Ok(Some(gone)) => is_gone(&human, gone),
+            // As for sessions: who can't be asked about has nothing that could outlive them.
+            Err(_) => UNKNOWN.to_owned(),
+        };
+        if let Err(error) = end_principal(gateway, &human, &reason).await {
             tracing::error!(%error, principal = human.principal, "the end of somebody's grants could not be written down");
         }
     }
@@ -149,7 +156,7 @@ fn look(gateway: &Gateway, live: &Arc<Live>, now: &Result<Now, StoreError>) {
         }
         Err(error) => {
             tracing::error!(%error, session = %live.id(), "the state can't say whether a session may go on");
-            Some("the gateway can't check any more who may be here".to_owned())
+            Some(UNKNOWN.to_owned())
         }
     };
     if let Some(reason) = reason {
