@@ -17,7 +17,7 @@ permit (principal in Role::"shop-guest", action in [Action::"connect", Action::"
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "measures, with 500 sessions; run alone, with its output"]
+#[ignore = "measures, with 500 sessions: cargo test -p countersign-tests --test stories ending_many -- --ignored --nocapture"]
 #[allow(clippy::print_stderr, reason = "it prints what it measured")]
 async fn how_long_it_takes_until_fifty_of_five_hundred_sessions_are_gone() {
     let story = Story::gateway_with(|config, folder| {
