@@ -34,7 +34,7 @@ pub struct Gateway {
     /// What the connections' databases hold.
     pub catalogs: Arc<crate::connection::catalogs::Catalogs>,
     /// How often DDL has passed; a catalog read before that is old.
-    pub changes: std::sync::atomic::AtomicU64,
+    pub changes: Arc<std::sync::atomic::AtomicU64>,
     /// Live sessions.
     pub sessions: Sessions,
     /// Grants that count now.

@@ -86,7 +86,7 @@ impl Service {
             bot,
             seal,
             catalogs: Arc::default(),
-            changes: std::sync::atomic::AtomicU64::default(),
+            changes: Arc::default(),
             sessions: Sessions::default(),
             grants: crate::access::book::Book::default(),
             regrouped: tokio::sync::Notify::new(),

@@ -162,3 +162,27 @@ async fn the_catalog_is_read_once_for_one_change() {
     assert_eq!(reads, 1, "{log}");
     ana.does("rollback").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_nobody_can_read_the_catalog_what_names_something_is_opaque_and_the_session_lives() {
+    const COUNT: &str = "select count(*) from orders";
+    let story = Story::under(UNSEEN).await;
+    let ana = story.logs_in("ana").await;
+    ana.does(COUNT).await;
+    let locker = server().superuser(&story.world.upstream.database).connect().await.expect("a way past the gateway");
+    locker.batch_execute("begin; lock table pg_catalog.pg_policy in access exclusive mode").await.expect("a lock");
+    // What was known before counts for half a second; then it is asked for in vain.
+    let held = loop {
+        let running = ana.runs(COUNT);
+        tokio::select! {
+            _id = ana.is_held() => break running,
+            () = running.is_over() => {}
+        }
+    };
+    ana.presses_ctrl_c().await;
+    assert_eq!(held.gets_refused().await.code, "57014");
+    ana.does("begin").await;
+    ana.does("rollback").await;
+    locker.batch_execute("rollback").await.expect("the lock is gone");
+    ana.does(COUNT).await;
+}

@@ -144,9 +144,10 @@ const INHERITS: &str = "SELECT inhparent, inhrelid FROM pg_catalog.pg_inherits";
 const FOREIGN_KEYS: &str =
     "SELECT confrelid, conrelid, confdeltype, confupdtype FROM pg_catalog.pg_constraint WHERE contype = 'f'";
 
-/// Relation, events as `tgtype`, the trigger's name, its text if it has a WHEN, its function.
+/// Relation, events as `tgtype`, the trigger's name, its text if it has a WHEN (empty where the relation
+/// is locked), its function.
 const TRIGGERS: &str = concat!(
-    "SELECT t.tgrelid, t.tgtype, t.tgname, CASE WHEN t.tgqual IS NOT NULL THEN pg_catalog.pg_get_triggerdef(t.oid) END, ",
+    "SELECT t.tgrelid, t.tgtype, t.tgname, CASE WHEN t.tgqual IS NULL THEN NULL WHEN t.tgrelid IN ({locked}) THEN '' ELSE pg_catalog.pg_get_triggerdef(t.oid) END, ",
     function_columns!(),
     ", t.tgoldtable, t.tgnewtable, t.tgdeferrable::text FROM pg_catalog.pg_trigger t
   JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace

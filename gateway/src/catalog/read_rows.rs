@@ -225,6 +225,12 @@ impl Reader {
             return Ok(());
         }
         let mut code = called.code(&format!("trigger {}", text(row, 2)?));
+        let unread = definition == Some("");
+        let definition = definition.filter(|_| !unread);
+        if unread {
+            self.partial = true;
+            code.function = None;
+        }
         let fixed = |function: &Function| {
             matches!(function.body, Body::SqlResolved(_))
                 || function.settings.iter().any(|s| s.starts_with("search_path="))

@@ -9,7 +9,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -108,19 +108,19 @@ impl Reader {
 const ATTEMPTS: usize = 50;
 
 impl Shared {
-    /// The snapshot, if it may be trusted now. `changes` is how often this process has let DDL pass.
+    /// The snapshot, if it may be trusted now. `changes` counts how often this process has let DDL pass.
     #[must_use]
-    pub fn fresh(self: &Arc<Self>, changes: u64, upstream: &Upstream) -> Option<Arc<Snapshot>> {
+    pub fn fresh(self: &Arc<Self>, changes: &Arc<AtomicU64>, upstream: &Upstream) -> Option<Arc<Snapshot>> {
         let (snapshot, age) = {
             let latest = self.latest.read().unwrap_or_else(PoisonError::into_inner);
-            let latest = latest.as_ref().filter(|latest| latest.seen >= changes)?;
+            let latest = latest.as_ref().filter(|latest| latest.seen >= changes.load(Ordering::Acquire))?;
             (Arc::clone(&latest.snapshot), latest.asked.elapsed())
         };
         if age >= AHEAD && !self.asking.swap(true, Ordering::AcqRel) {
-            let (shared, upstream) = (Arc::clone(self), upstream.clone());
+            let (shared, changes, upstream) = (Arc::clone(self), Arc::clone(changes), upstream.clone());
             tokio::spawn(async move {
                 // Whoever needs it and can't have it says so.
-                let _later: Result<_, String> = shared.ask(changes, &upstream, AHEAD).await;
+                let _later: Result<_, String> = shared.ask(&changes, &upstream, AHEAD).await;
                 shared.asking.store(false, Ordering::Release);
             });
         }
@@ -131,7 +131,7 @@ impl Shared {
     ///
     /// # Errors
     /// Where the database can't be asked, or takes too long.
-    pub async fn read(&self, changes: u64, upstream: &Upstream) -> Result<Arc<Snapshot>, String> {
+    pub async fn read(&self, changes: &AtomicU64, upstream: &Upstream) -> Result<Arc<Snapshot>, String> {
         self.ask(changes, upstream, FRESH).await
     }
 
@@ -139,40 +139,43 @@ impl Shared {
     ///
     /// # Errors
     /// Where the database can't be asked, or takes too long.
-    pub async fn read_now(&self, changes: u64, upstream: &Upstream) -> Result<Arc<Snapshot>, String> {
+    pub async fn read_now(&self, changes: &AtomicU64, upstream: &Upstream) -> Result<Arc<Snapshot>, String> {
         self.ask(changes, upstream, Duration::ZERO).await
     }
 
     /// The snapshot as the server says now, unless somebody else has asked within `fresh`.
-    async fn ask(&self, changes: u64, upstream: &Upstream, fresh: Duration) -> Result<Arc<Snapshot>, String> {
+    ///
+    /// Whoever reads does so for all who wait: what it begins to read after a change knows of it.
+    async fn ask(&self, changes: &AtomicU64, upstream: &Upstream, fresh: Duration) -> Result<Arc<Snapshot>, String> {
+        let needed = changes.load(Ordering::Acquire);
         let work = async {
             let mut reader = self.reader.lock().await;
             let known = self.latest.read().unwrap_or_else(PoisonError::into_inner).clone();
             if let Some(latest) = &known
-                && latest.seen >= changes
+                && latest.seen >= needed
                 && latest.asked.elapsed() < fresh
             {
                 return Ok(Arc::clone(&latest.snapshot));
             }
-            let asked = Instant::now();
+            let (mut seen, mut asked) = (changes.load(Ordering::Acquire), Instant::now());
             // A connection that fails in between is not put back.
             let open = match reader.take() {
                 Some(mut open) => match open.asks().await {
                     Ok((_, true)) if let Some(latest) = known => {
                         *reader = Some(open);
-                        return Ok(self.keep(Latest { asked, seen: changes, ..latest }));
+                        return Ok(self.keep(Latest { asked, seen, ..latest }));
                     }
-                    now => now.ok().map(|(now, _)| (open.end, now, asked)),
+                    now => now.ok().map(|(now, _)| (open.end, now)),
                 },
                 None => None,
             };
-            let (mut end, fingerprint, asked) = match open {
+            let (mut end, fingerprint) = match open {
                 Some(open) => open,
                 None => {
                     let mut end = upstream::open(upstream, &parameters()).await.map_err(|error| error.to_string())?.end;
-                    let asked = Instant::now();
+                    (seen, asked) = (changes.load(Ordering::Acquire), Instant::now());
                     let fingerprint = read::fingerprint(&mut Own(&mut end)).await?;
-                    (end, fingerprint, asked)
+                    (end, fingerprint)
                 }
             };
             let mut attempts = 1;
@@ -186,7 +189,7 @@ impl Shared {
             };
             let locked = snapshot.is_partial().then_some(locked);
             *reader = Some(Reader { end, fingerprint, locked });
-            Ok(self.keep(Latest { snapshot, asked, seen: changes }))
+            Ok(self.keep(Latest { snapshot, asked, seen }))
         };
         tokio::time::timeout(WITHIN, work).await.unwrap_or_else(|_| Err("the catalog took too long".to_owned()))
     }

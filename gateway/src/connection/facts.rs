@@ -8,6 +8,7 @@ use std::{
 
 use super::session::{Ended, Session};
 use crate::{
+    catalog::Snapshot,
     refusal::Refusal,
     statement::classify::is_temporary_schema,
     statement::understood::Pin,
@@ -124,13 +125,18 @@ const FACTS: &str = "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(
 const PREPARED: &str = "SELECT s.name, s.statement, s.from_sql FROM pg_catalog.pg_prepared_statements s";
 
 impl Session {
-    /// Brings names and catalog up to date, where they may have changed. The server must be quiet for
-    /// names to be asked; in a failed transaction nothing can be, and nothing but ROLLBACK runs.
-    pub(super) async fn refresh(&mut self) -> Result<(), Ended> {
+    /// Brings the catalog up to date. Names are in doubt where it has other schemas than before: one that
+    /// is new may have been on the path before it was there.
+    pub(super) async fn refresh_catalog(&mut self) -> Result<(), Ended> {
         let before = Arc::clone(&self.catalog);
-        self.refresh_catalog().await?;
-        // A schema that is new may have been on the path before it was there.
+        self.take_catalog().await?;
         self.dirty |= !Arc::ptr_eq(&before, &self.catalog) && !before.has_same_schemas(&self.catalog);
+        Ok(())
+    }
+
+    /// Brings names up to date, where they may have changed. The server must be quiet for them to be
+    /// asked; in a failed transaction nothing can be, and nothing but ROLLBACK runs.
+    pub(super) async fn refresh_names(&mut self) -> Result<(), Ended> {
         // Simple queries of ours would end the client's group; its own Sync comes first.
         if self.dirty && self.status != b'E' && self.replies.is_quiet() && !self.unsynced && self.take_facts().await? {
             self.dirty = false;
@@ -192,13 +198,12 @@ impl Session {
         Ok(true)
     }
 
-    async fn refresh_catalog(&mut self) -> Result<(), Ended> {
-        let changes = self.gateway.changes.load(Ordering::Acquire);
+    async fn take_catalog(&mut self) -> Result<(), Ended> {
+        let changes = &self.gateway.changes;
         let shared = match self.catalogs.fresh(changes, self.shared_login()) {
             Some(catalog) => catalog,
             None => {
-                let read = self.catalogs.read(changes, self.shared_login()).await;
-                read.map_err(|error| self.no_catalog(&error))?
+                self.catalogs.read(changes, self.shared_login()).await.unwrap_or_else(|error| self.no_catalog(&error))
             }
         };
         if self.own_catalog.is_changed() && self.status == b'T' {
@@ -217,10 +222,10 @@ impl Session {
     }
 
     /// Asks the server whether the catalog is what it was, however short ago that was asked.
-    pub(super) async fn ask_catalog(&self) -> Result<(), Ended> {
-        let changes = self.gateway.changes.load(Ordering::Acquire);
-        let read = self.catalogs.read_now(changes, self.shared_login()).await;
-        read.map(|_| ()).map_err(|error| self.no_catalog(&error))
+    /// `false` where it did not say.
+    pub(super) async fn ask_catalog(&self) -> bool {
+        let read = self.catalogs.read_now(&self.gateway.changes, self.shared_login()).await;
+        read.inspect_err(|error| drop(self.no_catalog(error))).is_ok()
     }
 
     /// The connection's own login, whoever's session asks: all share what is read.
@@ -229,9 +234,10 @@ impl Session {
         &connections.get(&self.connection.name).unwrap_or(&self.connection).upstream
     }
 
-    fn no_catalog(&self, error: &str) -> Ended {
-        tracing::error!(connection = self.connection.name, error, "the catalog can't be read");
-        Ended::With(crate::refusal::Farewell::Upstream)
+    /// What nobody can look up is unknown: every statement that names something is opaque.
+    fn no_catalog(&self, error: &str) -> Arc<Snapshot> {
+        tracing::error!(connection = self.connection.name, error, "the catalog can't be read; statements are opaque");
+        Arc::default()
     }
 
     /// DDL passed: what we know of the catalog is old.

@@ -28,7 +28,13 @@ impl Session {
         if let Some(understood) = self.means_the_same_anyhow(sql) {
             return Ok(understood);
         }
-        self.refresh().await?;
+        self.refresh_catalog().await?;
+        if self.dirty {
+            if let Some(understood) = self.means_the_same_anyhow(sql) {
+                return Ok(understood);
+            }
+            self.refresh_names().await?;
+        }
         if self.dirty {
             return Ok(Understood::from(self.uncertain(classify(sql, &self.catalog, &self.names))).into());
         }
@@ -50,12 +56,6 @@ impl Session {
     /// What a prepared statement's text is from now on; nothing where it is not certain.
     pub(super) fn reading(&self, known: &Known) -> Option<Reading> {
         (!self.dirty).then(|| self.memory.reading(known, &self.catalog))
-    }
-
-    /// The same, under the catalog as the server has it at this moment.
-    pub(super) async fn analyse_anew(&mut self, sql: &str) -> Result<Known, Ended> {
-        self.ask_catalog().await?;
-        self.analyse(sql, None).await
     }
 
     /// A text in an open transaction that rests on no names: transaction control and settings. Nothing

@@ -71,7 +71,11 @@ impl Session {
                 Rung::Withdrawn => return self.quit(&held, Quit::Withdrawn("withdrawn with Ctrl-C")).await,
                 Rung::Look => {
                     // The question and the digest as they stand now, under the catalog of now.
-                    let analysis = match self.analyse_anew(&request.sql).await {
+                    if !self.ask_catalog().await {
+                        let why = "the database's catalog can't be read, so nobody can say whether all is as it was";
+                        return self.quit(&held, Quit::Void(why.to_owned())).await;
+                    }
+                    let analysis = match self.analyse(&request.sql, None).await {
                         Ok(analysis) => analysis,
                         Err(ended) => {
                             let why = "the database could not be asked whether all is as it was".to_owned();

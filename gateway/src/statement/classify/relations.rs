@@ -67,6 +67,10 @@ impl Walk<'_> {
     }
 
     pub fn unknown_relation(&mut self, schema: &str, name: &str) {
+        if !self.snapshot.is_known() {
+            self.opaque("the database's catalog is not known, so its names can't be resolved");
+            return;
+        }
         let name = written(schema, name);
         self.opaque(format!("there is no relation {name} in the catalog that was read"));
         self.found.doubt.get_or_insert(Doubt::UnknownRelation { name });
