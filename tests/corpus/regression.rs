@@ -32,8 +32,9 @@ pub async fn rows(client: &Client, sql: &str) -> Result<Vec<Vec<Option<String>>>
         Some(error) => error.to_string(),
         None => format!("connection: {error}"),
     })?;
-    let cells =
-        |row: &tokio_postgres::SimpleQueryRow| (0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect();
+    let cells = |row: &tokio_postgres::SimpleQueryRow| {
+        (0..row.len()).map(|at| row.try_get(at).ok().flatten().map(str::to_owned)).collect()
+    };
     Ok(messages
         .iter()
         .filter_map(|message| match message {
@@ -279,7 +280,7 @@ async fn no_write_of_postgresqls_own_tests_is_called_a_read() {
                         for message in messages {
                             if let SimpleQueryMessage::Row(row) = message {
                                 for (at, column) in row.columns().iter().enumerate() {
-                                    let value = row.get(at).unwrap_or_default().to_owned();
+                                    let value = row.try_get(at).ok().flatten().unwrap_or_default().to_owned();
                                     script.variables.insert(format!("{prefix}{}", column.name()), value);
                                 }
                             }

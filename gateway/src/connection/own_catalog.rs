@@ -14,6 +14,7 @@ use super::{
 use crate::{
     catalog::{
         Snapshot,
+        read::CatalogQuery as _,
         within::{self, Seen, Version},
     },
     statement::understood::Understood,
@@ -113,7 +114,7 @@ impl OwnCatalog {
 impl Session {
     /// The catalog as this transaction sees it; `None` where the server can't be asked now.
     pub(super) async fn see_own_catalog(&mut self, beside: &Arc<Snapshot>) -> Result<Option<Arc<Snapshot>>, Ended> {
-        let next = self.own_catalog.next(beside);
+        let mut next = self.own_catalog.next(beside);
         if let Next::Use(snapshot) = next {
             return Ok(Some(snapshot));
         }
@@ -121,17 +122,55 @@ impl Session {
             return Ok(None);
         }
         let server = &mut Own(&mut self.pipe.upstream);
-        if let Next::Ask(version) = next
-            && within::is_still(server, &version).await.map_err(|error| unavailable(&error))?
-            && let Some(snapshot) = self.own_catalog.stays()
-        {
-            return Ok(Some(snapshot));
+        for _attempt in 0..ATTEMPTS {
+            match look(server, &next).await.map_err(|error| unavailable(&error))? {
+                Ok(Found::Same) if let Some(snapshot) = self.own_catalog.stays() => return Ok(Some(snapshot)),
+                Ok(Found::Same) => next = Next::Read,
+                Ok(Found::Seen(seen)) => return Ok(Some(self.own_catalog.keeps(*seen, beside))),
+                // Somebody dropped something meanwhile, whose name the server looked up.
+                Err(error) => tracing::debug!(error, "a transaction's catalog could not be read; once more"),
+            }
         }
-        let mut seed = [0; 8];
-        aws_lc_rs::rand::fill(&mut seed).map_err(|error| unavailable(&error))?;
-        let seen = within::read(server, i64::from_ne_bytes(seed)).await.map_err(|error| unavailable(&error))?;
-        Ok(Some(self.own_catalog.keeps(seen, beside)))
+        Ok(None)
     }
+}
+
+/// How often it is tried to read a catalog that others change meanwhile.
+const ATTEMPTS: usize = 5;
+/// What fails between these is undone, and the transaction goes on.
+const MARK: &str = "SAVEPOINT \"countersign looks\"";
+const UNDO: &str = "ROLLBACK TO SAVEPOINT \"countersign looks\"";
+const FORGET: &str = "RELEASE SAVEPOINT \"countersign looks\"";
+
+/// What a look at the catalog within a transaction shows.
+enum Found {
+    Same,
+    Seen(Box<Seen>),
+}
+
+/// Looks at the catalog in a savepoint of its own. The inner error is the server's, and is undone.
+///
+/// # Errors
+/// Where the transaction can't go on.
+async fn look(server: &mut Own<'_>, next: &Next) -> Result<Result<Found, String>, String> {
+    server.rows(MARK).await?;
+    let found = find(server, next).await;
+    if found.is_err() {
+        server.rows(UNDO).await?;
+    }
+    server.rows(FORGET).await?;
+    Ok(found)
+}
+
+async fn find(server: &mut Own<'_>, next: &Next) -> Result<Found, String> {
+    if let Next::Ask(version) = next
+        && within::is_still(server, version).await?
+    {
+        return Ok(Found::Same);
+    }
+    let mut seed = [0; 8];
+    aws_lc_rs::rand::fill(&mut seed).map_err(|error| error.to_string())?;
+    Ok(Found::Seen(Box::new(within::read(server, i64::from_ne_bytes(seed)).await?)))
 }
 
 #[cfg(test)]
