@@ -22,6 +22,7 @@ pub mod directory;
 pub mod explain;
 pub mod friction;
 pub mod identity;
+pub mod impact;
 pub mod log;
 pub mod metrics;
 pub mod policy;

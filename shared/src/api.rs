@@ -5,6 +5,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+pub use crate::impact::Impact;
 use crate::{
     bot_token::SlackAccount,
     digest::Digest,
@@ -166,6 +167,9 @@ pub struct RequestView {
     pub in_transaction: bool,
     /// Sentences about the risk: no WHERE, opaque, more than one statement.
     pub notes: Vec<String>,
+    /// What each of its statements would do to rows, as far as that can be said.
+    #[serde(default)]
+    pub impact: Vec<Impact>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it ends by itself.

@@ -9,5 +9,6 @@ pub mod bot_token;
 pub mod digest;
 pub mod duties;
 pub mod ids;
+pub mod impact;
 pub mod request;
 pub mod secret;

@@ -11,6 +11,7 @@ mod ending_many;
 mod fidelity;
 mod granting;
 mod harness;
+mod impact;
 mod login;
 mod outages;
 mod own_catalog;

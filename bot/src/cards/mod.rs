@@ -5,6 +5,7 @@ pub mod blocks;
 pub mod deny;
 pub mod direct;
 pub mod effects;
+mod impact;
 pub mod outcome;
 pub mod request;
 pub mod samples;

@@ -6,7 +6,7 @@ use url::Url;
 
 use super::{
     blocks::{self, Message, TEXT_LIMIT},
-    effects, outcome,
+    effects, impact, outcome,
     visible::{escaped, length, parameter, reading_notes, short, visible},
 };
 
@@ -81,7 +81,12 @@ fn parameters(view: &RequestView) -> String {
 #[must_use]
 pub fn card(view: &RequestView, base: &Url) -> Message {
     let whole = fits(view);
-    let mut blocks = vec![heading(view), blocks::rich(asks(view))];
+    let mut blocks = vec![heading(view)];
+    let impact = impact::lines(view);
+    if !impact.is_empty() {
+        blocks.push(blocks::rich(impact));
+    }
+    blocks.push(blocks::rich(asks(view)));
     let notes = notes(view);
     if !notes.is_empty() {
         let mut lines = vec![blocks::line(vec![blocks::bold("Mind:")])];
@@ -218,7 +223,7 @@ fn buttons(view: &RequestView, whole: bool) -> Value {
     let id = view.id.as_str();
     let mut row = Vec::new();
     if whole {
-        row.push(blocks::button("approve", "Approve", Some("primary"), id));
+        row.push(impact::button(view));
     }
     row.push(blocks::button("deny", "Deny", Some("danger"), id));
     blocks::actions(&block_id(&view.id, &view.digest), row)

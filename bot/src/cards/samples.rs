@@ -63,6 +63,7 @@ pub fn view() -> RequestView {
         address: Some("127.0.0.1".into()),
         in_transaction: false,
         notes: Vec::new(),
+        impact: Vec::new(),
         created_at: noon(),
         expires_at: noon() + TimeDelta::minutes(15),
         needed: Needed { count: 1, groups: Vec::new(), from: vec!["dba".into()], step_up: false },

@@ -210,6 +210,7 @@ async fn waits(gateway: &Gateway, asked: Asked, needed: Needed, now: DateTime<Ut
         sql: String::new(),
         parameters: Vec::new(),
         notes: Vec::new(),
+        impact: Vec::new(),
         needed,
         channel: gateway.config.connections.get(&asked.connection).and_then(|config| config.channel.clone()),
         created_at: now,

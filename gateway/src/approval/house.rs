@@ -205,6 +205,7 @@ impl House {
             digest: of_bytes(b"a wish"),
             parameters: Vec::new(),
             notes: Vec::new(),
+            impact: Vec::new(),
             needed: Needed::default(),
             channel: None,
         };
@@ -250,6 +251,7 @@ impl House {
             sql: "delete from orders where id = 7 -- \u{202E}<b>".into(),
             parameters: Vec::new(),
             notes: Vec::new(),
+            impact: Vec::new(),
             needed: Needed { count: 1, groups: Vec::new(), from: vec!["dba".into()], step_up },
             channel: Some("C1".into()),
             created_at: now,

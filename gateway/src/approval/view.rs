@@ -48,6 +48,7 @@ pub async fn view(gateway: &Gateway, request: &Request) -> Result<RequestView, S
         address: Some(asked.session.address.clone()).filter(|address| !address.is_empty()),
         in_transaction: asked.sql.in_transaction,
         notes: new.notes.clone(),
+        impact: new.impact.clone(),
         created_at: new.created_at,
         expires_at: new.expires_at,
         needed: new.needed.clone(),

@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use bytes::{Buf as _, BytesMut};
 use countersign_shared::secret::Secret;
-use postgres_protocol::message::frontend;
+use postgres_protocol::{IsNull, message::frontend};
 
 use super::{
     dial::dial,
@@ -140,6 +140,58 @@ async fn read(end: &mut End) -> Result<(u8, BytesMut), UpstreamError> {
 /// The server's error, or the network's.
 pub async fn query(end: &mut End, sql: &str) -> Result<Vec<Vec<Option<String>>>, UpstreamError> {
     Ok(queries(end, &[sql]).await?.pop().unwrap_or_default())
+}
+
+/// A parameter of a question: its type's oid (0 lets the server say), its format, its value.
+#[derive(Clone, Copy, Debug)]
+pub struct Bound<'a> {
+    /// Its type.
+    pub of: u32,
+    /// 0 text, 1 binary.
+    pub format: u16,
+    /// `None` for NULL.
+    pub value: Option<&'a [u8]>,
+}
+
+/// Runs one query of the gateway's own with parameters and reads its rows as text. After an error of the
+/// server's the connection is ready for the next.
+///
+/// # Errors
+/// The server's error, or the network's.
+pub async fn query_with(
+    end: &mut End,
+    sql: &str,
+    bound: &[Bound<'_>],
+) -> Result<Vec<Vec<Option<String>>>, UpstreamError> {
+    let mut out = BytesMut::new();
+    frontend::parse("", sql, bound.iter().map(|one| one.of), &mut out)?;
+    let formats = bound.iter().map(|one| i16::try_from(one.format).unwrap_or_default());
+    let write = |value: Option<&[u8]>, out: &mut BytesMut| {
+        Ok(match value {
+            Some(bytes) => {
+                out.extend_from_slice(bytes);
+                IsNull::No
+            }
+            None => IsNull::Yes,
+        })
+    };
+    let built = frontend::bind("", "", formats, bound.iter().map(|one| one.value), write, [0], &mut out);
+    built.map_err(|_| Violation::new("a question's parameters can't be sent"))?;
+    frontend::execute("", 0, &mut out)?;
+    frontend::sync(&mut out);
+    end.send(&out);
+    end.flush().await?;
+    let (mut rows, mut error) = (Vec::new(), None);
+    loop {
+        let (tag, body) = read(end).await?;
+        match tag {
+            b'D' => rows.push(row(&body)?),
+            b'E' if error.is_none() => error = Some(report(&body)?),
+            b'Z' => return error.map_or(Ok(rows), |report| Err(UpstreamError::Server(report))),
+            b'1' | b'2' | b'C' | b'E' | b'I' | b'N' | b'S' | b'A' => {}
+            other => return Err(Violation::new(format!("{:?} in answer to a query", char::from(other))).into()),
+        }
+    }
 }
 
 /// Runs queries that are sent at once, and gives the rows of each as text.

@@ -4,16 +4,22 @@ use chrono::Utc;
 
 use super::session::{Ended, Session};
 use crate::{
+    impact::{Around, Questions},
     metrics::StatementDecision,
     refusal::{Farewell, Refusal, notice},
     sessions::Doing,
     statement::{
         assemble::{Request, Surroundings},
-        decide::Asked,
+        decide::{Asked, Decision, decide},
         hold::{Held, Look, Permit, Quit, Wish},
+        understood::Understood,
     },
 };
-use countersign_shared::{api::Needed, digest::Digest};
+use countersign_shared::{
+    api::{Impact, Needed},
+    digest::Digest,
+    impact::NO_WHERE,
+};
 
 /// Why the wait is interrupted.
 enum Rung {
@@ -35,6 +41,7 @@ impl Session {
         let notes = request.analysis.statements.iter().flat_map(|s| s.notes.iter().cloned()).collect::<Vec<_>>();
         let notes = with_risks(notes, request);
         let arm = self.withdraw.arm();
+        let impact = self.impact(request).await?;
         let wish = Wish {
             request,
             asked: &asked,
@@ -43,6 +50,7 @@ impl Session {
             needed,
             rules,
             notes,
+            impact,
             timeout: self.hold_timeout(),
         };
         let held = match Held::open(&self.gateway, &self.header, wish).await {
@@ -110,6 +118,41 @@ impl Session {
         }
     }
 
+    /// What the statement would do to rows, measured on another connection.
+    async fn impact(&mut self, request: &Request) -> Result<Vec<Impact>, Ended> {
+        let hidden = self.hides().await?;
+        let around = Around {
+            upstream: &self.connection.upstream,
+            catalog: &self.catalog,
+            names: &self.names,
+            settings: &self.settings,
+            hidden,
+        };
+        let policies = self.gateway.policies();
+        let permitted =
+            |text: &Understood| decide(&policies, &self.asked(text), &[], &[], Utc::now()) == Decision::Allow;
+        let questions = Questions::about(request, &around, permitted);
+        Ok(questions.ask(request, &around).await)
+    }
+
+    /// Why no other session sees what this one sees.
+    async fn hides(&mut self) -> Result<Option<&'static str>, Ended> {
+        const WRITTEN: &str = "SELECT pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL";
+        if self.dirty || !self.catalog.is_known() {
+            return Ok(Some("what its names mean is not certain"));
+        }
+        if self.status == b'I' && !self.moved {
+            return Ok(None);
+        }
+        let changes = "the transaction has changes of its own, which nobody else can see or count";
+        if self.unsynced || !self.replies.is_quiet() {
+            return Ok(Some(changes));
+        }
+        let rows = self.own_query(WRITTEN).await?.unwrap_or_default();
+        let written = rows.into_iter().flatten().flatten().next();
+        Ok((written.as_deref() != Some("f")).then_some(changes))
+    }
+
     async fn quit(&self, held: &Held, quit: Quit) -> Result<Result<Permit, Refusal>, Ended> {
         Ok(Err(held.quit(&self.gateway, &self.header, quit).await))
     }
@@ -131,7 +174,7 @@ impl Session {
 fn with_risks(mut notes: Vec<String>, request: &Request) -> Vec<String> {
     let statements = &request.analysis.statements;
     if statements.iter().any(|s| !s.has_where) {
-        notes.insert(0, "There is no WHERE: every row is meant.".to_owned());
+        notes.insert(0, NO_WHERE.to_owned());
     }
     if statements.len() > 1 {
         notes.insert(0, format!("{} statements in one text; one approval runs them all.", statements.len()));

@@ -210,7 +210,7 @@ fn schemas() -> Value {
         "Problem": object(&["code", "error"], &["hint"]),
         "Request": object(
             &["id", "kind", "state", "digest", "connection", "principal", "sql", "parameters", "effects",
-              "in_transaction", "notes", "created_at", "expires_at", "needed", "approvals"],
+              "in_transaction", "notes", "impact", "created_at", "expires_at", "needed", "approvals"],
             &["owner", "session", "access", "reason", "application", "address", "outcome", "channel", "card", "requester_slack"],
         ),
         "Requests": list("Request"),

@@ -167,6 +167,7 @@ pub(super) fn request(view: &RequestView, who: &Identity, csrf: Option<&str>) ->
             ol { @for parameter in &view.parameters { li { pre { (visible(parameter)) } } } }
         }
         h2 { "What it does" }
+        @if !view.impact.is_empty() { ul { @for one in &view.impact { li { strong { (visible(&one.sentence())) } } } } }
         ul { @for effect in &view.effects { li { (effect.action) " on " (visible(&effect.object)) } } }
         @if !view.notes.is_empty() { ul { @for note in &view.notes { li { (visible(note)) } } } }
         @if view.in_transaction { p { "A transaction is open and waits along, with its locks." } }

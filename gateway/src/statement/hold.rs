@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_shared::{
-    api::{Needed, Outcome, RequestKind},
+    api::{Impact, Needed, Outcome, RequestKind},
     digest::Digest,
     ids::{RequestId, SessionId},
     request::State,
@@ -184,6 +184,8 @@ pub struct Wish<'a> {
     pub rules: Vec<String>,
     /// Sentences for the card.
     pub notes: Vec<String>,
+    /// What it would do to rows.
+    pub impact: Vec<Impact>,
     /// How long it waits.
     pub timeout: Duration,
 }
@@ -205,6 +207,9 @@ impl Held {
         entry.sql = Some(wish.request.sql.to_string());
         entry.outcome = Some("hold".to_owned());
         entry.detail = record::held(wish.request, header, wish.digest, &wish.rules);
+        if !wish.impact.is_empty() {
+            entry.detail["impact"] = serde_json::json!(wish.impact);
+        }
         gateway.log.append_durably(&entry).await.map_err(|down| unavailable(&down))?;
 
         let channel = gateway.config.connections.get(connection).and_then(|c| c.channel.clone());
@@ -217,6 +222,7 @@ impl Held {
             sql: wish.request.sql.to_string(),
             parameters: wish.request.parameters_as_text(),
             notes: wish.notes,
+            impact: wish.impact,
             needed: wish.needed.clone(),
             channel,
             created_at: now,

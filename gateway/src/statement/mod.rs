@@ -7,6 +7,7 @@
 pub mod assemble;
 pub mod classify;
 pub mod copied;
+pub mod counting;
 pub mod decide;
 pub mod effect;
 pub mod forward;

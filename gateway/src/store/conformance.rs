@@ -61,6 +61,7 @@ pub(super) fn request_by(human: Human) -> NewRequest {
         sql: "delete from orders where note = 'ü\0\u{202e}'".into(),
         parameters: vec!["NULL".into(), "o'hara".into()],
         notes: vec!["no index".into()],
+        impact: Vec::new(),
         needed: Needed { count: 1, from: vec!["dba".into()], ..Needed::default() },
         channel: Some("C1".into()),
         created_at: now(),

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use countersign_shared::{
-    api::{CardRef, Needed, Outcome, RequestKind, SlackRef},
+    api::{CardRef, Impact, Needed, Outcome, RequestKind, SlackRef},
     bot_token::SlackAccount,
     digest::Digest,
     duties::Human,
@@ -81,6 +81,8 @@ pub struct NewRequest {
     pub parameters: Vec<String>,
     /// Sentences for the card.
     pub notes: Vec<String>,
+    /// What it would do to rows.
+    pub impact: Vec<Impact>,
     /// What policy asks for at first.
     pub needed: Needed,
     /// The channel for its card.

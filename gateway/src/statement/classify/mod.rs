@@ -40,6 +40,7 @@ use serde::{Deserialize, Serialize};
 use super::effect::{Action, Effect};
 use crate::catalog::{Snapshot, builtins::FIRST_USER_OID};
 
+pub(super) use parse::with_tree;
 pub use relations::is_temporary_schema;
 pub use settings::{NOTE_ENCODING, NOTE_OWN_SETTING, NOTE_READ_WRITE, NOTE_RESETS_ALL, NOTE_STRINGS};
 

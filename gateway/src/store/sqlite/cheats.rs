@@ -169,9 +169,14 @@ async fn nobody_rewrites_what_was_asked_agreed_or_ended() {
         };
         cheats.push(format!("UPDATE requests SET {column} = {value} WHERE id = '{waiting}'"));
     }
-    for (column, value) in
-        [("notes", "'[]'"), ("channel", "NULL"), ("owner", "'x'"), ("created_at", "1"), ("expires_at", "9999999999999")]
-    {
+    for (column, value) in [
+        ("notes", "'[]'"),
+        ("impact", "'[1]'"),
+        ("channel", "NULL"),
+        ("owner", "'x'"),
+        ("created_at", "1"),
+        ("expires_at", "9999999999999"),
+    ] {
         cheats.push(format!("UPDATE requests SET {column} = {value} WHERE id = '{waiting}'"));
     }
     let released_id = released.as_str();
@@ -180,14 +185,14 @@ async fn nobody_rewrites_what_was_asked_agreed_or_ended() {
         for verb in VERBS {
             cheats.push(format!(
                 "{verb} INTO requests SELECT '{id}', kind, digest, principal, issuer, subject, owner, asked, session, sql,
-                        parameters, notes, needed, channel, created_at, expires_at, '{state}', NULL, NULL, NULL
+                        parameters, notes, needed, channel, created_at, expires_at, '{state}', NULL, NULL, NULL, impact
                    FROM requests WHERE id = '{waiting}'"
             ));
         }
     }
     cheats.push(format!(
         "INSERT INTO requests SELECT 'NEW3', kind, digest, 'ben@acme.dev', issuer, 'sub-ben', owner, asked, session, sql,
-                parameters, notes, needed, channel, created_at, expires_at, state, NULL, NULL, NULL
+                parameters, notes, needed, channel, created_at, expires_at, state, NULL, NULL, NULL, impact
            FROM requests WHERE id = '{waiting}'"
     ));
     let mut db = cheater(&url).await;

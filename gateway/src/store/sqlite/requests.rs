@@ -23,7 +23,7 @@ use super::{
 /// Requests with their approvals, in one statement, so that both come from one snapshot.
 /// `?1` an id or null, `?2` a JSON array of states or null, `?3` a principal or null, `?4` how many.
 const SELECT: &str = "
-    SELECT id, kind, digest, asked, session, sql, parameters, notes, needed, channel, created_at, expires_at,
+    SELECT id, kind, digest, asked, session, sql, parameters, notes, impact, needed, channel, created_at, expires_at,
            state, outcome, card_channel, card_ts,
            (SELECT json_group_array(
                        json_object('digest', a.digest, 'principal', a.principal, 'issuer', a.issuer,
@@ -50,6 +50,7 @@ struct Row {
     sql: String,
     parameters: String,
     notes: String,
+    impact: String,
     needed: String,
     channel: Option<String>,
     created_at: i64,
@@ -72,6 +73,7 @@ impl FromRow<'_, SqliteRow> for Row {
             sql: row.try_get("sql")?,
             parameters: row.try_get("parameters")?,
             notes: row.try_get("notes")?,
+            impact: row.try_get("impact")?,
             needed: row.try_get("needed")?,
             channel: row.try_get("channel")?,
             created_at: row.try_get("created_at")?,
@@ -135,6 +137,7 @@ impl Row {
                 sql: self.sql,
                 parameters: from_json(&self.parameters)?,
                 notes: from_json(&self.notes)?,
+                impact: from_json(&self.impact)?,
                 needed: from_json(&self.needed)?,
                 channel: self.channel,
                 created_at: events::time(self.created_at)?,
@@ -190,8 +193,8 @@ pub(super) async fn create(db: &mut SqliteConnection, new: &NewRequest) -> Resul
     let human = &new.asked.asker.human;
     sqlx::query(
         "INSERT INTO requests (id, kind, digest, principal, issuer, subject, owner, asked, session, sql, parameters,
-                               notes, needed, channel, created_at, expires_at, state)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
+                               notes, impact, needed, channel, created_at, expires_at, state)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
     )
     .bind(new.id.as_str())
     .bind(name(new.kind)?)
@@ -205,6 +208,7 @@ pub(super) async fn create(db: &mut SqliteConnection, new: &NewRequest) -> Resul
     .bind(&new.sql)
     .bind(to_json(&new.parameters)?)
     .bind(to_json(&new.notes)?)
+    .bind(to_json(&new.impact)?)
     .bind(to_json(&new.needed)?)
     .bind(&new.channel)
     .bind(new.created_at.timestamp_millis())

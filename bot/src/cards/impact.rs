@@ -1,0 +1,109 @@
+//! What a card says of rows: the number first, and a second question where a number is no comfort.
+
+use countersign_shared::{api::RequestView, impact::NO_WHERE};
+use serde_json::{Value, json};
+
+use super::{blocks, visible::short};
+
+/// A share of a table in percent from which on a second question is asked.
+const MUCH: f64 = 20.0;
+
+/// The lines that come first on a card: what happens to how many rows of what.
+pub fn lines(view: &RequestView) -> Vec<Value> {
+    view.impact.iter().map(|one| blocks::line(vec![blocks::bold(&short(&one.sentence(), 400))])).collect()
+}
+
+/// What the button that approves says: with one number, that number.
+pub fn approve(view: &RequestView) -> String {
+    match view.impact.as_slice() {
+        [one] => one.number().map_or_else(|| "Approve".to_owned(), |rows| format!("Approve {rows}")),
+        _ => "Approve".to_owned(),
+    }
+}
+
+/// Why a second question is asked before an approval counts.
+fn doubts(view: &RequestView) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if view.notes.iter().any(|note| note == NO_WHERE) {
+        doubts.push("It has no WHERE.".to_owned());
+    }
+    for one in &view.impact {
+        if let Some(percent) = one.percent().filter(|percent| *percent > MUCH) {
+            doubts.push(format!("It touches {percent:.0} % of {}.", short(&one.table, 80)));
+        }
+        if !one.counted {
+            doubts.push("The number of rows was not counted.".to_owned());
+        }
+    }
+    let changes = |action: &str| matches!(action, "create" | "alter" | "truncate" | "drop");
+    if view.effects.iter().any(|effect| changes(&effect.action)) {
+        doubts.push("It changes the schema.".to_owned());
+    }
+    doubts.dedup();
+    doubts.truncate(4);
+    doubts
+}
+
+/// The button that approves.
+pub fn button(view: &RequestView) -> Value {
+    let mut button = blocks::button("approve", &approve(view), Some("primary"), view.id.as_str());
+    let doubts = doubts(view);
+    if !doubts.is_empty() {
+        let text = |text: &str| json!({ "type": "plain_text", "text": text, "emoji": false });
+        button["confirm"] = json!({
+            "title": text("Approve this?"),
+            "text": text(&doubts.join(" ")),
+            "confirm": text("Approve"),
+            "deny": text("Not now"),
+        });
+    }
+    button
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign_shared::api::{EffectView, Impact};
+
+    use super::*;
+    use crate::cards::samples;
+
+    fn view(impact: Vec<Impact>) -> RequestView {
+        RequestView { impact, ..samples::view() }
+    }
+
+    fn orders(rows: Option<u64>, counted: bool, of: Option<u64>) -> Impact {
+        let table = "public.orders".to_owned();
+        Impact { action: "delete".into(), table, rows, counted, of, scan: None, unknown: None }
+    }
+
+    #[test]
+    fn the_button_says_the_number_that_it_approves() {
+        let table = [
+            (vec![], "Approve"),
+            (vec![orders(Some(1_204), true, None)], "Approve 1,204 rows"),
+            (vec![orders(Some(1_204), false, None)], "Approve about 1,204 rows"),
+            (vec![orders(None, false, None)], "Approve"),
+            (vec![orders(Some(1), true, None), orders(Some(2), true, None)], "Approve"),
+        ];
+        for (impact, label) in table {
+            assert_eq!(button(&view(impact))["text"]["text"], label);
+        }
+    }
+
+    #[test]
+    fn what_should_give_pause_is_asked_again() {
+        let ddl = EffectView { action: "alter".into(), object: "Table::\"shop/public.orders\"".into() };
+        let table = [
+            ("a few rows, counted", view(vec![orders(Some(3), true, Some(1_000))]), None),
+            ("a fifth of the table", view(vec![orders(Some(200), true, Some(1_000))]), None),
+            ("more", view(vec![orders(Some(201), true, Some(1_000))]), Some("It touches 20 % of public.orders.")),
+            ("an estimate", view(vec![orders(Some(3), false, None)]), Some("The number of rows was not counted.")),
+            ("no WHERE", RequestView { notes: vec![NO_WHERE.into()], ..samples::view() }, Some("It has no WHERE.")),
+            ("DDL", RequestView { effects: vec![ddl], ..samples::view() }, Some("It changes the schema.")),
+        ];
+        for (case, view, question) in table {
+            let confirm = &button(&view)["confirm"]["text"]["text"];
+            assert_eq!(confirm.as_str(), question, "{case}");
+        }
+    }
+}

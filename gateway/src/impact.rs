@@ -1,0 +1,355 @@
+//! What a held statement would do, measured before anybody is asked: how many rows, of how many, found
+//! how. On a connection of its own that is read only, with short timeouts; nothing is asked that does
+//! more than read, and nothing here fails a hold.
+
+use std::{sync::Arc, time::Duration};
+
+use countersign_shared::api::Impact;
+use serde_json::Value;
+
+use crate::{
+    catalog::{Relation, Snapshot},
+    config::Upstream,
+    connection::{
+        pipe::End,
+        upstream::{self, Bound, UpstreamError},
+    },
+    statement::{
+        assemble::Request,
+        classify::{Names, classify},
+        counting::{Rows, Writes, parameters_of, writes},
+        effect::{Action, Effect, Object},
+        understood::Understood,
+    },
+};
+
+/// How long all of it may take; the card waits for it.
+const WITHIN: Duration = Duration::from_millis(1_500);
+/// Up to here a table is counted; for a larger one the planner's number is good enough.
+const COUNTED_BYTES: u64 = 16 << 20;
+/// Statements of one text that are measured.
+const MOST: usize = 10;
+
+/// The session that asks.
+pub struct Around<'a> {
+    /// The login that its statements have.
+    pub upstream: &'a Upstream,
+    /// The catalog as it sees it.
+    pub catalog: &'a Arc<Snapshot>,
+    /// What its names mean.
+    pub names: &'a Names,
+    /// Settings that change meaning: `search_path`, `TimeZone`, `role`.
+    pub settings: &'a [(String, String)],
+    /// Why nobody else can see what it sees, if that is so.
+    pub hidden: Option<&'static str>,
+}
+
+/// What will be asked about each statement of a request that writes rows.
+pub struct Questions(Vec<Question>);
+
+impl Questions {
+    /// Decides what may be asked. `permitted` says whether policy lets the requester read something
+    /// without anybody's approval: what they may not read, no count may tell them.
+    #[must_use]
+    pub fn about(request: &Request, around: &Around<'_>, permitted: impl Fn(&Understood) -> bool) -> Self {
+        let questions = writes(&request.sql)
+            .into_iter()
+            .zip(&request.analysis.statements)
+            .filter_map(|(writes, statement)| {
+                let text = request.sql.get(statement.range.clone()).unwrap_or_default();
+                Question::about(&writes?, &statement.effects, text, around, &permitted)
+            })
+            .take(MOST)
+            .collect();
+        Self(questions)
+    }
+
+    /// Asks. Takes at most a second and a half.
+    pub async fn ask(self, request: &Request, around: &Around<'_>) -> Vec<Impact> {
+        let mut all = self.0;
+        if around.hidden.is_none() && all.iter().any(Question::asks) {
+            let work = async {
+                let mut end = upstream::open(around.upstream, &parameters(around)).await?.end;
+                for one in &mut all {
+                    one.ask(&mut end, request).await?;
+                }
+                Ok::<(), UpstreamError>(())
+            };
+            let why = match tokio::time::timeout(WITHIN, work).await {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "the impact of a statement could not be measured");
+                    Some("the database could not be asked")
+                }
+                Err(_) => Some("counting took too long"),
+            };
+            if let Some(why) = why {
+                let open = all.iter_mut().filter(|one| one.impact.rows.is_none());
+                open.for_each(|one| one.impact.unknown = Some(why.to_owned()));
+            }
+        }
+        all.into_iter().map(|one| one.impact).collect()
+    }
+}
+
+/// With what the connection starts. A role or a path that the session has changed counts here too.
+fn parameters(around: &Around<'_>) -> Vec<(String, String)> {
+    let fixed = [
+        ("application_name", "countersign"),
+        ("default_transaction_read_only", "on"),
+        ("statement_timeout", "1000"),
+        ("lock_timeout", "100"),
+    ];
+    let mut all: Vec<(String, String)> = fixed.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    for (name, value) in around.settings {
+        let counts = match name.as_str() {
+            "search_path" | "TimeZone" => !value.is_empty(),
+            "role" => *value != around.upstream.user,
+            _ => false,
+        };
+        if counts {
+            all.push((name.clone(), value.clone()));
+        }
+    }
+    all
+}
+
+/// One statement, what may be asked about it, and what is known of it by now.
+struct Question {
+    table: Option<Arc<Relation>>,
+    /// Counts its rows.
+    count: Option<String>,
+    /// Its plan.
+    explain: Option<String>,
+    impact: Impact,
+}
+
+impl Question {
+    fn about(
+        writes: &Writes,
+        effects: &[Effect],
+        text: &str,
+        around: &Around<'_>,
+        permitted: &impl Fn(&Understood) -> bool,
+    ) -> Option<Self> {
+        let object =
+            &effects.iter().find(|effect| effect.action == writes.action && writes.is_on(&effect.object))?.object;
+        let Object::Table { schema, name } = object else { return None };
+        let reads = |sql: &str| {
+            let analysis: Understood = classify(sql, around.catalog, around.names).into();
+            let only = !analysis.effects.is_empty() && analysis.effects.iter().all(|e| e.action == Action::Select);
+            only.then_some(analysis)
+        };
+        let mut impact = Impact {
+            action: writes.action.to_string(),
+            table: format!("{schema}.{name}"),
+            rows: None,
+            counted: false,
+            of: None,
+            scan: None,
+            unknown: around.hidden.map(str::to_owned),
+        };
+        let (mut count, mut explain) = (None, None);
+        match &writes.rows {
+            Rows::Named(rows) => {
+                (impact.rows, impact.counted, impact.unknown) = (Some(*rows), true, None);
+            }
+            _ if around.hidden.is_some() => {}
+            rows => {
+                let plan = format!("EXPLAIN (FORMAT JSON) {text}");
+                explain = reads(&plan).filter(permitted).map(|_| plan);
+                match rows {
+                    Rows::Counted(sql) => match reads(sql) {
+                        None => {
+                            let temporary = effects.iter().any(|effect| effect.action == Action::Temp);
+                            let why = if temporary {
+                                "temporary tables are seen by their own session alone"
+                            } else {
+                                "to count it would do more than read"
+                            };
+                            impact.unknown = Some(why.to_owned());
+                        }
+                        Some(analysis) if !permitted(&analysis) => {
+                            impact.unknown = Some("policy does not let the requester read what it is about".to_owned());
+                        }
+                        Some(analysis) => match depends_on_the_session(&analysis, around) {
+                            None => count = Some(sql.clone()),
+                            why => impact.unknown = why,
+                        },
+                    },
+                    _ => {
+                        impact.unknown =
+                            Some(format!("{} of this form can't be counted without running it", writes.action));
+                    }
+                }
+            }
+        }
+        let table = around.catalog.relation(schema, name).cloned();
+        Some(Self { table, count, explain, impact })
+    }
+
+    fn asks(&self) -> bool {
+        self.count.is_some() || self.explain.is_some()
+    }
+
+    /// The count, else the planner's estimate; how the rows are found; how many there are.
+    async fn ask(&mut self, end: &mut End, request: &Request) -> Result<(), UpstreamError> {
+        if let Some(sql) = &self.count {
+            match number(end, sql, request).await? {
+                Some(rows) => (self.impact.rows, self.impact.counted) = (Some(rows), true),
+                None => self.impact.unknown = Some("counting failed or took too long".to_owned()),
+            }
+        }
+        if let Some(explain) = &self.explain
+            && let Some(plan) = first(end, explain, request).await?
+        {
+            let plan: Value = serde_json::from_str(&plan).unwrap_or_default();
+            let plan = &plan[0]["Plan"];
+            self.impact.scan = self.table.as_ref().and_then(|table| scan(plan, &table.name));
+            if self.impact.rows.is_none() {
+                self.impact.rows = estimate(plan);
+            }
+        }
+        if self.asks() && self.impact.action != Action::Insert.as_str() {
+            self.impact.of = self.size(end, request).await?;
+        }
+        Ok(())
+    }
+
+    async fn size(&self, end: &mut End, request: &Request) -> Result<Option<u64>, UpstreamError> {
+        let Some(table) = &self.table else { return Ok(None) };
+        let sql = format!(
+            "SELECT CASE WHEN pg_catalog.pg_relation_size({oid}) < {COUNTED_BYTES} AND c.relkind = 'r' THEN -1
+               ELSE coalesce((SELECT sum(p.reltuples) FROM pg_catalog.pg_partition_tree({oid}) t
+                              JOIN pg_catalog.pg_class p ON p.oid = t.relid WHERE t.isleaf), c.reltuples)::bigint END
+             FROM pg_catalog.pg_class c WHERE c.oid = {oid}",
+            oid = table.oid
+        );
+        match first(end, &sql, &nothing(request)).await?.and_then(|text| text.parse::<i64>().ok()) {
+            Some(-1) => {
+                let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+                let sql = format!("SELECT count(*) FROM {}.{}", quoted(&table.schema), quoted(&table.name));
+                number(end, &sql, &nothing(request)).await
+            }
+            Some(many) => Ok(u64::try_from(many).ok().filter(|many| *many > 0)),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Why the same question would be answered otherwise to another session.
+fn depends_on_the_session(analysis: &Understood, around: &Around<'_>) -> Option<String> {
+    const ITS_OWN: [&str; 12] = [
+        "current_setting",
+        "currval",
+        "lastval",
+        "pg_backend_pid",
+        "inet_client_addr",
+        "inet_client_port",
+        "random",
+        "random_normal",
+        "gen_random_uuid",
+        "clock_timestamp",
+        "pg_my_temp_schema",
+        "setseed",
+    ];
+    let functions = analysis.statements.iter().flat_map(|s| &s.functions);
+    let own = functions.filter_map(|name| name.strip_prefix("pg_catalog.")).find(|name| ITS_OWN.contains(name));
+    if let Some(own) = own {
+        return Some(format!("{own}() says something else to every session"));
+    }
+    let guarded = |table: &Arc<Relation>| table.expressions.iter().any(|e| e.what.starts_with("the policy "));
+    let tables = analysis.statements.iter().flat_map(|s| &s.tables);
+    let relations = tables.filter_map(|table| {
+        let (schema, name) = table.split_once('.')?;
+        around.catalog.relation(schema, name)
+    });
+    relations.into_iter().any(guarded).then(|| "row policies may show other rows to every session".to_owned())
+}
+
+/// A question of ours, which has no parameters.
+fn nothing(request: &Request) -> Request {
+    Request { parameters: Vec::new(), formats: Vec::new(), types: Arc::default(), ..request.clone() }
+}
+
+async fn number(end: &mut End, sql: &str, request: &Request) -> Result<Option<u64>, UpstreamError> {
+    Ok(first(end, sql, request).await?.and_then(|text| text.parse().ok()))
+}
+
+/// The first value of an answer; none where the server refuses the question, or gives it up in time.
+async fn first(end: &mut End, sql: &str, request: &Request) -> Result<Option<String>, UpstreamError> {
+    let used = parameters_of(sql);
+    let bound: Vec<Bound<'_>> = (0..used.last().copied().unwrap_or(0))
+        .map(|at| {
+            let named = request.types.get(at).copied().unwrap_or(0);
+            if used.contains(&(at + 1)) {
+                Bound {
+                    of: named,
+                    format: request.formats.get(at).copied().unwrap_or(0),
+                    value: request.parameters.get(at).and_then(|value| value.as_deref()),
+                }
+            } else {
+                // A parameter that this text does not use still has its place.
+                Bound { of: TEXT, format: 0, value: None }
+            }
+        })
+        .collect();
+    match upstream::query_with(end, sql, &bound).await {
+        Ok(rows) => Ok(rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten()),
+        Err(UpstreamError::Server(report)) if report.severity != "FATAL" => {
+            tracing::debug!(code = report.code, "the impact's question was refused");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The oid of `text`.
+const TEXT: u32 = 25;
+
+/// How many rows come to the node that writes, as the planner sees it.
+fn estimate(plan: &Value) -> Option<u64> {
+    let children = plan["Plans"].as_array()?;
+    let feeds = |child: &&Value| matches!(child["Parent Relationship"].as_str(), Some("Outer" | "Member"));
+    let rows: Vec<u64> = children.iter().filter(feeds).filter_map(|child| child["Plan Rows"].as_u64()).collect();
+    (!rows.is_empty()).then(|| rows.iter().sum())
+}
+
+/// How a table's rows are found. A partitioned table's are found in its partitions, of which none has its name.
+fn scan(plan: &Value, table: &str) -> Option<String> {
+    let mut nodes = vec![plan];
+    while let Some(node) = nodes.pop() {
+        if node["Node Type"] != "ModifyTable" && node["Relation Name"] == table {
+            return match node["Node Type"].as_str() {
+                Some("Seq Scan") => Some("reads the whole table".to_owned()),
+                Some("Index Scan" | "Index Only Scan") => {
+                    Some(format!("uses the index {}", node["Index Name"].as_str().unwrap_or("?")))
+                }
+                Some("Bitmap Heap Scan") => Some("uses an index".to_owned()),
+                _ => None,
+            };
+        }
+        nodes.extend(node["Plans"].as_array().into_iter().flatten());
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_plan_says_how_many_and_how() {
+        let plan = json!({ "Node Type": "ModifyTable", "Relation Name": "orders", "Plan Rows": 0, "Plans": [
+            { "Node Type": "Index Scan", "Parent Relationship": "Outer", "Relation Name": "orders",
+              "Index Name": "orders_pkey", "Plan Rows": 7 },
+            { "Node Type": "Result", "Parent Relationship": "InitPlan", "Plan Rows": 1 } ] });
+        assert_eq!((estimate(&plan), scan(&plan, "orders").as_deref()), (Some(7), Some("uses the index orders_pkey")));
+        let whole = json!({ "Node Type": "ModifyTable", "Plans": [{ "Node Type": "Hash Join", "Parent Relationship": "Outer",
+            "Plan Rows": 3, "Plans": [{ "Node Type": "Seq Scan", "Relation Name": "orders" }] }] });
+        assert_eq!((estimate(&whole), scan(&whole, "orders").as_deref()), (Some(3), Some("reads the whole table")));
+        assert_eq!((estimate(&json!({})), scan(&json!({}), "orders")), (None, None));
+    }
+}

@@ -1,0 +1,226 @@
+//! A write as a question: how many rows would it touch? Pure. What is asked is made from the
+//! statement's own tree, and is itself classified before anybody asks it.
+
+use pg_query::{
+    NodeEnum,
+    protobuf::{Node, ParseResult, RangeVar, RawStmt, SelectStmt, WithClause},
+};
+
+use super::{
+    classify::with_tree,
+    effect::{Action, Object},
+};
+
+/// How the rows of one statement can be known before it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// It names them itself: `INSERT … VALUES` with so many lists.
+    Named(u64),
+    /// This query counts them.
+    Counted(String),
+    /// No query of the grammar says the same; only the planner can guess.
+    Guessed,
+}
+
+/// A statement that writes rows of one table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Writes {
+    /// What it does.
+    pub action: Action,
+    /// The table as the text names it: schema, empty where it names none, and name.
+    pub table: (String, String),
+    /// Its rows.
+    pub rows: Rows,
+}
+
+/// What each statement of a text writes; `None` for one that writes no rows by itself.
+#[must_use]
+pub fn writes(sql: &str) -> Vec<Option<Writes>> {
+    with_tree(sql, |tree| match tree {
+        Ok(tree) => tree.stmts.iter().map(|raw| raw.stmt.as_deref().and_then(one)).collect(),
+        Err(_) => Vec::new(),
+    })
+}
+
+impl Writes {
+    /// Whether this is the table of an effect.
+    #[must_use]
+    pub fn is_on(&self, object: &Object) -> bool {
+        let (schema, name) = &self.table;
+        matches!(object, Object::Table { schema: s, name: n } if n == name && (schema.is_empty() || s == schema))
+    }
+}
+
+fn one(node: &Node) -> Option<Writes> {
+    let (action, relation, rows) = match node.node.as_ref()? {
+        NodeEnum::DeleteStmt(n) => {
+            let rows = count(n.relation.as_ref(), &n.using_clause, n.where_clause.as_deref(), n.with_clause.as_ref());
+            (Action::Delete, n.relation.as_ref(), rows)
+        }
+        NodeEnum::UpdateStmt(n) => {
+            let rows = count(n.relation.as_ref(), &n.from_clause, n.where_clause.as_deref(), n.with_clause.as_ref());
+            (Action::Update, n.relation.as_ref(), rows)
+        }
+        NodeEnum::InsertStmt(n) => (Action::Insert, n.relation.as_ref(), inserted(n)),
+        NodeEnum::MergeStmt(n) => (Action::Merge, n.relation.as_ref(), None),
+        _ => return None,
+    };
+    let relation = relation?;
+    let table = (relation.schemaname.clone(), relation.relname.clone());
+    Some(Writes { action, table, rows: rows.unwrap_or(Rows::Guessed) })
+}
+
+/// `SELECT count(*) FROM table WHERE …`. What is joined only chooses rows: a row that meets several of
+/// them is written once.
+fn count(
+    table: Option<&RangeVar>,
+    joined: &[Node],
+    condition: Option<&Node>,
+    with: Option<&WithClause>,
+) -> Option<Rows> {
+    let table = Node { node: Some(NodeEnum::RangeVar(table?.clone())) };
+    let condition = condition.cloned().map(Box::new);
+    let mut counting = template("SELECT pg_catalog.count(*) FROM it")?;
+    if joined.is_empty() {
+        counting.where_clause = condition;
+    } else {
+        let mut chooses = template("SELECT FROM it WHERE EXISTS (SELECT FROM it)")?;
+        let exists = chooses.where_clause.as_mut()?;
+        let NodeEnum::SubLink(link) = exists.node.as_mut()? else { return None };
+        let NodeEnum::SelectStmt(inner) = link.subselect.as_mut()?.node.as_mut()? else { return None };
+        inner.from_clause = joined.to_vec();
+        inner.where_clause = condition;
+        counting.where_clause = chooses.where_clause;
+    }
+    counting.from_clause = vec![table];
+    counted(counting, with)
+}
+
+fn inserted(n: &pg_query::protobuf::InsertStmt) -> Option<Rows> {
+    let Some(source) = n.select_stmt.as_deref() else { return Some(Rows::Named(1)) };
+    let NodeEnum::SelectStmt(select) = source.node.as_ref()? else { return None };
+    if !select.values_lists.is_empty() {
+        return u64::try_from(select.values_lists.len()).ok().map(Rows::Named);
+    }
+    let mut counting = template("SELECT pg_catalog.count(*) FROM (SELECT FROM it) AS brought")?;
+    let NodeEnum::RangeSubselect(from) = counting.from_clause.first_mut()?.node.as_mut()? else { return None };
+    from.subquery = Some(Box::new(source.clone()));
+    counted(counting, n.with_clause.as_ref())
+}
+
+fn template(sql: &str) -> Option<SelectStmt> {
+    let tree = pg_query::parse(sql, 0).ok()?.protobuf;
+    match tree.stmts.into_iter().next()?.stmt?.node? {
+        NodeEnum::SelectStmt(select) => Some(*select),
+        _ => None,
+    }
+}
+
+/// As text, with what stood before the statement in WITH. What writes there can't be counted without
+/// writing.
+fn counted(mut counting: SelectStmt, with: Option<&WithClause>) -> Option<Rows> {
+    let reads = |cte: &Node| {
+        let Some(NodeEnum::CommonTableExpr(cte)) = &cte.node else { return false };
+        matches!(cte.ctequery.as_deref().and_then(|q| q.node.as_ref()), Some(NodeEnum::SelectStmt(_)))
+    };
+    if with.is_some_and(|with| !with.ctes.iter().all(reads)) {
+        return None;
+    }
+    counting.with_clause = with.cloned();
+    let node = Node { node: Some(NodeEnum::SelectStmt(Box::new(counting))) };
+    let stmt = RawStmt { stmt: Some(Box::new(node)), stmt_location: 0, stmt_len: 0 };
+    let tree = ParseResult { version: 180_000, stmts: vec![stmt] };
+    pg_query::deparse(&tree, pg_query::DeparseOptions::default()).ok().map(Rows::Counted)
+}
+
+/// The parameters that a text uses, by number, from 1; sorted.
+#[must_use]
+pub fn parameters_of(sql: &str) -> Vec<usize> {
+    let Ok(scanned) = pg_query::scan(sql) else { return Vec::new() };
+    let number = |token: &pg_query::protobuf::ScanToken| {
+        let range = usize::try_from(token.start).ok()?..usize::try_from(token.end).ok()?;
+        (token.token() == pg_query::protobuf::Token::Param)
+            .then(|| sql.get(range)?.strip_prefix('$')?.parse().ok())
+            .flatten()
+    };
+    let mut all: Vec<usize> = scanned.tokens.iter().filter_map(number).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(sql: &str) -> Rows {
+        writes(sql).pop().flatten().expect("it writes rows").rows
+    }
+
+    #[test]
+    fn a_write_becomes_the_query_that_counts_its_rows() {
+        let table = [
+            ("delete from orders", "SELECT pg_catalog.count(*) FROM orders"),
+            (
+                "delete from only a.orders o where o.id = $1",
+                "SELECT pg_catalog.count(*) FROM ONLY a.orders o WHERE o.id = $1",
+            ),
+            ("update t set a = $1 where b = $2 returning *", "SELECT pg_catalog.count(*) FROM t WHERE b = $2"),
+            (
+                "delete from t using u where t.id = u.id",
+                "SELECT pg_catalog.count(*) FROM t WHERE EXISTS (SELECT FROM u WHERE t.id = u.id)",
+            ),
+            (
+                "update t set a = 1 from u join v using (id) where t.id = u.id",
+                "SELECT pg_catalog.count(*) FROM t WHERE EXISTS (SELECT FROM u JOIN v USING (id) WHERE t.id = u.id)",
+            ),
+            (
+                "insert into t select * from u limit 3",
+                "SELECT pg_catalog.count(*) FROM (SELECT * FROM u LIMIT 3) brought",
+            ),
+            (
+                "with old as (select id from t) delete from t where id in (select id from old)",
+                "WITH old AS (SELECT id FROM t) SELECT pg_catalog.count(*) FROM t WHERE id IN (SELECT id FROM old)",
+            ),
+        ];
+        for (sql, expected) in table {
+            assert_eq!(rows(sql), Rows::Counted(expected.into()), "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_names_its_rows_needs_no_query_and_what_writes_elsewhere_has_none() {
+        let table = [
+            ("insert into t values (1), (2), (3)", Rows::Named(3)),
+            ("insert into t default values", Rows::Named(1)),
+            (
+                "with gone as (delete from u returning id) delete from t where id in (select id from gone)",
+                Rows::Guessed,
+            ),
+            ("with gone as (delete from u returning id) insert into t select * from gone", Rows::Guessed),
+            ("merge into t using u on t.id = u.id when matched then delete", Rows::Guessed),
+        ];
+        for (sql, expected) in table {
+            assert_eq!(rows(sql), expected, "{sql}");
+        }
+        for sql in ["select 1", "truncate t", "drop table t", "begin", "with x as (delete from t returning 1) select 1"]
+        {
+            assert_eq!(writes(sql), [None], "{sql}");
+        }
+        assert_eq!(writes("selec"), []);
+    }
+
+    #[test]
+    fn parameters_are_those_of_the_text_and_no_others() {
+        assert_eq!(parameters_of("select $2, '$1', \"$3\", $$ $4 $$, $12 -- $5"), [2, 12]);
+    }
+
+    #[test]
+    fn names_and_constants_survive_being_written_anew() {
+        let sql = r#"delete from "we""ird"."ta ble" where "Id" = 'it''s' and b = E'a\nb' and c = 1.50"#;
+        let Rows::Counted(count) = rows(sql) else { panic!("it is counted") };
+        let same = r#"SELECT pg_catalog.count(*) FROM "we""ird"."ta ble" WHERE "Id" = 'it''s' AND b = 'a
+b' AND c = 1.50"#;
+        assert_eq!(count, same);
+    }
+}

@@ -1,0 +1,153 @@
+//! What approvers are told of rows before anybody decides. The database is the judge of the numbers.
+
+use countersign_shared::api::Impact;
+use tokio_postgres::types::ToSql;
+
+use crate::harness::{Story, client::Client};
+
+/// Everything is read and written freely, but deletes and updates are held.
+const HELD: &str = r#"
+permit (principal, action, resource) unless { [Action::"delete", Action::"update", Action::"merge"].contains(action) };
+permit (principal, action in [Action::"delete", Action::"update", Action::"merge"], resource)
+when { context.approvals.count >= 1 };
+"#;
+/// Nobody reads anything, but an approved delete runs.
+const BLIND: &str = r#"
+permit (principal, action in [Action::"connect", Action::"set", Action::"transaction"], resource);
+permit (principal, action == Action::"approve", resource);
+permit (principal, action in [Action::"select", Action::"delete"], resource) when { context.approvals.count >= 1 };
+"#;
+
+impl Story {
+    /// Sends a statement that is held, looks at what its request says of rows, and withdraws it.
+    async fn impact_of(&self, ana: &Client, sql: &str, values: Vec<Box<dyn ToSql + Sync + Send>>) -> Vec<Impact> {
+        let (simple, extended) =
+            if values.is_empty() { (Some(ana.runs(sql)), None) } else { (None, Some(ana.executes(sql, values))) };
+        let id = ana.is_held().await;
+        let impact = self.request("priya", &id).await.impact;
+        ana.presses_ctrl_c().await;
+        match (simple, extended) {
+            (Some(running), _) => assert_eq!(running.gets_refused().await.code, "57014", "{sql}"),
+            (_, Some(running)) => assert_eq!(running.gets_refused().await.code, "57014", "{sql}"),
+            _ => unreachable!("one of them runs"),
+        }
+        impact
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rows_of_a_write_are_counted_as_the_database_would_count_them() {
+    let story = Story::under(HELD).await;
+    let ana = story.logs_in("ana").await;
+    let all = story.number("select count(*) from orders").await;
+    // A write, and the rows that it would touch.
+    let table = [
+        ("delete from orders where status = 'cancelled'", "select count(*) from orders where status = 'cancelled'"),
+        ("delete from orders", "select count(*) from orders"),
+        ("delete from public.orders o where o.id < 0", "select 0::bigint"),
+        ("update orders set note = 'x' where id <= 7 returning id", "select count(*) from orders where id <= 7"),
+        (
+            "delete from orders using order_items i where i.order_id = orders.id and i.quantity > 1",
+            "select count(distinct order_id) from order_items where quantity > 1",
+        ),
+        (
+            "with few as (select id from orders order by id limit 3) delete from orders where id in (select id from few)",
+            "select 3::bigint",
+        ),
+    ];
+    for (write, truth) in table {
+        let rows = story.number(truth).await;
+        let impact = story.impact_of(&ana, write, vec![]).await;
+        let [one] = impact.as_slice() else { panic!("{write}: {impact:?}") };
+        assert_eq!((one.rows, one.counted), (u64::try_from(rows).ok(), true), "{write}: {one:?}");
+        assert_eq!((one.table.as_str(), one.of), ("public.orders", u64::try_from(all).ok()), "{write}");
+        assert_eq!(one.unknown, None, "{write}");
+    }
+    assert_eq!(story.number("select count(*) from orders").await, all, "nothing of it ran");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bound_values_count_as_they_are_bound() {
+    let story = Story::under(HELD).await;
+    let ana = story.logs_in("ana").await;
+    // The first parameter is of no use to whoever counts.
+    let update = "update orders set note = $1 where id <= $2 and status <> $3";
+    let truth = story.number("select count(*) from orders where id <= 20 and status <> 'paid'").await;
+    let impact = story.impact_of(&ana, update, vec![Box::new("x"), Box::new(20_i64), Box::new("paid")]).await;
+    assert_eq!((impact[0].rows, impact[0].counted), (u64::try_from(truth).ok(), true), "{impact:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_statement_of_a_text_is_measured() {
+    let story = Story::under(HELD).await;
+    let ana = story.logs_in("ana").await;
+    let text = "insert into refunds (order_id, amount_cents, reason, created_at) values (1, 1, 'a', now()), (1, 2, 'b', now());
+                delete from refunds where id < 0; select 1";
+    let impact = story.impact_of(&ana, text, vec![]).await;
+    let told: Vec<_> = impact.iter().map(|one| (one.action.as_str(), one.rows, one.counted)).collect();
+    assert_eq!(told, [("insert", Some(2), true), ("delete", Some(0), true)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_counted_is_said_to_be_an_estimate_or_unknown() {
+    let story = Story::under(HELD).await;
+    let ana = story.logs_in("ana").await;
+    let table = [
+        ("delete from orders where random() < 0.5", Some("random() says something else to every session")),
+        (
+            "merge into orders o using products p on p.id = o.id when matched then delete",
+            Some("merge of this form can't be counted without running it"),
+        ),
+        (
+            "with gone as (delete from refunds returning order_id) delete from orders where id in (select order_id from gone)",
+            Some("delete of this form can't be counted without running it"),
+        ),
+    ];
+    for (sql, why) in table {
+        let impact = story.impact_of(&ana, sql, vec![]).await;
+        let one = impact.last().expect("it is measured");
+        assert!(!one.counted && one.rows.is_some() && one.unknown.as_deref() == why, "{sql}: {one:?}");
+    }
+    ana.runs("begin").ends().await.expect("begin");
+    let insert = "insert into refunds (order_id, amount_cents, reason, created_at) values (1, 1, 'a', now())";
+    ana.runs(insert).ends().await.expect("an insert passes");
+    let impact = story.impact_of(&ana, "delete from refunds", vec![]).await;
+    let why = "the transaction has changes of its own, which nobody else can see or count";
+    assert_eq!((impact[0].rows, impact[0].unknown.as_deref()), (None, Some(why)), "{impact:?}");
+    ana.runs("rollback").ends().await.expect("an end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_a_row_policy_may_hide_are_not_said_to_be_counted() {
+    let story = Story::under(HELD).await;
+    let ana = story.logs_in("ana").await;
+    for sql in ["create policy own on refunds using (true)", "alter table refunds enable row level security"] {
+        ana.runs(sql).ends().await.expect(sql);
+    }
+    let impact = story.impact_of(&ana, "delete from refunds where id > 0", vec![]).await;
+    let why = "row policies may show other rows to every session";
+    assert_eq!((impact[0].counted, impact[0].unknown.as_deref()), (false, Some(why)), "{impact:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_count_tells_nobody_what_they_may_not_read() {
+    let story = Story::under(BLIND).await;
+    let ana = story.logs_in("ana").await;
+    let impact = story.impact_of(&ana, "delete from customers where ssn like '1%'", vec![]).await;
+    let why = "policy does not let the requester read what it is about";
+    assert_eq!((impact[0].rows, impact[0].unknown.as_deref()), (None, Some(why)), "{impact:?}");
+    assert!(!story.database_ran("ssn like"), "not even asked for a plan");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_card_says_the_number_first_and_its_button_repeats_it() {
+    let story = Story::begin().await;
+    let (ana, priya) = (story.logs_in("ana").await, story.linked("priya").await);
+    let rows = story.number("select count(*) from orders where status = 'cancelled'").await;
+    let delete = ana.runs("delete from orders where status = 'cancelled'");
+    let id = ana.is_held().await;
+    let card = story.card_says(&id, &format!("delete {rows} rows of public.orders, counted")).await;
+    assert!(card.shown().contains(&format!("Approve {rows} rows")), "{}", card.shown());
+    priya.presses("approve", &id).await;
+    assert_eq!(delete.ends().await.expect("it runs").affected, [u64::try_from(rows).expect("a count")]);
+}
