@@ -36,7 +36,12 @@ use crate::{
 /// # Errors
 /// As [`Store::seen`](crate::store::Store::seen).
 pub async fn admit(gateway: &Gateway, mut identity: Identity) -> Result<Identity, StoreError> {
-    let seen = Seen { human: identity.human.clone(), groups: identity.groups.clone(), at: Utc::now() };
+    let seen = Seen {
+        human: identity.human.clone(),
+        groups: identity.groups.clone(),
+        at: Utc::now(),
+        token: identity.token.clone(),
+    };
     keep::seen(gateway, &seen).await?;
     for group in gateway.store.groups_of(&identity.human).await? {
         if !identity.groups.contains(&group) {

@@ -97,6 +97,11 @@ pub enum Refusal {
 pub enum Farewell {
     /// The token was refused.
     Token(TokenRefused),
+    /// The token counts no more. To the client it is [`Self::Token`].
+    TokenEnded {
+        /// Why, for the log.
+        reason: String,
+    },
     /// No such connection, or not for this principal: deliberately the same words.
     NotAllowed {
         /// As the client said it.
@@ -281,10 +286,16 @@ impl Farewell {
     #[must_use]
     pub fn frame(&self) -> Bytes {
         let (code, message, hint) = match self {
-            Self::Token(refused) => (
-                if *refused == TokenRefused::Unavailable { "57P03" } else { "28P01" },
-                refused.to_string(),
-                Some("Use an OIDC token of yours as the password."),
+            Self::Token(TokenRefused::Unavailable) => {
+                ("57P03", TokenRefused::Unavailable.to_string(), Some("Use an OIDC token of yours as the password."))
+            }
+            Self::Token(_) | Self::TokenEnded { .. } => (
+                "28P01",
+                TokenRefused::Expired.to_string(),
+                Some(
+                    "The password is an OIDC token of yours (`countersign token`); it may be over. Whoever runs the \
+                     gateway finds the reason in its log.",
+                ),
             ),
             Self::NotAllowed { connection, principal } | Self::Gone { connection, principal, .. } => (
                 "28000",

@@ -7,6 +7,7 @@
 //! | [`book`] | the grants that count now, for the sessions |
 //! | [`end`] | the one way in which access ends |
 //! | [`stand`] | whether the sessions that live may go on |
+//! | [`tokens`] | tokens that count no more |
 //! | [`keep`] | the clock of all that |
 
 pub mod ask;
@@ -15,6 +16,7 @@ pub mod end;
 pub mod keep;
 pub mod right;
 pub mod stand;
+pub mod tokens;
 
 #[cfg(test)]
 mod stories;

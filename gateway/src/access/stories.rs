@@ -236,7 +236,7 @@ async fn time_policy_and_groups_end_sessions() {
     let (_, darios) = house.session("dario@acme.dev");
     let (_, bens) = house.session("ben@acme.dev");
     // Ana signs in again, and is in no group any more.
-    let left = Seen { human: house.human("ana@acme.dev"), groups: vec!["sales".into()], at: Utc::now() };
+    let left = Seen { human: house.human("ana@acme.dev"), groups: vec!["sales".into()], at: Utc::now(), token: None };
     keep::seen(&house.gateway, &left).await.unwrap();
     assert_eq!(ended(&anas).await, "policy no longer permits you to connect");
     assert_eq!((told(&bens), told(&darios)), (None, None));

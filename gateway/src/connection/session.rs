@@ -33,7 +33,7 @@ use super::{
     wall::Wall,
 };
 use crate::{
-    access::stand,
+    access::{stand, tokens},
     catalog::Snapshot,
     config::ConnectionConfig,
     directory,
@@ -283,6 +283,7 @@ impl Session {
             groups: asker.groups.clone(),
             facts: facts.clone(),
             expires_at: identity.expires_at,
+            token: identity.token.clone(),
             login: connection.upstream.user.clone(),
         };
         let place = gateway.sessions.join(view, standing);
@@ -291,6 +292,7 @@ impl Session {
         }
         // Access may have ended before the session could be found and told so.
         place.looked_at(|live| stand::look_at(&gateway, live));
+        tokens::look_again(&gateway, &place.live()).await;
         directory::look_again(&gateway, &place).await;
         let began = Instant::now();
         Ok(Self {

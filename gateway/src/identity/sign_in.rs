@@ -44,7 +44,7 @@ pub enum SignInFailed {
     #[error("the identity provider refused the sign-in; start again from the link")]
     Refused,
     /// Its token is no good.
-    #[error("{0}")]
+    #[error("{}", .0.inside())]
     Token(TokenRefused),
 }
 

@@ -44,6 +44,8 @@ pub enum Kind {
     GrantEnded,
     /// A session was ended by the gateway.
     AccessEnded,
+    /// Tokens count no more: signed out, denied, called inactive.
+    TokensEnded,
     /// A user or a group of the directory was created, changed or deleted.
     Directory,
 }
