@@ -26,6 +26,7 @@ mod show;
 mod sight;
 mod sign_in;
 mod sign_out;
+mod tokens;
 mod users;
 
 #[cfg(test)]
@@ -90,6 +91,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/sessions/{id}", delete(sessions::kill))
         .route("/v1/users", get(users::list))
         .route("/v1/users/{id}", get(users::show))
+        .route("/v1/tokens/denied", get(tokens::list).post(tokens::deny))
         .route("/v1/events", get(events::stream))
         .route("/v1/links", post(links::start))
         .route("/v1/links/{team}/{user}", get(links::show).delete(links::remove))

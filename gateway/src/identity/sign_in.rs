@@ -60,6 +60,12 @@ impl Issuers {
         self.issuers.iter().filter(|issuer| issuer.users.is_some()).map(|issuer| issuer.name.as_str()).collect()
     }
 
+    /// Every issuer whose tokens are taken, agents' too.
+    #[must_use]
+    pub fn all_names(&self) -> Vec<&str> {
+        self.issuers.iter().map(|issuer| issuer.name.as_str()).collect()
+    }
+
     fn for_users(&self, name: &str) -> Result<&Issuer, SignInFailed> {
         let found = self.issuers.iter().find(|issuer| issuer.name == name && issuer.users.is_some());
         found.ok_or(SignInFailed::Unavailable)
