@@ -13,6 +13,8 @@ mod strict;
 mod verify;
 
 #[cfg(test)]
+mod hostile_crowd;
+#[cfg(test)]
 mod hostile_tokens;
 #[cfg(test)]
 pub(crate) mod provider;
