@@ -1,11 +1,13 @@
 //! Who it is: tokens of OIDC issuers into principals.
 //!
 //! `verify` takes a token apart and checks it, `jwks` and `discovery` know the issuer's keys,
-//! `claims` and `agents` say who it is, `logout` reads a provider's word that somebody signed out.
+//! `claims` and `agents` say who it is, `logout` reads a provider's word that somebody signed out,
+//! `introspect` asks for it.
 
 mod agents;
 mod claims;
 mod discovery;
+mod introspect;
 mod jwks;
 mod logout;
 mod sign_in;
@@ -28,6 +30,7 @@ pub use logout::Logout;
 pub use sign_in::{SignInFailed, SignInPage, SignedIn};
 
 use self::{
+    introspect::Introspection,
     jwks::{Found, Keys},
     verify::{Claims, LOGIN_KINDS, Rules, Unverified},
 };
@@ -96,6 +99,8 @@ struct Issuer {
     client_id: String,
     max_age: i64,
     keys: Keys,
+    /// Where its tokens are asked about.
+    polled: Option<Introspection>,
 }
 
 /// Verifies tokens of the configured issuers. Keys are fetched by discovery and cached.
@@ -128,6 +133,7 @@ impl Issuers {
                 client_id: config.client_id.clone(),
                 max_age: whole_seconds(config.max_token_age),
                 keys: Keys::new(&config.issuer, client.clone()),
+                polled: config.poll.clone().map(Introspection::new),
             })
             .collect();
         for agent in agents {
@@ -144,6 +150,7 @@ impl Issuers {
                 audience,
                 max_age: whole_seconds(AGENT_TOKEN_AGE),
                 keys: Keys::new(&agent.issuer, client.clone()),
+                polled: None,
             });
         }
         Ok(Self { issuers, agents: agents.to_vec(), client })
@@ -159,7 +166,12 @@ impl Issuers {
 
     async fn verify_at(&self, token: &str, now: DateTime<Utc>, ticks: Instant) -> Result<Identity, TokenRefused> {
         let (issuer, claims) = self.claims(token, |issuer| &issuer.audience, now, ticks).await?;
-        self.identity(issuer, &claims)
+        let identity = self.identity(issuer, &claims)?;
+        if self.still_counts(issuer, token, identity.expires_at, ticks).await {
+            Ok(identity)
+        } else {
+            Err(TokenRefused::Invalid("its provider calls it inactive"))
+        }
     }
 
     /// The issuer that a token claims, if it is one of ours, and the keys that it may be signed with.
