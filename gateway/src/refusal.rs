@@ -71,6 +71,10 @@ pub enum Refusal {
         /// What is wrong.
         message: String,
     },
+    /// A token that does not renew its session.
+    Token,
+    /// `countersign.token` in company, or to be shown.
+    TokenAlone,
     /// A setting that must stay as it is.
     Pinned {
         /// Its name.
@@ -192,6 +196,7 @@ impl From<Pin> for Refusal {
                 value: "on",
                 hint: "Write a backslash that means something as E'\\n'.".into(),
             },
+            Pin::Token => Self::TokenAlone,
         }
     }
 }
@@ -207,7 +212,8 @@ impl Refusal {
             Self::Withdrawn { .. } | Self::Expired { .. } | Self::Void { .. } => "57014",
             Self::Prepared { code, .. } => code,
             Self::FailedTransaction => "25P02",
-            Self::OwnSetting { .. } | Self::Pinned { .. } => "22023",
+            Self::OwnSetting { .. } | Self::Pinned { .. } | Self::TokenAlone => "22023",
+            Self::Token => "28P01",
             Self::Unavailable { .. } => "58000",
             Self::NotSupported { .. } => "0A000",
         }
@@ -250,6 +256,20 @@ impl Refusal {
                 message.clone(),
                 None,
                 Some("Set countersign.* alone, in a statement of its own: SET countersign.reason = 'why'".into()),
+            ),
+            Self::Token => (
+                "the token is not accepted; the session goes on with the one that it has".to_owned(),
+                None,
+                Some(
+                    "It must be good, newer, and of the same person and issuer. Whoever runs the gateway finds the \
+                     reason in its log."
+                        .into(),
+                ),
+            ),
+            Self::TokenAlone => (
+                "countersign.token can only be set, by a statement of its own".to_owned(),
+                None,
+                Some("SET countersign.token = '…'; it is never shown, recorded or passed on.".into()),
             ),
             Self::Pinned { name, value, hint } => {
                 (format!("{name} is {value} in every session through the gateway"), None, Some(hint.clone()))

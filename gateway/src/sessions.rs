@@ -71,6 +71,8 @@ pub struct Standing {
 /// The token that a session rests on.
 struct Token {
     now: Option<TokenFacts>,
+    /// Those that it rested on before.
+    before: Vec<TokenFacts>,
     expires_at: DateTime<Utc>,
 }
 
@@ -80,7 +82,7 @@ pub struct Live {
     standing: Standing,
     /// The token that it rests on now.
     token: Mutex<Token>,
-    /// Their groups now, where these are fewer than at the login.
+    /// Their groups now, where these are others than at the login.
     groups: Mutex<Option<Vec<String>>>,
     /// Whether there are such to be taken over by the session.
     narrowed: AtomicBool,
@@ -131,7 +133,25 @@ impl Live {
     /// Whether it rests on one of these tokens.
     #[must_use]
     pub fn rests_on_token(&self, issuer: &str, which: &Which) -> bool {
-        self.locked_token().now.as_ref().is_some_and(|token| token.issuer == issuer && which.is(token))
+        let token = self.locked_token();
+        let is = |token: &TokenFacts| token.issuer == issuer && which.is(token);
+        // Whoever came in with one that is denied by name is out, whatever they renewed it with.
+        let named = matches!(which, Which::Id(_) | Which::Digest(_));
+        token.now.as_ref().is_some_and(is) || named && token.before.iter().any(is)
+    }
+
+    /// Goes on with another token, until its end and with these groups.
+    pub fn renew(&self, token: Option<TokenFacts>, expires_at: DateTime<Utc>, groups: Vec<String>) {
+        {
+            let mut rests = self.locked_token();
+            rests.expires_at = expires_at;
+            if rests.now != token {
+                let old = std::mem::replace(&mut rests.now, token);
+                rests.before.extend(old);
+            }
+        }
+        *self.groups.lock().unwrap_or_else(PoisonError::into_inner) = Some(groups);
+        self.narrowed.store(true, Ordering::Release);
     }
 
     /// Its principal's groups, as they count here.
@@ -221,7 +241,7 @@ impl Sessions {
     /// Adds a session, idle.
     #[must_use]
     pub fn join(&self, view: SessionView, standing: Standing) -> Place {
-        let token = Token { now: standing.token.clone(), expires_at: standing.expires_at };
+        let token = Token { now: standing.token.clone(), before: Vec::new(), expires_at: standing.expires_at };
         let live = Arc::new(Live {
             token: Mutex::new(token),
             standing,

@@ -18,6 +18,7 @@ mod policies;
 mod psql;
 mod readers;
 mod refusing;
+mod renewing;
 mod separation;
 mod several;
 mod signing_in;

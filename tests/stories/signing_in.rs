@@ -1,25 +1,30 @@
 //! Somebody signs in on their own machine, and psql comes through without a password of theirs.
 
-use std::{path::PathBuf, process::Output};
+use std::{path::PathBuf, process::Output, time::Duration};
 
 use countersign_demo::{browser::Browser, ports};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::Command,
-    time::timeout,
+    time::{Instant, interval, timeout},
 };
 
-use super::harness::{PATIENCE, Story, server};
+use super::harness::{PATIENCE, Story, client::Client, server};
 
 /// Somebody's own machine: the binary, and a folder that it keeps things in.
-struct Machine<'a> {
+pub struct Machine<'a> {
     story: &'a Story,
-    home: PathBuf,
+    pub home: PathBuf,
 }
 
 impl<'a> Machine<'a> {
-    fn of(story: &'a Story) -> Self {
-        Self { story, home: story.folder().join("home") }
+    pub fn of(story: &'a Story) -> Self {
+        Self::at(story, "home")
+    }
+
+    /// Another one.
+    pub fn at(story: &'a Story, home: &str) -> Self {
+        Self { story, home: story.folder().join(home) }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -32,13 +37,18 @@ impl<'a> Machine<'a> {
         command
     }
 
-    async fn runs(&self, arguments: &[&str]) -> Output {
+    pub async fn runs(&self, arguments: &[&str]) -> Output {
         let output = self.command(arguments).stdin(std::process::Stdio::null()).output();
         timeout(PATIENCE, output).await.expect("it ends").expect("the binary")
     }
 
     /// Signs in; `answer` gets each line that the person reads, until it has done what they would.
     async fn signs_in(&self, more: &[&str], who: &str) -> Output {
+        self.signs_in_by(more, &[who]).await.0
+    }
+
+    /// The same, by pressing these one after another; and the browser.
+    pub async fn signs_in_by(&self, more: &[&str], presses: &[&str]) -> (Output, Browser) {
         std::fs::create_dir_all(&self.home).expect("a home");
         let url = self.story.world.facts.control.to_string();
         let mut command = self.command(&["login", "--gateway", &url]);
@@ -46,21 +56,23 @@ impl<'a> Machine<'a> {
         let mut child = command.spawn().expect("the binary");
         let mut lines = BufReader::new(child.stderr.take().expect("its stderr")).lines();
         let mut said = String::new();
+        let mut browser = Browser::new().expect("a browser");
         while let Some(line) = timeout(PATIENCE, lines.next_line()).await.expect("a line").expect("text") {
             said.push_str(&line);
             let address = line.split_whitespace().find(|word| word.starts_with("http") && word.contains('?'));
             let Some(address) = address else { continue };
-            let mut browser = Browser::new().expect("a browser");
             browser.open(address).await.expect("the sign-in page");
-            browser.press(who, &[]).await.expect("somebody chosen");
+            for button in presses {
+                browser.press(button, &[]).await.expect("a button");
+            }
             break;
         }
         assert!(said.contains("Sign in"), "{said}");
-        timeout(PATIENCE, child.wait_with_output()).await.expect("it ends").expect("the binary")
+        (timeout(PATIENCE, child.wait_with_output()).await.expect("it ends").expect("the binary"), browser)
     }
 }
 
-fn out(output: &Output) -> String {
+pub fn out(output: &Output) -> String {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}\n{err}");
     out.trim().to_owned()
@@ -190,4 +202,46 @@ async fn whoever_says_no_at_the_provider_is_not_signed_in() {
     let machine = Machine::of(&story);
     let refused = machine.signs_in(&["--device"], "Cancel").await;
     assert!(!refused.status.success() && !machine.home.join("login.json").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_through_the_proxy_goes_on_with_newer_tokens() {
+    const LIVES: Duration = Duration::from_secs(8);
+    let story = Story::begin().await;
+    story.world.idp.set_lifetime(LIVES);
+    let machine = Machine::of(&story);
+    out(&machine.signs_in(&["--device"], "ana@acme.dev").await);
+    let port = ports::free().expect("a port");
+    let mut command = machine.command(&["proxy", "shop", "--port", &port.to_string()]);
+    let mut proxy = command.stdout(std::process::Stdio::piped()).spawn().expect("the binary");
+    let mut lines = BufReader::new(proxy.stdout.take().expect("its stdout")).lines();
+    let told = timeout(PATIENCE, lines.next_line()).await.expect("a line").expect("text").expect("a port");
+    let secret = told.rsplit(' ').next().expect("a password");
+    let began = Instant::now();
+    let client = Client::log_in(([127, 0, 0, 1], port).into(), "shop", secret).await.expect("let in");
+    let prepared = client.pg.prepare("select $1::int + 1").await.expect("a statement");
+    let renewed = || {
+        let written = story.everything_written().into_iter();
+        let log: String = written.map(|(_, bytes)| String::from_utf8_lossy(&bytes).into_owned()).collect();
+        log.matches("\"kind\":\"renewed\"").count()
+    };
+    let mut looks = interval(Duration::from_millis(40));
+    let goes_on = async {
+        // It does nothing at first, then one thing after another.
+        while renewed() == 0 {
+            looks.tick().await;
+        }
+        while began.elapsed() < LIVES * 2 || renewed() < 2 {
+            let rows = client.pg.query(&prepared, &[&41]).await.expect("it goes on");
+            assert_eq!(rows[0].get::<_, i32>(0), 42);
+            let simple = client.runs("select 42").ends().await.expect("it goes on");
+            assert_eq!(simple.rows, [[Some("42".to_owned())]], "and is told nothing but its own answers");
+            looks.tick().await;
+        }
+    };
+    timeout(PATIENCE, goes_on).await.expect("tokens are renewed");
+    // Nobody renews for who has signed out here; the session ends with its token.
+    out(&machine.runs(&["logout"]).await);
+    let over = client.runs("select pg_sleep(60)").gets_refused().await;
+    assert_eq!((over.code.as_str(), over.message.as_str()), ("57P01", "the token has expired"));
 }

@@ -42,6 +42,7 @@ pub mod own_catalog;
 pub mod pipe;
 pub mod places;
 pub mod relay;
+mod renew;
 pub mod roles;
 mod runs;
 pub mod session;

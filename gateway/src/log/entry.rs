@@ -18,6 +18,8 @@ pub enum Kind {
     Login,
     /// Somebody was refused at login.
     LoginRefused,
+    /// A session went on with a newer token, or was refused that.
+    Renewed,
     /// A session ended.
     Logout,
     /// A statement is about to be forwarded.
