@@ -57,4 +57,4 @@ audit: ## Check dependencies against known vulnerabilities too (installs cargo-d
 
 clean: ## Remove what was built and installed in this folder
 	cargo clean
-	rm -rf demo/slack-fidelity/node_modules demo/slack-fidelity/.venv demo/slack-fidelity/.node
+	rm -rf demo/slack-fidelity/node_modules demo/slack-fidelity/.venv demo/slack-fidelity/.node tests/provider/node_modules

@@ -3,6 +3,7 @@
 
 mod approving;
 mod cards;
+mod certified;
 mod deciding;
 mod directory;
 mod disguised;
