@@ -42,6 +42,8 @@ pub struct Relay {
     asked: Option<Asked>,
     /// A newer one, which waits until nothing is on its way.
     newer: Option<Pass>,
+    /// One that the gateway did not take.
+    refused: Option<Secret<String>>,
     due: Option<Pin<Box<Sleep>>>,
 }
 
@@ -64,7 +66,7 @@ impl Default for Flow {
 }
 
 impl Flow {
-    fn take_from_program(&mut self, tag: u8) {
+    fn hears(&mut self, tag: u8) {
         match tag {
             b'Q' | b'F' | b'S' => {
                 self.owed += 1;
@@ -99,6 +101,7 @@ impl Relay {
             passes,
             asked: None,
             newer: None,
+            refused: None,
             due: None,
         };
         relay.ask_later();
@@ -113,10 +116,11 @@ impl Relay {
         loop {
             self.take_from_program();
             self.take_from_gateway();
-            if self.pipe.upstream.closed && self.pipe.upstream.input.is_empty() {
+            // What could be passed on is; what is left was cut off.
+            if self.pipe.upstream.closed && !self.pipe.client.is_full() {
                 return self.pipe.client.flush().await;
             }
-            if self.pipe.client.closed && (self.renewing || self.pipe.client.input.is_empty()) {
+            if self.pipe.client.closed && !self.pipe.upstream.is_full() {
                 return self.pipe.upstream.flush().await;
             }
             self.put_in();
@@ -153,7 +157,7 @@ impl Relay {
         if let Some(answer) = came {
             self.asked = None;
             match answer {
-                Ok(pass) if pass.token != self.token => {
+                Ok(pass) if pass.token != self.token && Some(&pass.token) != self.refused.as_ref() => {
                     self.newer = Some(pass);
                     // To look again when the transaction that is open must not wait any longer.
                     self.wake_at(self.expires_at.map(|end| end - LAST));
@@ -183,7 +187,7 @@ impl Relay {
                     return;
                 }
                 let Some((tag, size)) = head(&client.input) else { return };
-                self.flow.take_from_program(tag);
+                self.flow.hears(tag);
                 self.left.0 = size;
             }
             let n = self.left.0.min(client.input.len());
@@ -235,8 +239,9 @@ impl Relay {
             b'Z' => {
                 self.renewing = false;
                 self.flow.status = frame.get(5).copied().unwrap_or(self.flow.status);
-                if self.newer.take().is_some() {
-                    // It was refused. Whoever signs in anew meanwhile has another.
+                if let Some(pass) = self.newer.take() {
+                    // Whoever signs in anew meanwhile has another.
+                    self.refused = Some(pass.token);
                     self.due = Some(Box::pin(sleep_until(Instant::now() + AGAIN)));
                 }
             }
@@ -257,7 +262,7 @@ impl Relay {
         // A token is base64 with dots; what is not could end the text.
         let token = pass.token.reveal();
         if token.contains(['\'', '\\', '\0']) {
-            self.newer = None;
+            self.refused = self.newer.take().map(|pass| pass.token);
             return;
         }
         let sql = format!("SET countersign.token = '{token}'\0");
@@ -318,7 +323,7 @@ mod tests {
         for (case, idle) in table {
             let mut flow = Flow::default();
             for tag in case.bytes() {
-                if tag == b'z' { flow.is_ready(b'I') } else { flow.take_from_program(tag) }
+                if tag == b'z' { flow.is_ready(b'I') } else { flow.hears(tag) }
             }
             assert_eq!(flow.is_idle(), idle, "{case}");
         }
