@@ -1,11 +1,10 @@
-// A certified OpenID provider (oidc-provider) on a free port, for stories. Whoever is asked to sign in is signed
-// in as the `login_hint`, or as whom the story named last; there are no pages to fill in.
+// A certified OpenID provider (oidc-provider) on a free port, for stories. Whoever is asked to sign in is ana, or
+// whom the `login_hint` names; there is no password.
 //
 //   node provider.mjs '{"gateway": "http://127.0.0.1:6480", "port": 0, "keys": [2, 1], "lifetime": 3600}'
 //
-// Says its issuer on stdout. Each line on stdin is `sign-in NAME` (who answers for the next sign-in).
+// Says its issuer on stdout. The first of the keys signs, all are shown.
 import crypto from 'node:crypto';
-import readline from 'node:readline';
 import { once } from 'node:events';
 import http from 'node:http';
 import Provider from 'oidc-provider';
@@ -24,13 +23,6 @@ function key(number) {
 function page(ctx, form, says, button = '') {
   ctx.body = form ? form.replace('</form>', `<button type="submit" ${button}>${says}</button></form>`) : says;
 }
-
-let who = 'ana@acme.dev';
-readline.createInterface({ input: process.stdin }).on('line', (line) => {
-  const [verb, name] = line.split(' ');
-  if (verb === 'sign-in') who = name;
-  console.log(`ok ${line}`);
-});
 
 const server = http.createServer();
 server.listen(port, '127.0.0.1');
@@ -110,7 +102,7 @@ provider.on('server_error', (ctx, error) => console.error(error));
 provider.use(async (ctx, next) => {
   if (ctx.path.startsWith('/interaction/')) {
     const details = await provider.interactionDetails(ctx.req, ctx.res);
-    const accountId = (details.params.login_hint ?? who).split('@')[0];
+    const accountId = (details.params.login_hint ?? 'ana@acme.dev').split('@')[0];
     // Whoever is signed in has agreed.
     const result = details.prompt.name === 'login' ? { login: { accountId } } : { consent: {} };
     return provider.interactionFinished(ctx.req, ctx.res, result, { mergeWithLastSubmission: true });

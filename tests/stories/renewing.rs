@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use countersign_demo::idp::{Idp, Signing};
 use countersign_demo::people::People;
-use tokio::time::Instant;
+use tokio::time::{Instant, interval, timeout};
 
 use crate::harness::{
-    Story,
+    PATIENCE, Story,
     client::Client,
     wire::{Script, Wire},
 };
@@ -59,7 +59,9 @@ async fn a_session_outlives_the_token_that_it_began_with() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_does_not_fit_renews_nothing_and_is_told_nowhere() {
-    let story = Story::begin().await;
+    let mut story = Story::prepare().await;
+    story.traces = true;
+    story.starts("gateway").await;
     let ana = story.logs_in("ana").await;
     let elsewhere = Idp::start(People::acme()).await.expect("another provider");
     let good = story.world.idp.token_for("ana").expect("a token");
@@ -113,6 +115,7 @@ async fn a_token_that_does_not_fit_renews_nothing_and_is_told_nowhere() {
         assert!(["22023", "closed", "42601"].contains(&refused.code.as_str()), "{}: {refused:?}", &sql[..30]);
     }
     ana.runs(&set(&good)).ends().await.expect("a good one");
+    assert!(story.log().contains("TRACE"), "it tells all that it can");
     let refused = ana.runs("SHOW countersign.token").gets_refused().await;
     assert!(!format!("{refused:?}").contains(&good[..20]), "it is never shown");
     story.never_wrote(&good);
@@ -156,6 +159,28 @@ async fn a_renewal_brings_groups_and_takes_them() {
     let ended = ana.runs("select 1").gets_refused().await;
     assert!(["57P01", "closed"].contains(&ended.code.as_str()), "{ended:?}");
     assert!(story.log().contains("ended"), "she may not connect any more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn to_stay_signed_in_is_not_to_do_something() {
+    let story = Story::gateway_with(|config, _| {
+        config.replace("hold_timeout = \"15m\"", "hold_timeout = \"15m\"\nidle_timeout = \"4s\"")
+    })
+    .await;
+    let ana = story.logs_in("ana").await;
+    let mut ticks = interval(Duration::from_millis(150));
+    let idle = async {
+        loop {
+            ticks.tick().await;
+            let token = story.world.idp.token_for("ana").expect("a token");
+            if let Err(over) = ana.runs(&set(&token)).ends().await {
+                return over;
+            }
+        }
+    };
+    let over = timeout(PATIENCE, idle).await.expect("the session ends");
+    assert!(["57P01", "closed"].contains(&over.code.as_str()), "{over:?}");
+    assert!(story.log().contains("the session did nothing for too long"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::Output, time::Duration};
 
 use countersign_demo::{browser::Browser, ports};
 use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     process::Command,
     time::{Instant, interval, timeout},
 };
@@ -194,6 +194,42 @@ async fn a_token_is_renewed_silently_and_once() {
     let why = String::from_utf8_lossy(&over.stderr).into_owned();
     assert!(why.contains("does not renew it any more") && why.contains("countersign login"), "{why}");
     assert!(over.stdout.is_empty() && !over.status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_leaked_is_denied_from_the_command_line() {
+    let story = Story::begin().await;
+    let leaked = story.world.idp.token_for("ana").expect("a token");
+    let (thief, ana) =
+        (Client::log_in(story.world.facts.listen, "shop", &leaked).await.expect("let in"), story.logs_in("ana").await);
+    let sleeps = thief.runs("select pg_sleep(67.5)");
+    let machine = Machine::of(&story);
+    std::fs::create_dir_all(&machine.home).expect("a home");
+    let says = async |who: &str, arguments: &[&str], stdin: &str| {
+        let token = story.world.idp.token_for(who).expect("a token");
+        let mut command = machine.command(&[&["--config", &config(&story), "tokens"], arguments].concat());
+        command.env("COUNTERSIGN_TOKEN", token).stdin(std::process::Stdio::piped());
+        let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn();
+        let child = child.as_mut().expect("the binary");
+        child.stdin.take().expect("its stdin").write_all(stdin.as_bytes()).await.expect("a token");
+        let mut said = String::new();
+        let (mut told, mut failed) = (child.stdout.take().expect("out"), child.stderr.take().expect("err"));
+        timeout(PATIENCE, told.read_to_string(&mut said)).await.expect("it ends").expect("text");
+        timeout(PATIENCE, failed.read_to_string(&mut said)).await.expect("it ends").expect("text");
+        (child.wait().await.expect("it ends").success(), said)
+    };
+    let deny = ["deny", "-", "--reason", "in a public repository"];
+    let refused = says("ana", &deny, &leaked).await;
+    assert!(!refused.0 && refused.1.contains("Only who administers"), "{refused:?}");
+    assert_eq!(says("olu", &["denied"], "").await, (true, "no token was denied\n".to_owned()));
+    let denied = says("olu", &deny, &format!("{leaked}\n")).await;
+    assert_eq!(denied, (true, "denied; sessions that ended with it: 1\n".to_owned()));
+    let over = sleeps.gets_refused().await;
+    assert_eq!((over.code.as_str(), over.message.as_str()), ("57P01", "the token counts no more; sign in again"));
+    assert!(Client::log_in(story.world.facts.listen, "shop", &leaked).await.is_err(), "nobody logs in with it");
+    ana.runs("select 1").ends().await.expect("her other session goes on");
+    let listed = says("olu", &["denied"], "").await.1;
+    assert!(listed.contains("by olu@acme.dev: in a public repository") && !listed.contains(&leaked), "{listed}");
 }
 
 #[tokio::test]
