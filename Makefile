@@ -1,6 +1,6 @@
 # The few commands that people and CI both run. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test tools bench fuzz fmt lint audit clean regress drivers matrix scim
+.PHONY: help demo test tools bench fuzz fmt lint audit clean regress drivers matrix scim libpq
 
 # rustup's folder is not on the PATH of every shell.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -31,6 +31,9 @@ drivers: ## psycopg, asyncpg and pg8000, straight and through the gateway
 scim: ## scim2-tester and scim2-cli against a running gateway
 	@tests/scim/run.sh
 
+libpq: ## libpq 18 and its own sign-in (OAUTHBEARER) against a running gateway
+	@tests/libpq/run.sh
+
 tools: ## Install what `make demo` and `make test` need, and nothing else
 	@scripts/setup.sh test
 
@@ -57,4 +60,4 @@ audit: ## Check dependencies against known vulnerabilities too (installs cargo-d
 
 clean: ## Remove what was built and installed in this folder
 	cargo clean
-	rm -rf demo/slack-fidelity/node_modules demo/slack-fidelity/.venv demo/slack-fidelity/.node
+	rm -rf demo/slack-fidelity/node_modules demo/slack-fidelity/.venv demo/slack-fidelity/.node tests/provider/node_modules tests/libpq/.venv

@@ -6,6 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 purpose=${1:-test}
 fidelity=demo/slack-fidelity
+provider=tests/provider
 export PATH="$HOME/.cargo/bin:$PATH"
 
 say() { printf '==> %s\n' "$*"; }
@@ -112,13 +113,13 @@ if [ "$purpose" = test ] && ! { cargo fmt --version && cargo clippy --version; }
   rustup component add rustfmt clippy
 fi
 
-# --- Slack's own clients, which only tests use --------------------------------------------------
+# --- Slack's own clients and a certified identity provider, which only tests use -----------------
 
 # Whether $2 was installed from $1 as it is now.
 is_fresh() { [ -f "$2/.installed" ] && [ "$(cat "$2/.installed")" = "$(sha256sum "$1" | cut -d ' ' -f 1)" ]; }
 mark_fresh() { sha256sum "$1" | cut -d ' ' -f 1 >"$2/.installed"; }
 
-# Slack's clients want Node 20; Debian 12 has 18. The newer one stays in this folder: scripts/test.sh
+# Slack's clients and the provider want Node 20; Debian 12 has 18. The newer one stays in this folder: scripts/test.sh
 # puts it on the PATH of the tests, and nothing else sees it.
 node_wanted=20
 node_version=22.23.3
@@ -139,11 +140,12 @@ install_node() {
   ln -sfn "node_modules/$package/bin" "$node_folder/bin"
 }
 
+# Installs what the lock file in $1 says, which is $2.
 install_npm_packages() {
-  say "installing Slack's clients for JavaScript into $fidelity/node_modules"
-  npm ci --prefix "$fidelity" --no-audit --no-fund --ignore-scripts --loglevel=error </dev/null ||
-    fail "npm ci failed in $fidelity" "Its own words are above. Is the network there?"
-  mark_fresh "$fidelity/package-lock.json" "$fidelity/node_modules"
+  say "installing $2 into $1/node_modules"
+  npm ci --prefix "$1" --no-audit --no-fund --ignore-scripts --loglevel=error </dev/null ||
+    fail "npm ci failed in $1" "Its own words are above. Is the network there?"
+  mark_fresh "$1/package-lock.json" "$1/node_modules"
 }
 
 install_python_packages() {
@@ -174,7 +176,10 @@ if [ "$purpose" = test ]; then
     has_node || install_node
   fi
   if [ -f "$fidelity/package-lock.json" ] && ! is_fresh "$fidelity/package-lock.json" "$fidelity/node_modules"; then
-    install_npm_packages
+    install_npm_packages "$fidelity" "Slack's clients for JavaScript"
+  fi
+  if ! is_fresh "$provider/package-lock.json" "$provider/node_modules"; then
+    install_npm_packages "$provider" "an identity provider"
   fi
   if [ -f "$fidelity/requirements.txt" ] && ! is_fresh "$fidelity/requirements.txt" "$fidelity/.venv"; then
     install_python_packages

@@ -14,6 +14,7 @@ mod report;
 mod requests;
 mod serve;
 mod sessions;
+mod tokens;
 mod users;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -129,6 +130,14 @@ enum Verb {
         #[arg(long, global = true)]
         json: bool,
     },
+    /// Tokens that count no more, for one that leaked. Needs a login, or a token in COUNTERSIGN_TOKEN.
+    Tokens {
+        #[command(subcommand)]
+        what: tokens::What,
+        /// Prints JSON.
+        #[arg(long, global = true)]
+        json: bool,
+    },
     /// What waits for approval. Needs a login, or a token in COUNTERSIGN_TOKEN.
     Requests {
         #[command(subcommand)]
@@ -174,6 +183,7 @@ pub fn main() -> ExitCode {
             Verb::Sessions { what, json } => sessions::run(&config, what, json).await,
             Verb::Grants { what, json } => grants::run(&config, what, json).await,
             Verb::Users { what, json } => users::run(&config, what, json).await,
+            Verb::Tokens { what, json } => tokens::run(&config, what, json).await,
             Verb::Requests { what, json } => requests::run(&config, what, json).await,
         }
     })

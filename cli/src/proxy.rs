@@ -8,6 +8,7 @@ use countersign_client::{
     kept::Kept,
     place::Place,
     ports::Ports,
+    provider::{Tokens, end_of_token},
     proxy::{Pass, Proxy},
 };
 use countersign_gateway::config::Authorities;
@@ -115,11 +116,13 @@ async fn pass(
             let wrong = |why: String| NotSignedIn::Place { path: path.display().to_string(), why };
             let text = tokio::fs::read_to_string(&path).await.map_err(|error| wrong(error.to_string()))?;
             let token = Secret::new(text.trim().to_owned());
-            Ok(Pass { host, port, tls, authorities, user: String::new(), token })
+            let expires_at = end_of_token(token.reveal());
+            Ok(Pass { host, port, tls, authorities, user: String::new(), token, expires_at })
         }
         _ => {
             let Kept { about: About { host, port, tls, .. }, tokens, .. } = Kept::fresh(place).await?;
-            Ok(Pass { host, port, tls, authorities, user: tokens.user, token: tokens.token })
+            let Tokens { user, token, expires_at, .. } = tokens;
+            Ok(Pass { host, port, tls, authorities, user, token, expires_at: Some(expires_at) })
         }
     }
 }

@@ -11,6 +11,7 @@
 //! | `place` | the file that it is kept in, which only its owner reads |
 //! | `connect` | the `PG*` variables |
 //! | `proxy` | ports of this machine for programs that keep a password |
+//! | `relay` | a program's session through it, with newer tokens as the old ones end |
 //! | `ports` | which port is whose, and the password for all of them |
 
 pub mod browser;
@@ -22,6 +23,7 @@ pub mod place;
 pub mod ports;
 pub mod provider;
 pub mod proxy;
+pub mod relay;
 
 /// Why somebody is not signed in. Told to the person as it is.
 #[derive(Debug, thiserror::Error)]

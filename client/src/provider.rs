@@ -157,17 +157,14 @@ impl Provider {
     /// Reads the claims. The token came from the provider itself, over a connection that nobody else
     /// reads: its signature is the gateway's business (OpenID Connect Core 1.0 §3.1.3.7).
     fn read(&self, token: String, refresh: Option<Secret<String>>, nonce: Option<&str>) -> Result<Tokens, String> {
-        let payload = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
-        let claims: Value = payload
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .ok_or("its token is no JWT; the gateway could not verify it")?;
+        let claims = claims_of(&token).ok_or("its token is no JWT; the gateway could not verify it")?;
         if claims["iss"] != self.issuer.issuer.as_str() {
             return Err("its token is another issuer's".to_owned());
         }
         if nonce.is_some_and(|nonce| claims["nonce"] != nonce) {
             return Err("its token was made for another sign-in".to_owned());
         }
-        let expires_at = claims["exp"].as_i64().and_then(|at| DateTime::from_timestamp(at, 0));
+        let expires_at = end_of(&claims);
         let user = claims[self.issuer.user_claim.as_str()].as_str().map(str::to_lowercase);
         Ok(Tokens {
             token: Secret::new(token),
@@ -177,4 +174,19 @@ impl Provider {
                 .ok_or_else(|| format!("its token does not say {}; the account may lack it", self.issuer.user_claim))?,
         })
     }
+}
+
+fn claims_of(token: &str) -> Option<Value> {
+    let payload = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok())?;
+    serde_json::from_slice(&payload).ok()
+}
+
+fn end_of(claims: &Value) -> Option<DateTime<Utc>> {
+    claims["exp"].as_i64().and_then(|at| DateTime::from_timestamp(at, 0))
+}
+
+/// When a token says that it ends.
+#[must_use]
+pub fn end_of_token(token: &str) -> Option<DateTime<Utc>> {
+    end_of(&claims_of(token)?)
 }

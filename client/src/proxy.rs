@@ -5,6 +5,7 @@
 use std::{future::Future, io, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use countersign_gateway::{
     config::{Authorities, Upstream, UpstreamTls},
     connection::{dial::dial, pipe::End},
@@ -15,9 +16,9 @@ use countersign_gateway::{
     },
 };
 use countersign_shared::secret::Secret;
-use tokio::{io::AsyncWriteExt as _, net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, task::JoinSet};
 
-use crate::NotSignedIn;
+use crate::{NotSignedIn, relay::Relay};
 
 /// What is known of the gateway at the time of a login, and the token for it.
 #[derive(Clone, Debug)]
@@ -34,9 +35,12 @@ pub struct Pass {
     pub user: String,
     /// The token.
     pub token: Secret<String>,
+    /// Its end, where that is known.
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
-type Passes = dyn Fn() -> Pin<Box<dyn Future<Output = Result<Pass, NotSignedIn>> + Send>> + Send + Sync;
+/// Gives a pass that is good now.
+pub type Passes = dyn Fn() -> Pin<Box<dyn Future<Output = Result<Pass, NotSignedIn>> + Send>> + Send + Sync;
 
 /// One connection's way through.
 #[derive(Clone)]
@@ -102,7 +106,8 @@ impl Proxy {
         }
         gateway.send(&password(pass.token.reveal()));
         gateway.flush().await.map_err(unreachable)?;
-        relay(client, gateway).await.map_err(gone)
+        let client = std::mem::replace(client, End::new(Box::new(tokio::io::empty())));
+        Relay::new(client, gateway, &pass, Arc::clone(&self.passes)).run().await.map_err(gone)
     }
 
     /// Reads until a StartupMessage comes. `None` where it was a cancel, which is passed on.
@@ -182,18 +187,6 @@ async fn message(end: &mut End) -> Result<Bytes, Farewell> {
         }
         end.read().await.map_err(gone)?;
     }
-}
-
-/// Both ways, byte for byte, until one side ends.
-async fn relay(client: &mut End, mut gateway: End) -> io::Result<()> {
-    let mut client = std::mem::replace(client, End::new(Box::new(tokio::io::empty())));
-    client.flush().await?;
-    let (from_client, from_gateway) = (std::mem::take(&mut client.input), std::mem::take(&mut gateway.input));
-    let (mut client, mut gateway) = (client.into_socket(), gateway.into_socket());
-    gateway.write_all(&from_client).await?;
-    client.write_all(&from_gateway).await?;
-    // How a session ends, both ends tell each other.
-    tokio::io::copy_bidirectional(&mut client, &mut gateway).await.map(|_| ())
 }
 
 impl std::fmt::Debug for Proxy {

@@ -36,7 +36,12 @@ use crate::{
 /// # Errors
 /// As [`Store::seen`](crate::store::Store::seen).
 pub async fn admit(gateway: &Gateway, mut identity: Identity) -> Result<Identity, StoreError> {
-    let seen = Seen { human: identity.human.clone(), groups: identity.groups.clone(), at: Utc::now() };
+    let seen = Seen {
+        human: identity.human.clone(),
+        groups: identity.groups.clone(),
+        at: Utc::now(),
+        token: identity.token.clone(),
+    };
     keep::seen(gateway, &seen).await?;
     for group in gateway.store.groups_of(&identity.human).await? {
         if !identity.groups.contains(&group) {
@@ -132,6 +137,14 @@ pub async fn look_again(gateway: &Gateway, place: &Place) {
     }
 }
 
+/// The groups of a session's newer token may not be those that it needs.
+pub fn look_after_renewal(gateway: &Gateway, live: &Arc<Live>) {
+    if !may_go_on(gateway, live) {
+        let reason = format!("the groups of {} have changed; connect again", live.standing().human.principal);
+        end(gateway, std::slice::from_ref(live), &Why::Gone { reason });
+    }
+}
+
 /// What is so of somebody now.
 enum Now {
     Gone(Gone),
@@ -165,7 +178,7 @@ fn look(gateway: &Gateway, live: &Arc<Live>, now: &Result<Now, StoreError>) {
 }
 
 /// Why access is over, in a sentence.
-fn is_gone(human: &Human, gone: Gone) -> String {
+pub fn is_gone(human: &Human, gone: Gone) -> String {
     match &human.owner {
         None => format!("{} was {}", human.principal, gone.as_str()),
         Some(owner) => format!("{owner}, who answers for {}, was {}", human.principal, gone.as_str()),

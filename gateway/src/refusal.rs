@@ -71,6 +71,10 @@ pub enum Refusal {
         /// What is wrong.
         message: String,
     },
+    /// A token that does not renew its session.
+    Token,
+    /// `countersign.token` in company, or to be shown.
+    TokenAlone,
     /// A setting that must stay as it is.
     Pinned {
         /// Its name.
@@ -97,6 +101,11 @@ pub enum Refusal {
 pub enum Farewell {
     /// The token was refused.
     Token(TokenRefused),
+    /// The token counts no more. To the client it is [`Self::Token`].
+    TokenEnded {
+        /// Why, for the log.
+        reason: String,
+    },
     /// No such connection, or not for this principal: deliberately the same words.
     NotAllowed {
         /// As the client said it.
@@ -187,6 +196,7 @@ impl From<Pin> for Refusal {
                 value: "on",
                 hint: "Write a backslash that means something as E'\\n'.".into(),
             },
+            Pin::Token => Self::TokenAlone,
         }
     }
 }
@@ -202,7 +212,8 @@ impl Refusal {
             Self::Withdrawn { .. } | Self::Expired { .. } | Self::Void { .. } => "57014",
             Self::Prepared { code, .. } => code,
             Self::FailedTransaction => "25P02",
-            Self::OwnSetting { .. } | Self::Pinned { .. } => "22023",
+            Self::OwnSetting { .. } | Self::Pinned { .. } | Self::TokenAlone => "22023",
+            Self::Token => "28P01",
             Self::Unavailable { .. } => "58000",
             Self::NotSupported { .. } => "0A000",
         }
@@ -246,6 +257,20 @@ impl Refusal {
                 None,
                 Some("Set countersign.* alone, in a statement of its own: SET countersign.reason = 'why'".into()),
             ),
+            Self::Token => (
+                "the token is not accepted; the session goes on with the one that it has".to_owned(),
+                None,
+                Some(
+                    "It must be good, newer, and of the same person and issuer. Whoever runs the gateway finds the \
+                     reason in its log."
+                        .into(),
+                ),
+            ),
+            Self::TokenAlone => (
+                "countersign.token can only be set, by a statement of its own".to_owned(),
+                None,
+                Some("SET countersign.token = '…'; it is never shown, recorded or passed on.".into()),
+            ),
             Self::Pinned { name, value, hint } => {
                 (format!("{name} is {value} in every session through the gateway"), None, Some(hint.clone()))
             }
@@ -281,10 +306,16 @@ impl Farewell {
     #[must_use]
     pub fn frame(&self) -> Bytes {
         let (code, message, hint) = match self {
-            Self::Token(refused) => (
-                if *refused == TokenRefused::Unavailable { "57P03" } else { "28P01" },
-                refused.to_string(),
-                Some("Use an OIDC token of yours as the password."),
+            Self::Token(TokenRefused::Unavailable) => {
+                ("57P03", TokenRefused::Unavailable.to_string(), Some("Use an OIDC token of yours as the password."))
+            }
+            Self::Token(_) | Self::TokenEnded { .. } => (
+                "28P01",
+                TokenRefused::Expired.to_string(),
+                Some(
+                    "The password is an OIDC token of yours (`countersign token`); it may be over. Whoever runs the \
+                     gateway finds the reason in its log.",
+                ),
             ),
             Self::NotAllowed { connection, principal } | Self::Gone { connection, principal, .. } => (
                 "28000",

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    access::keep,
+    access::{keep, poll},
     approval::{keys::load_or_create_bot_key, seal::SealKey},
     config::{Config, Problem},
     connection::{accept::Listener, shards::Shards},
@@ -120,6 +120,7 @@ impl Service {
         let accepting = tokio::spawn(clients.run(stop.clone(), sessions.clone(), Arc::clone(&shards)));
         let watching = tokio::spawn(tell_policy_loads(Arc::clone(&gateway), stop.clone()));
         let keeping = tokio::spawn(keep::keep(Arc::clone(&gateway)));
+        let polling = tokio::spawn(poll::poll(Arc::clone(&gateway)));
         let writing = tokio::spawn(keep::keep_written(Arc::clone(&gateway)));
         let pages = control::router(Arc::clone(&gateway)).merge(more);
         let pages = pages.into_make_service_with_connect_info::<SocketAddr>();
@@ -150,6 +151,7 @@ impl Service {
         watching.abort();
         keeping.abort();
         writing.abort();
+        polling.abort();
         match served {
             Ok(Ok(result)) => result,
             _ => Ok(()),

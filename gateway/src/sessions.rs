@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
@@ -13,7 +13,10 @@ use chrono::{DateTime, Utc};
 use countersign_shared::{api::SessionView, duties::Human, ids::SessionId};
 use futures_util::task::AtomicWaker;
 
-use crate::statement::decide::SessionFacts;
+use crate::{
+    statement::decide::SessionFacts,
+    store::tokens::{TokenFacts, Which},
+};
 
 /// Why somebody ends a session from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,15 +62,27 @@ pub struct Standing {
     pub facts: SessionFacts,
     /// The token's end.
     pub expires_at: DateTime<Utc>,
+    /// The token.
+    pub token: Option<TokenFacts>,
     /// The login at the database.
     pub login: String,
+}
+
+/// The token that a session rests on.
+struct Token {
+    now: Option<TokenFacts>,
+    /// Those that it rested on before.
+    before: Vec<TokenFacts>,
+    expires_at: DateTime<Utc>,
 }
 
 /// A session as the rest of the gateway sees it: to be looked at, and to be ended.
 pub struct Live {
     view: SessionView,
     standing: Standing,
-    /// Their groups now, where these are fewer than at the login.
+    /// The token that it rests on now.
+    token: Mutex<Token>,
+    /// Their groups now, where these are others than at the login.
     groups: Mutex<Option<Vec<String>>>,
     /// Whether there are such to be taken over by the session.
     narrowed: AtomicBool,
@@ -97,6 +112,46 @@ impl Live {
     #[must_use]
     pub const fn standing(&self) -> &Standing {
         &self.standing
+    }
+
+    /// The token that it rests on now.
+    #[must_use]
+    pub fn token(&self) -> Option<TokenFacts> {
+        self.locked_token().now.clone()
+    }
+
+    /// That token's end.
+    #[must_use]
+    pub fn expires_at(&self) -> DateTime<Utc> {
+        self.locked_token().expires_at
+    }
+
+    fn locked_token(&self) -> MutexGuard<'_, Token> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it rests on one of these tokens.
+    #[must_use]
+    pub fn rests_on_token(&self, issuer: &str, which: &Which) -> bool {
+        let token = self.locked_token();
+        let is = |token: &TokenFacts| token.issuer == issuer && which.is(token);
+        // Whoever came in with one that is denied by name is out, whatever they renewed it with.
+        let named = matches!(which, Which::Id(_) | Which::Digest(_));
+        token.now.as_ref().is_some_and(is) || named && token.before.iter().any(is)
+    }
+
+    /// Goes on with another token, until its end and with these groups.
+    pub fn renew(&self, token: Option<TokenFacts>, expires_at: DateTime<Utc>, groups: Vec<String>) {
+        {
+            let mut rests = self.locked_token();
+            rests.expires_at = expires_at;
+            if rests.now != token {
+                let old = std::mem::replace(&mut rests.now, token);
+                rests.before.extend(old);
+            }
+        }
+        *self.groups.lock().unwrap_or_else(PoisonError::into_inner) = Some(groups);
+        self.narrowed.store(true, Ordering::Release);
     }
 
     /// Its principal's groups, as they count here.
@@ -186,7 +241,9 @@ impl Sessions {
     /// Adds a session, idle.
     #[must_use]
     pub fn join(&self, view: SessionView, standing: Standing) -> Place {
+        let token = Token { now: standing.token.clone(), before: Vec::new(), expires_at: standing.expires_at };
         let live = Arc::new(Live {
+            token: Mutex::new(token),
             standing,
             groups: Mutex::new(None),
             narrowed: AtomicBool::new(false),
@@ -312,7 +369,14 @@ mod tests {
         let human =
             Human { principal: "ana@acme.dev".into(), issuer: "https://idp".into(), subject: "1".into(), owner: None };
         let groups = vec!["dba".to_owned(), "engineering".to_owned()];
-        Standing { human, groups, facts: SessionFacts::default(), expires_at: Utc::now(), login: "app".into() }
+        Standing {
+            human,
+            groups,
+            facts: SessionFacts::default(),
+            expires_at: Utc::now(),
+            token: None,
+            login: "app".into(),
+        }
     }
 
     fn view(id: &SessionId) -> SessionView {

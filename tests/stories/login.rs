@@ -22,19 +22,37 @@ async fn a_bad_token_is_refused_and_nothing_of_it_is_written_anywhere() {
     let idp = &story.world.idp;
     let token = |who: &str| idp.token(who).expect("a token in the making");
     let table = [
-        ("garbage", "no-token-but-a-password-8f2k1".to_owned()),
-        ("expired", token("ana").issued_ago(7200).expires_in(-3600).jwt().expect("a token")),
-        ("for another audience", token("ana").audience("payroll").jwt().expect("a token")),
-        ("without a signature", token("ana").signed(Signing::Nothing).jwt().expect("a token")),
-        ("signed with the public key", token("ana").signed(Signing::HmacWithPublicKey).jwt().expect("a token")),
-        ("signed by somebody else", token("ana").signed(Signing::ForeignKey).jwt().expect("a token")),
-        ("of another issuer", token("ana").claim("iss", "http://127.0.0.1:1").jwt().expect("a token")),
-        ("of an unverified address", token("ana").claim("email_verified", false).jwt().expect("a token")),
+        ("garbage", "no-token-but-a-password-8f2k1".to_owned(), "it is not a JWT"),
+        ("expired", token("ana").issued_ago(7200).expires_in(-3600).jwt().expect("a token"), "the token has expired"),
+        ("for another audience", token("ana").audience("payroll").jwt().expect("a token"), "for another audience"),
+        ("without a signature", token("ana").signed(Signing::Nothing).jwt().expect("a token"), "it is not a JWT"),
+        (
+            "signed with the public key",
+            token("ana").signed(Signing::HmacWithPublicKey).jwt().expect("a token"),
+            "its algorithm is not accepted",
+        ),
+        (
+            "signed by somebody else",
+            token("ana").signed(Signing::ForeignKey).jwt().expect("a token"),
+            "its signature is wrong",
+        ),
+        (
+            "of another issuer",
+            token("ana").claim("iss", "http://127.0.0.1:1").jwt().expect("a token"),
+            "its issuer is not one of ours",
+        ),
+        (
+            "of an unverified address",
+            token("ana").claim("email_verified", false).jwt().expect("a token"),
+            "has not verified the e-mail address",
+        ),
     ];
-    for (what, jwt) in &table {
+    let mut read = None;
+    for (what, jwt, _) in &table {
         let refused = refused(&story, "shop", jwt).await;
         assert_eq!(refused.code, "28P01", "{what}: {refused:?}");
         assert!(!refused.hint.is_empty(), "{what}: what next?");
+        assert_eq!(*read.get_or_insert(refused.clone()), refused, "{what}: whoever tries learns no more");
     }
     let good = idp.token_for("ana").expect("a token");
     Client::log_in(story.world.facts.listen, "shop", &good).await.expect("a good one is let in");
@@ -42,7 +60,11 @@ async fn a_bad_token_is_refused_and_nothing_of_it_is_written_anywhere() {
     let written = story.everything_written();
     assert!(written.iter().any(|(path, _)| path.to_string_lossy().contains("records")), "there are records");
     assert!(written.iter().any(|(path, _)| path.extension().is_some_and(|end| end == "stderr")), "it said something");
-    let secrets = table.iter().map(|(what, jwt)| (*what, jwt)).chain([("good", &good)]);
+    let said = written.iter().map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()).collect::<String>();
+    for (what, _, reason) in &table {
+        assert!(said.contains(reason), "{what}: whoever runs the gateway learns why");
+    }
+    let secrets = table.iter().map(|(what, jwt, _)| (*what, jwt)).chain([("good", &good)]);
     for (what, jwt) in secrets {
         for part in jwt.split('.').skip(1).filter(|part| part.len() > 20).chain([jwt.as_str()]) {
             for (path, bytes) in &written {

@@ -3,6 +3,7 @@
 
 mod approving;
 mod cards;
+mod certified;
 mod deciding;
 mod directory;
 mod disguised;
@@ -19,6 +20,7 @@ mod policies;
 mod psql;
 mod readers;
 mod refusing;
+mod renewing;
 mod separation;
 mod several;
 mod signing_in;

@@ -1,25 +1,30 @@
 //! Somebody signs in on their own machine, and psql comes through without a password of theirs.
 
-use std::{path::PathBuf, process::Output};
+use std::{path::PathBuf, process::Output, time::Duration};
 
 use countersign_demo::{browser::Browser, ports};
 use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     process::Command,
-    time::timeout,
+    time::{Instant, interval, timeout},
 };
 
-use super::harness::{PATIENCE, Story, server};
+use super::harness::{PATIENCE, Story, client::Client, server};
 
 /// Somebody's own machine: the binary, and a folder that it keeps things in.
-struct Machine<'a> {
+pub struct Machine<'a> {
     story: &'a Story,
-    home: PathBuf,
+    pub home: PathBuf,
 }
 
 impl<'a> Machine<'a> {
-    fn of(story: &'a Story) -> Self {
-        Self { story, home: story.folder().join("home") }
+    pub fn of(story: &'a Story) -> Self {
+        Self::at(story, "home")
+    }
+
+    /// Another one.
+    pub fn at(story: &'a Story, home: &str) -> Self {
+        Self { story, home: story.folder().join(home) }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -32,13 +37,18 @@ impl<'a> Machine<'a> {
         command
     }
 
-    async fn runs(&self, arguments: &[&str]) -> Output {
+    pub async fn runs(&self, arguments: &[&str]) -> Output {
         let output = self.command(arguments).stdin(std::process::Stdio::null()).output();
         timeout(PATIENCE, output).await.expect("it ends").expect("the binary")
     }
 
     /// Signs in; `answer` gets each line that the person reads, until it has done what they would.
     async fn signs_in(&self, more: &[&str], who: &str) -> Output {
+        self.signs_in_by(more, &[who]).await.0
+    }
+
+    /// The same, by pressing these one after another; and the browser.
+    pub async fn signs_in_by(&self, more: &[&str], presses: &[&str]) -> (Output, Browser) {
         std::fs::create_dir_all(&self.home).expect("a home");
         let url = self.story.world.facts.control.to_string();
         let mut command = self.command(&["login", "--gateway", &url]);
@@ -46,21 +56,23 @@ impl<'a> Machine<'a> {
         let mut child = command.spawn().expect("the binary");
         let mut lines = BufReader::new(child.stderr.take().expect("its stderr")).lines();
         let mut said = String::new();
+        let mut browser = Browser::new().expect("a browser");
         while let Some(line) = timeout(PATIENCE, lines.next_line()).await.expect("a line").expect("text") {
             said.push_str(&line);
             let address = line.split_whitespace().find(|word| word.starts_with("http") && word.contains('?'));
             let Some(address) = address else { continue };
-            let mut browser = Browser::new().expect("a browser");
             browser.open(address).await.expect("the sign-in page");
-            browser.press(who, &[]).await.expect("somebody chosen");
+            for button in presses {
+                browser.press(button, &[]).await.expect("a button");
+            }
             break;
         }
         assert!(said.contains("Sign in"), "{said}");
-        timeout(PATIENCE, child.wait_with_output()).await.expect("it ends").expect("the binary")
+        (timeout(PATIENCE, child.wait_with_output()).await.expect("it ends").expect("the binary"), browser)
     }
 }
 
-fn out(output: &Output) -> String {
+pub fn out(output: &Output) -> String {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}\n{err}");
     out.trim().to_owned()
@@ -184,10 +196,88 @@ async fn a_token_is_renewed_silently_and_once() {
     assert!(over.stdout.is_empty() && !over.status.success());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_leaked_is_denied_from_the_command_line() {
+    let story = Story::begin().await;
+    let leaked = story.world.idp.token_for("ana").expect("a token");
+    let (thief, ana) =
+        (Client::log_in(story.world.facts.listen, "shop", &leaked).await.expect("let in"), story.logs_in("ana").await);
+    let sleeps = thief.runs("select pg_sleep(67.5)");
+    let machine = Machine::of(&story);
+    std::fs::create_dir_all(&machine.home).expect("a home");
+    let says = async |who: &str, arguments: &[&str], stdin: &str| {
+        let token = story.world.idp.token_for(who).expect("a token");
+        let mut command = machine.command(&[&["--config", &config(&story), "tokens"], arguments].concat());
+        command.env("COUNTERSIGN_TOKEN", token).stdin(std::process::Stdio::piped());
+        let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn();
+        let child = child.as_mut().expect("the binary");
+        child.stdin.take().expect("its stdin").write_all(stdin.as_bytes()).await.expect("a token");
+        let mut said = String::new();
+        let (mut told, mut failed) = (child.stdout.take().expect("out"), child.stderr.take().expect("err"));
+        timeout(PATIENCE, told.read_to_string(&mut said)).await.expect("it ends").expect("text");
+        timeout(PATIENCE, failed.read_to_string(&mut said)).await.expect("it ends").expect("text");
+        (child.wait().await.expect("it ends").success(), said)
+    };
+    let deny = ["deny", "-", "--reason", "in a public repository"];
+    let refused = says("ana", &deny, &leaked).await;
+    assert!(!refused.0 && refused.1.contains("Only who administers"), "{refused:?}");
+    assert_eq!(says("olu", &["denied"], "").await, (true, "no token was denied\n".to_owned()));
+    let denied = says("olu", &deny, &format!("{leaked}\n")).await;
+    assert_eq!(denied, (true, "denied; sessions that ended with it: 1\n".to_owned()));
+    let over = sleeps.gets_refused().await;
+    assert_eq!((over.code.as_str(), over.message.as_str()), ("57P01", "the token counts no more; sign in again"));
+    assert!(Client::log_in(story.world.facts.listen, "shop", &leaked).await.is_err(), "nobody logs in with it");
+    ana.runs("select 1").ends().await.expect("her other session goes on");
+    let listed = says("olu", &["denied"], "").await.1;
+    assert!(listed.contains("by olu@acme.dev: in a public repository") && !listed.contains(&leaked), "{listed}");
+}
+
 #[tokio::test]
 async fn whoever_says_no_at_the_provider_is_not_signed_in() {
     let story = Story::begin().await;
     let machine = Machine::of(&story);
     let refused = machine.signs_in(&["--device"], "Cancel").await;
     assert!(!refused.status.success() && !machine.home.join("login.json").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_through_the_proxy_goes_on_with_newer_tokens() {
+    const LIVES: Duration = Duration::from_secs(8);
+    let story = Story::begin().await;
+    story.world.idp.set_lifetime(LIVES);
+    let machine = Machine::of(&story);
+    out(&machine.signs_in(&["--device"], "ana@acme.dev").await);
+    let port = ports::free().expect("a port");
+    let mut command = machine.command(&["proxy", "shop", "--port", &port.to_string()]);
+    let mut proxy = command.stdout(std::process::Stdio::piped()).spawn().expect("the binary");
+    let mut lines = BufReader::new(proxy.stdout.take().expect("its stdout")).lines();
+    let told = timeout(PATIENCE, lines.next_line()).await.expect("a line").expect("text").expect("a port");
+    let secret = told.rsplit(' ').next().expect("a password");
+    let began = Instant::now();
+    let client = Client::log_in(([127, 0, 0, 1], port).into(), "shop", secret).await.expect("let in");
+    let prepared = client.pg.prepare("select $1::int + 1").await.expect("a statement");
+    let renewed = || {
+        let written = story.everything_written().into_iter();
+        let log: String = written.map(|(_, bytes)| String::from_utf8_lossy(&bytes).into_owned()).collect();
+        log.matches("\"kind\":\"renewed\"").count()
+    };
+    let mut looks = interval(Duration::from_millis(40));
+    let goes_on = async {
+        // It does nothing at first, then one thing after another.
+        while renewed() == 0 {
+            looks.tick().await;
+        }
+        while began.elapsed() < LIVES * 2 || renewed() < 2 {
+            let rows = client.pg.query(&prepared, &[&41]).await.expect("it goes on");
+            assert_eq!(rows[0].get::<_, i32>(0), 42);
+            let simple = client.runs("select 42").ends().await.expect("it goes on");
+            assert_eq!(simple.rows, [[Some("42".to_owned())]], "and is told nothing but its own answers");
+            looks.tick().await;
+        }
+    };
+    timeout(PATIENCE, goes_on).await.expect("tokens are renewed");
+    // Nobody renews for who has signed out here; the session ends with its token.
+    out(&machine.runs(&["logout"]).await);
+    let over = client.runs("select pg_sleep(60)").gets_refused().await;
+    assert_eq!((over.code.as_str(), over.message.as_str()), ("57P01", "the token has expired"));
 }

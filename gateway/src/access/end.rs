@@ -31,11 +31,15 @@ pub enum Why {
     },
     /// The token is no longer good.
     TokenExpired,
+    /// Their provider says that they signed out.
+    SignedOut,
+    /// The token counts no more: denied, or called inactive by its provider.
+    TokenEnded,
     /// Policy no longer lets its principal in.
     NotPermitted,
     /// A grant that it rests on has ended.
     Grant(Lost),
-    /// The principal is gone: deactivated, signed out.
+    /// The principal is gone: deactivated, deleted.
     Gone {
         /// In a sentence.
         reason: String,
@@ -72,6 +76,8 @@ impl fmt::Display for Why {
         match self {
             Self::Killed { by } => write!(f, "the session was ended by {by}"),
             Self::TokenExpired => f.write_str("the token has expired"),
+            Self::SignedOut => f.write_str("you signed out at the identity provider; sign in again"),
+            Self::TokenEnded => f.write_str("the token counts no more; sign in again"),
             Self::NotPermitted => f.write_str("policy no longer permits you to connect"),
             Self::Grant(lost) => lost.fmt(f),
             Self::Gone { reason } => f.write_str(reason),

@@ -9,11 +9,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use super::{
     ask::open_wishes,
     book::{Live, Now},
-    end::{end_grant, take_effect, write},
+    end::{end_grant, end_principal, take_effect, write},
     right::give_approved,
     stand,
 };
 use crate::{
+    directory::is_gone,
     runtime::Gateway,
     store::{GrantEnd, GrantFilter, How, Seen, StoreError},
 };
@@ -26,7 +27,7 @@ const WISHES: u64 = 20;
 const LONG: Duration = Duration::from_secs(3600);
 
 /// Reads the grants that count into the book; ends those whose time passed while the gateway was
-/// down. Before any client is taken.
+/// down, and those of who is gone. Before any client is taken.
 ///
 /// # Errors
 /// Where the state can't say, or can't write down an end.
@@ -41,6 +42,12 @@ pub async fn read(gateway: &Gateway) -> Result<(), StoreError> {
                 end_grant(gateway, &grant.first.grant, expired()).await?;
             }
             None => {}
+        }
+    }
+    // The directory had said that somebody is gone, and what follows from it was cut off.
+    for human in gateway.grants.holders() {
+        if let Some(gone) = gateway.store.gone(&human).await? {
+            end_principal(gateway, &human, &is_gone(&human, gone)).await?;
         }
     }
     // Approved, and cut off before the role was given.

@@ -7,14 +7,18 @@
 //! | [`book`] | the grants that count now, for the sessions |
 //! | [`end`] | the one way in which access ends |
 //! | [`stand`] | whether the sessions that live may go on |
+//! | [`tokens`] | tokens that count no more |
+//! | [`poll`] | asks providers whether tokens still count |
 //! | [`keep`] | the clock of all that |
 
 pub mod ask;
 pub mod book;
 pub mod end;
 pub mod keep;
+pub mod poll;
 pub mod right;
 pub mod stand;
+pub mod tokens;
 
 #[cfg(test)]
 mod stories;

@@ -86,7 +86,7 @@ fn look(gateway: &Gateway, live: &Arc<Live>, answers: &mut Answers) {
     let now = Now::read();
     let standing = live.standing();
     let roles = gateway.grants.roles_of(&standing.human, live.connection(), now).names;
-    let why = if now.wall >= standing.expires_at {
+    let why = if now.wall >= live.expires_at() {
         Some(Why::TokenExpired)
     } else if let Some(role) = live.rests_on().into_iter().find(|role| !roles.contains(role)) {
         let connection = live.connection().to_owned();
@@ -105,7 +105,7 @@ fn look(gateway: &Gateway, live: &Arc<Live>, answers: &mut Answers) {
 /// which may have slept.
 pub(super) fn expired_tokens(gateway: &Gateway) {
     let now = Utc::now();
-    let over = gateway.sessions.all(|live| now >= live.standing().expires_at && !live.is_ended());
+    let over = gateway.sessions.all(|live| now >= live.expires_at() && !live.is_ended());
     if !over.is_empty() {
         end(gateway, &over, &Why::TokenExpired);
     }

@@ -21,9 +21,10 @@ use crate::{
         take::take,
     },
     config::RoleConfig,
+    directory,
     sessions::Place,
     statement::decide::SessionFacts,
-    store::{Grant, GrantEnd, How, Request, Seen},
+    store::{Grant, GrantEnd, How, Request, Seen, directory::UserFields},
 };
 
 const POLICY: &str = r#"
@@ -236,7 +237,7 @@ async fn time_policy_and_groups_end_sessions() {
     let (_, darios) = house.session("dario@acme.dev");
     let (_, bens) = house.session("ben@acme.dev");
     // Ana signs in again, and is in no group any more.
-    let left = Seen { human: house.human("ana@acme.dev"), groups: vec!["sales".into()], at: Utc::now() };
+    let left = Seen { human: house.human("ana@acme.dev"), groups: vec!["sales".into()], at: Utc::now(), token: None };
     keep::seen(&house.gateway, &left).await.unwrap();
     assert_eq!(ended(&anas).await, "policy no longer permits you to connect");
     assert_eq!((told(&bens), told(&darios)), (None, None));
@@ -303,4 +304,44 @@ async fn a_principal_that_is_gone_loses_sessions_grants_and_wishes() {
     let all = house.gateway.sessions.all(|_| true);
     assert_eq!(end(&house.gateway, &all, &why), 1, "ana's had been ended");
     assert!(anas.poll_killed(&std::task::Context::from_waker(Waker::noop()), false).is_ready());
+}
+
+#[tokio::test]
+async fn who_went_while_the_gateway_died_has_no_role_after_the_start() {
+    let house = house().await;
+    let hers = house.given("ana@acme.dev", "reader", "8h").await.first.grant;
+    let his = house.given("ben@acme.dev", "reader", "8h").await.first.grant;
+    let wish = house.waits("ana@acme.dev", "writer", "1h").await;
+    // The directory's word is written down, and nothing followed from it.
+    let gone = UserFields {
+        user_name: "Ana@acme.dev".into(),
+        external_id: None,
+        active: false,
+        display_name: None,
+        profile: serde_json::Map::new(),
+    };
+    house.gateway.store.create_user(&gone, Utc::now()).await.unwrap();
+    assert_eq!(house.roles("ana@acme.dev"), ["reader"], "not yet");
+    let again = house.reopened();
+    keep::read(&again).await.unwrap();
+    assert!(again.grants.get(&hers).is_none() && again.grants.get(&his).is_some());
+    let ended = again.store.grant(&hers).await.unwrap().unwrap().end.unwrap();
+    assert_eq!((ended.how, ended.reason.as_deref()), (How::Revoked, Some("ana@acme.dev was deactivated")));
+    assert_eq!(house.state(&wish.new.id).await, State::Void, "nor does what she asked for wait any longer");
+}
+
+#[tokio::test]
+async fn where_the_state_can_not_say_who_is_gone_roles_and_sessions_end() {
+    let house = house().await;
+    let grant = house.given("ana@acme.dev", "reader", "8h").await.first.grant;
+    let (_, place) = house.session("ana@acme.dev");
+    let file = format!("sqlite://{}", house.folder.path().join("state.db").display());
+    let state = sqlx::SqlitePool::connect(&file).await.unwrap();
+    sqlx::query("ALTER TABLE directory_says RENAME TO lost").execute(&state).await.unwrap();
+    directory::settle(&house.gateway, None).await;
+    assert!(house.gateway.grants.get(&grant).is_none());
+    assert_eq!(told(&place).as_deref(), Some("the gateway can't check any more who may be here"));
+    sqlx::query("ALTER TABLE lost RENAME TO directory_says").execute(&state).await.unwrap();
+    let ended = house.gateway.store.grant(&grant).await.unwrap().unwrap().end.unwrap();
+    assert_eq!(ended.how, How::Revoked);
 }

@@ -145,7 +145,7 @@ impl House {
 
     pub async fn seen(&self, human: Human, groups: &[&str]) {
         let groups = groups.iter().map(|group| (*group).to_owned()).collect();
-        self.gateway.store.seen(&Seen { human, groups, at: Utc::now() }).await.unwrap();
+        self.gateway.store.seen(&Seen { human, groups, at: Utc::now(), token: None }).await.unwrap();
     }
 
     /// A verified person at the command line.
@@ -293,10 +293,26 @@ impl House {
             groups: groups.iter().map(|group| (*group).to_owned()).collect(),
             facts: SessionFacts { application: "psql".into(), address: "127.0.0.1".into() },
             expires_at: Utc::now() + TimeDelta::hours(1),
+            token: None,
             login: "app".into(),
         };
         let place = self.gateway.sessions.join(view, standing);
         (id, place)
+    }
+
+    /// A live session that rests on this token.
+    pub async fn session_by(&self, token: &str) -> Place {
+        let identity = self.gateway.issuers.verify(token).await.unwrap();
+        let (_, place) = self.session_with(&identity.human.principal, &[]);
+        let standing = Standing {
+            human: identity.human,
+            groups: identity.groups,
+            expires_at: identity.expires_at,
+            token: identity.token,
+            ..place.live().standing().clone()
+        };
+        let view = SessionView { id: SessionId::random(), ..self.gateway.sessions.list().pop().unwrap() };
+        self.gateway.sessions.join(view, standing)
     }
 
     /// Everything that the log holds, as text.

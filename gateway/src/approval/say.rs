@@ -36,6 +36,7 @@ pub(super) fn store(error: &StoreError, id: &RequestId) -> Problem {
         StoreError::AlreadyDecided => problem("already_decided", "You have decided on this request already.", None),
         StoreError::BoundToAnother { .. }
         | StoreError::Gone { .. }
+        | StoreError::TokenEnded { .. }
         | StoreError::Taken(_)
         | StoreError::Linked(_)
         | StoreError::Refused(_) => problem("forbidden", error.to_string(), None),

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use countersign_shared::secret::Secret;
+
 use super::{
-    AgentConfig, IdentityConfig,
+    AgentConfig, IdentityConfig, PollConfig,
     reader::{At, Table},
     secrets::secret,
     values,
@@ -34,6 +36,7 @@ fn identity(table: &Table<'_>) -> Option<IdentityConfig> {
     let groups_claim = table.filled("groups_claim").unwrap_or_else(|| "groups".to_owned());
     let minute = Duration::from_secs(60);
     let max_token_age = table.read_or("max_token_age", 720 * minute, values::duration(minute..=30 * 1440 * minute));
+    let poll = poll(table, client_id.as_ref(), client_secret.as_ref());
     let domains = table.texts("domains").map(|found| found.value.iter().map(|name| name.to_lowercase()).collect());
     let groups = table.texts("groups").map(|found| found.value);
     table.finish();
@@ -45,9 +48,32 @@ fn identity(table: &Table<'_>) -> Option<IdentityConfig> {
         user_claim,
         groups_claim,
         max_token_age,
+        poll,
         domains,
         groups,
     })
+}
+
+/// `poll = { introspect = true, every = "60s" }`, as the client that signs people in or as one of its own.
+fn poll(table: &Table<'_>, client_id: Option<&String>, client_secret: Option<&Secret<String>>) -> Option<PollConfig> {
+    let poll = table.table("poll")?;
+    let introspect = poll.truth("introspect");
+    let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
+    let every = poll.read_or("every", minute, values::duration(second..=60 * minute));
+    let own_id = poll.filled("client_id");
+    let own_secret = secret(&poll, "client_secret");
+    poll.finish();
+    if introspect != Some(true) {
+        let hint = "introspect = true; without `poll`, nobody is asked";
+        table.doc.problem(poll.at, "`poll` of [[identity]] can do nothing but introspect", hint);
+    }
+    // The gateway has to prove who asks (RFC 7662, §2.1).
+    let client_secret = own_secret.or_else(|| client_secret.cloned());
+    if client_secret.is_none() && poll.get("client_secret").is_none() {
+        let hint = "client_secret = { file = \"secrets/idp.secret\" }, of a client that may introspect";
+        table.doc.problem(poll.at, "`poll` of [[identity]] needs `client_secret`", hint);
+    }
+    Some(PollConfig { every, client_id: own_id.or_else(|| client_id.cloned())?, client_secret: client_secret? })
 }
 
 fn issuer(table: &Table<'_>) -> Option<String> {

@@ -156,10 +156,23 @@ pub struct IdentityConfig {
     pub groups_claim: String,
     /// Default 12 h.
     pub max_token_age: Duration,
+    /// How its tokens are asked about (RFC 7662), where they are.
+    pub poll: Option<PollConfig>,
     /// E-mail domains that it may assert; `None`: all.
     pub domains: Option<Vec<String>>,
     /// Groups that it may assert; `None`: all. `*` matches any.
     pub groups: Option<Vec<String>>,
+}
+
+/// `poll` of `[[identity]]`.
+#[derive(Clone, Debug)]
+pub struct PollConfig {
+    /// Default 60 s.
+    pub every: Duration,
+    /// Who asks; default the client that signs people in.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: Secret<String>,
 }
 
 /// `[[agent]]`.

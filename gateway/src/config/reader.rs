@@ -148,6 +148,16 @@ impl<'d> Table<'d> {
         value
     }
 
+    /// `true` or `false`, if it is there and is one.
+    pub fn truth(&self, key: &'static str) -> Option<bool> {
+        let found = self.get(key)?;
+        let truth = found.get_ref().as_bool();
+        if truth.is_none() {
+            self.wrong_type(key, found, "true or false");
+        }
+        truth
+    }
+
     /// As [`Table::read`], with a default where the key is absent.
     pub fn read_or<T>(&self, key: &'static str, default: T, parse: impl FnOnce(&str) -> Result<T, String>) -> T {
         self.read(key, parse).map_or(default, |found| found.value)

@@ -97,6 +97,33 @@ pub(super) fn told(text: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_provider_is_asked_about_tokens_only_by_whom_it_knows() {
+    let with = |more: &str| {
+        let audience = "audience = \"countersign\"\n";
+        LEAST.replace(audience, &format!("{audience}{more}\n"))
+    };
+    let secret = "{ file = \"secret\" }";
+    let own =
+        format!("poll = {{ introspect = true, every = \"30s\", client_id = \"asks\", client_secret = {secret} }}");
+    let shared = format!("client_secret = {secret}\npoll = {{ introspect = true }}");
+    for (text, every, client) in [(own, 30, "asks"), (shared, 60, "countersign")] {
+        let poll = good(&with(&text)).identities[0].poll.clone().expect("it asks");
+        assert_eq!((poll.every.as_secs(), poll.client_id.as_str()), (every, client));
+        assert_eq!(poll.client_secret.reveal(), "hunter2");
+    }
+    for (poll, wrong) in [
+        ("{ introspect = true }", "needs `client_secret`"),
+        ("{ every = \"60s\" }", "can do nothing but introspect"),
+        ("{ introspect = \"yes\" }", "must be true or false"),
+        ("{ introspect = true, every = \"2h\" }", "can't be \"2h\""),
+        ("{ introspect = true, refresh = true }", "unknown key `refresh`"),
+    ] {
+        let told = told(&with(&format!("poll = {poll}")));
+        assert!(told.iter().any(|problem| problem.contains(wrong)), "{poll}: {told:?}");
+    }
+}
+
+#[test]
 fn the_documented_example_is_read_whole() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("secret"), "hunter2\n").unwrap();

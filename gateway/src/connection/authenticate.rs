@@ -70,13 +70,14 @@ pub async fn authenticate(
     }
     entry.outcome = Some(match &result {
         Ok(_) => "ok".to_owned(),
-        Err(Farewell::Token(refused)) => refused.to_string(),
+        Err(Farewell::Token(refused)) => refused.inside(),
+        Err(Farewell::TokenEnded { reason }) => format!("the token counts no more: {reason}"),
         Err(Farewell::Gone { principal, how, .. }) => format!("{principal} was {} in the directory", how.as_str()),
         Err(farewell) => format!("{farewell:?}").chars().take(200).collect(),
     });
     gateway.metrics.login(match &result {
         Ok(_) => LoginResult::Accepted,
-        Err(Farewell::Token(_)) => LoginResult::TokenRefused,
+        Err(Farewell::Token(_) | Farewell::TokenEnded { .. }) => LoginResult::TokenRefused,
         Err(Farewell::Unavailable | Farewell::Upstream) => LoginResult::Unavailable,
         Err(_) => LoginResult::Denied,
     });
@@ -115,6 +116,7 @@ async fn check(
     let name = startup.get("database").or_else(|| startup.get("user")).unwrap_or_default();
     let identity = directory::admit(gateway, identity).await.map_err(|error| match error {
         StoreError::BoundToAnother { .. } => Farewell::OtherUser,
+        StoreError::TokenEnded { reason } => Farewell::TokenEnded { reason },
         StoreError::Gone { principal, how } => Farewell::Gone { connection: name.to_owned(), principal, how },
         error => {
             tracing::error!(%error, "a login could not be written down");

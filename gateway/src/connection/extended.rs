@@ -21,7 +21,7 @@ use crate::{
         assemble::Request,
         classify::{Statement, TransactionMove, parameter_hazard},
         decide::explain::rules_behind,
-        understood::Understood,
+        understood::{Pin, Understood},
     },
     wire::{
         backend,
@@ -101,6 +101,11 @@ impl Session {
         let analysis = self.analyse_in_group(sql, None).await?;
         if self.discarding {
             return Ok(());
+        }
+        if analysis.unpins == Some(Pin::Token) {
+            // Not even its description may be asked for there.
+            self.record_denial(sql, &Refusal::TokenAlone, &[]).await?;
+            return self.refuse_group(Refusal::TokenAlone).await;
         }
         if self.connection.mode == Mode::Enforce
             && let Some(why) = types.iter().find_map(|oid| parameter_hazard(&self.catalog, &self.names, *oid))
@@ -277,7 +282,7 @@ impl Session {
             return Ok(());
         }
         if let Some(setting) = &analysis.own_setting {
-            return match self.own_setting(setting) {
+            return match self.own_setting_or_token(setting).await? {
                 Ok(mut frames) => {
                     // RowDescription belongs to Describe.
                     if frames.len() > 1 && described.is_none() {

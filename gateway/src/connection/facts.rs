@@ -54,6 +54,8 @@ pub fn startup_parameters(startup: &Startup, principal: &str) -> Result<Paramete
             }
             "standard_conforming_strings" if matches!(value.as_str(), "on" | "true" | "yes" | "1") => {}
             lower if HARMLESS.contains(&lower) => upstream.push((name, value)),
+            // It would stand in process lists.
+            "countersign.token" => return Err(Refusal::TokenAlone),
             lower if lower.starts_with("countersign.") => {
                 own.insert(lower.trim_start_matches("countersign.").to_owned(), value);
             }

@@ -14,7 +14,7 @@ use crate::{
     metrics::StatementDecision,
     refusal::Refusal,
     statement::{
-        classify::{OwnSetting, classify},
+        classify::{OwnSetting, classify, without_token},
         decide::{Asked, Decision, SqlFacts, decide},
         understood::Understood,
     },
@@ -196,7 +196,7 @@ impl Session {
     pub(super) async fn record_denial(&self, sql: &str, refusal: &Refusal, rules: &[String]) -> Result<(), Ended> {
         let mut entry = self.header.entry(Kind::Denied);
         entry.detail["rules"] = serde_json::json!(rules);
-        entry.sql = Some(sql.to_owned());
+        entry.sql = Some(without_token(sql).to_owned());
         entry.outcome = Some(refusal.line());
         self.gateway.metrics.statement(&self.connection.name, StatementDecision::Deny);
         self.gateway.log.append_durably(&entry).await.map_err(|down| unavailable(&down))

@@ -14,6 +14,7 @@
 //! | [`judge`] | what a text is, and what policy says of it |
 //! | [`wait`] | a held statement |
 //! | [`relay`] | the server's frames, through the reply queue |
+//! | `renew` | a newer token for a session that lives |
 //! | [`facts`] | what the session means by a name, asked of the server |
 //! | [`application`] | its name for itself, here and on the server |
 //! | [`catalogs`] | the newest snapshot of each database's catalog |
@@ -42,6 +43,7 @@ pub mod own_catalog;
 pub mod pipe;
 pub mod places;
 pub mod relay;
+mod renew;
 pub mod roles;
 mod runs;
 pub mod session;

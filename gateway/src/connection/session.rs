@@ -33,7 +33,7 @@ use super::{
     wall::Wall,
 };
 use crate::{
-    access::stand,
+    access::{stand, tokens},
     catalog::Snapshot,
     config::ConnectionConfig,
     directory,
@@ -149,10 +149,12 @@ pub struct Session {
     /// The book of grants that `asker`'s roles were read from.
     pub(super) roles_read: RolesRead,
     /// Rings no later than the session must end by itself.
-    alarm: Pin<Box<Sleep>>,
-    expires_at: Instant,
+    pub(super) alarm: Pin<Box<Sleep>>,
+    pub(super) expires_at: Instant,
     /// When the client last said something.
-    idle_since: Instant,
+    pub(super) idle_since: Instant,
+    /// The same before what it says now.
+    pub(super) idle_before: Instant,
     cancel: Option<CancelKey>,
     _registered: Option<Registered>,
 }
@@ -283,6 +285,7 @@ impl Session {
             groups: asker.groups.clone(),
             facts: facts.clone(),
             expires_at: identity.expires_at,
+            token: identity.token.clone(),
             login: connection.upstream.user.clone(),
         };
         let place = gateway.sessions.join(view, standing);
@@ -291,6 +294,7 @@ impl Session {
         }
         // Access may have ended before the session could be found and told so.
         place.looked_at(|live| stand::look_at(&gateway, live));
+        tokens::look_again(&gateway, &place.live()).await;
         directory::look_again(&gateway, &place).await;
         let began = Instant::now();
         Ok(Self {
@@ -330,6 +334,7 @@ impl Session {
             alarm: Box::pin(tokio::time::sleep_until(began)),
             expires_at: began + left,
             idle_since: began,
+            idle_before: began,
             cancel: opened.cancel,
             _registered: registered,
             gateway,
@@ -459,6 +464,7 @@ impl Session {
             self.pipe.client.rest();
             self.pipe.upstream.rest();
         }
+        let silent = self.pipe.client.input.is_empty();
         let (place, pipe, alarm) = (&self.place, &mut self.pipe, &mut self.alarm);
         std::future::poll_fn(|cx| {
             if let Poll::Ready(reason) = place.poll_killed(cx, quiet) {
@@ -477,6 +483,9 @@ impl Session {
         })
         .await?;
         if !self.pipe.client.input.is_empty() {
+            if silent {
+                self.idle_before = self.idle_since;
+            }
             self.idle_since = Instant::now();
         }
         self.relay().await?;

@@ -47,7 +47,7 @@ impl Session {
             return Ok(());
         }
         if let Some(setting) = &analysis.own_setting {
-            return match self.own_setting(setting) {
+            return match self.own_setting_or_token(setting).await? {
                 Ok(frames) => {
                     self.end_group().await?;
                     frames.into_iter().for_each(|frame| self.replies.answer(frame));

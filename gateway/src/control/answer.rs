@@ -66,6 +66,10 @@ impl From<StoreError> for Refused {
         match &error {
             StoreError::Unavailable(_) => Self::unavailable(&error),
             StoreError::NotFound(what) => Self::not_found(what),
+            StoreError::TokenEnded { reason } => {
+                tracing::warn!(reason, "a token that counts no more was refused");
+                Self::new(StatusCode::UNAUTHORIZED, "not_signed_in", "The token counts no more.", "Sign in again.")
+            }
             StoreError::BoundToAnother { .. } | StoreError::Gone { .. } => Self::forbidden(&error.to_string()),
             _ => Self::new(StatusCode::CONFLICT, "conflict", error.to_string(), ""),
         }

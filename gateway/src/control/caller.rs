@@ -113,7 +113,7 @@ async fn acting(app: &App, claims: &Claims, parts: &Parts) -> Result<Caller, Ref
     // From where they asked is not known; no rule about addresses lets that in.
     let from = SessionFacts { application: "slack".into(), address: Ipv4Addr::UNSPECIFIED.to_string() };
     let expires_at = DateTime::from_timestamp(claims.exp, 0).unwrap_or_default();
-    let identity = Identity { human: person.human, groups: person.groups, expires_at };
+    let identity = Identity { human: person.human, groups: person.groups, expires_at, token: None };
     Ok(Caller::Acting { identity, from, body: *body })
 }
 
@@ -176,7 +176,10 @@ impl FromRequestParts<App> for Caller {
         }
         let identity = app.gateway.issuers.verify(token).await.map_err(|refused| match refused {
             TokenRefused::Unavailable => Refused::unavailable(&refused),
-            _ => not_signed_in(&format!("You are not signed in: {refused}.")),
+            _ => {
+                tracing::warn!(reason = refused.inside(), "a token for the control API was refused");
+                not_signed_in(&format!("You are not signed in: {refused}."))
+            }
         })?;
         let identity = directory::admit(&app.gateway, identity).await?;
         Ok(Self::Known {

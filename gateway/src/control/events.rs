@@ -114,6 +114,13 @@ impl Listener {
             return Ok(true);
         }
         if let Caller::Known { identity, .. } = &mut self.caller {
+            // Nor does who has signed out since.
+            if let Some(token) = &identity.token
+                && self.gateway.store.token_ended(token).await?.is_some()
+            {
+                self.ends_at = Some(Utc::now());
+                return Ok(false);
+            }
             // Whoever is gone sees nothing more, nor what a group showed them that they have lost.
             let Some(person) = self.gateway.store.person(&identity.human.principal).await? else { return Ok(false) };
             identity.groups.retain(|group| person.groups.contains(group));

@@ -25,10 +25,14 @@ mod sessions;
 mod show;
 mod sight;
 mod sign_in;
+mod sign_out;
+mod tokens;
 mod users;
 
 #[cfg(test)]
 mod page_stories;
+#[cfg(test)]
+mod sign_out_stories;
 #[cfg(test)]
 mod who_may;
 
@@ -87,6 +91,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/sessions/{id}", delete(sessions::kill))
         .route("/v1/users", get(users::list))
         .route("/v1/users/{id}", get(users::show))
+        .route("/v1/tokens/denied", get(tokens::list).post(tokens::deny))
         .route("/v1/events", get(events::stream))
         .route("/v1/links", post(links::start))
         .route("/v1/links/{team}/{user}", get(links::show).delete(links::remove))
@@ -95,12 +100,12 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/openapi.json", get(openapi::document))
         .route("/healthz", get(health::healthz))
         .route("/metrics", get(health::metrics));
-    guarded(with_scim(api.merge(people_pages()), &gateway), App::new(gateway))
+    guarded(with_scim(api.merge(from_outside()), &gateway), App::new(gateway))
 }
 
 /// Only what browsers of people and a provider of identities need, for `gateway.public`.
 pub fn public_router(gateway: Arc<Gateway>) -> Router {
-    guarded(with_scim(people_pages(), &gateway), App::new(gateway))
+    guarded(with_scim(from_outside(), &gateway), App::new(gateway))
 }
 
 fn with_scim(routes: Router<App>, gateway: &Arc<Gateway>) -> Router<App> {
@@ -110,12 +115,14 @@ fn with_scim(routes: Router<App>, gateway: &Arc<Gateway>) -> Router<App> {
     }
 }
 
-fn people_pages() -> Router<App> {
+/// What browsers of people and providers of identities reach.
+fn from_outside() -> Router<App> {
     Router::new()
         .route("/link/{nonce}", get(link::open))
         .route("/link/{nonce}/with/{issuer}", get(link::open_with))
         .route("/link/{nonce}/confirm", post(link::confirm))
         .route("/signin/callback", get(sign_in::callback))
+        .route("/signout/backchannel", post(sign_out::take))
         .route("/requests/{id}", get(request_page::open).post(request_page::choose))
         .route("/requests/{id}/with/{issuer}", get(request_page::open_with))
 }

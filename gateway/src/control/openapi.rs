@@ -6,6 +6,9 @@ use serde_json::{Map, Value, json};
 /// One call: method, path, sentence, who may, body, what it answers.
 struct Call(&'static str, &'static str, &'static str, &'static str, Option<&'static str>, u16, Option<&'static str>);
 
+/// A form, and errors of its own (Back-Channel Logout 1.0, §2.5 and §2.8).
+const SIGN_OUT: &str = "/signout/backchannel";
+
 const CALLS: &[Call] = &[
     Call(
         "get",
@@ -101,6 +104,33 @@ const CALLS: &[Call] = &[
         200,
         Some("User"),
     ),
+    Call(
+        "get",
+        "/v1/tokens/denied",
+        "Tokens that count no more, the newest first",
+        "who administers every connection",
+        None,
+        200,
+        Some("DeniedTokens"),
+    ),
+    Call(
+        "post",
+        "/v1/tokens/denied",
+        "Deny a token by its `jti` or its SHA-256, now, in running sessions too",
+        "who administers every connection",
+        Some("DenyTokenBody"),
+        201,
+        Some("DenyTokenAnswer"),
+    ),
+    Call(
+        "post",
+        SIGN_OUT,
+        "Somebody signed out: OpenID Connect Back-Channel Logout 1.0",
+        "an identity provider, by the token that it brings",
+        Some("Logout"),
+        200,
+        None,
+    ),
     Call("get", "/v1/about", "Where to sign in and where to connect", "anybody", None, 200, Some("About")),
     Call("get", "/v1/events", "Server-sent events after `Last-Event-ID`", "user, agent, bot", None, 200, None),
     Call(
@@ -163,6 +193,12 @@ fn build() -> Value {
         });
         if let Some(name) = body {
             operation["requestBody"] = json!({ "required": true, "content": of(name) });
+        }
+        if *path == SIGN_OUT {
+            let form = operation["requestBody"]["content"]["application/json"].take();
+            operation["requestBody"]["content"] = json!({ "application/x-www-form-urlencoded": form });
+            operation["responses"]["default"]["content"] = of("OAuthError");
+            operation["security"] = json!([]);
         }
         let entry = paths.entry(*path).or_insert_with(|| json!({}));
         entry[*method] = operation;
@@ -233,6 +269,12 @@ fn schemas() -> Value {
             &["display_name", "owner", "issuer", "subject", "first_seen", "last_seen", "directory"],
         ),
         "Users": list("User"),
+        "DeniedToken": object(&["issuer", "reason", "denied_at"], &["jti", "sha256", "denied_by"]),
+        "DeniedTokens": list("DeniedToken"),
+        "DenyTokenBody": object(&["reason"], &["issuer", "jti", "sha256"]),
+        "DenyTokenAnswer": object(&["denied", "sessions"], &[]),
+        "Logout": object(&["logout_token"], &[]),
+        "OAuthError": object(&["error", "error_description"], &[]),
         "Event": object(&["seq", "at", "kind"], &["request", "grant"]),
         "SlackAccount": object(&["team", "user", "name", "full_member"], &["email"]),
         "LinkStarted": object(&["url", "expires_at"], &[]),

@@ -21,7 +21,10 @@ use super::router;
 use crate::{
     approval::house::{House, PEOPLE, slack},
     statement::effect::Action,
-    store::PendingLink,
+    store::{
+        PendingLink,
+        tokens::{TokenEnd, Which},
+    },
 };
 
 /// A browser with one cookie jar.
@@ -288,4 +291,27 @@ async fn who_may_not_see_a_request_is_told_nothing_of_it() {
         assert_eq!(page.status, status, "{who} {path}");
         assert!(!page.text.contains("name=\"csrf\""), "{who} gets no buttons");
     }
+}
+
+#[tokio::test]
+async fn who_signs_out_before_they_press_decides_nothing() {
+    let house = House::open().await;
+    let app = router(house.gateway.clone());
+    let request = house.ana_deletes().await;
+    let path = format!("/requests/{}", request.id);
+    let mut browser = Browser::of(&app);
+    let page = browser.sign_in(&house, &path, "priya@acme.dev", None).await;
+    let form = [("csrf", page.field("csrf")), ("digest", page.field("digest")), ("choice", "approve".to_owned())];
+    let end = TokenEnd {
+        issuer: house.provider.url.clone(),
+        which: Which::Subject("3".into(), Utc::now()),
+        reason: "signed out".into(),
+        by: None,
+        at: Utc::now(),
+    };
+    assert!(house.gateway.store.end_tokens(&[end], None).await.unwrap());
+    let form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let page = browser.post(&path, &form).await;
+    assert_eq!(page.status, StatusCode::UNAUTHORIZED, "{}", page.text);
+    assert_eq!(house.state(&request.id).await, State::Pending);
 }

@@ -29,6 +29,7 @@ use crate::{
         take::{Chooser, may_approve},
         view::view,
     },
+    directory,
     identity::Identity,
     statement::decide::SessionFacts,
 };
@@ -92,11 +93,13 @@ pub(super) async fn choose(
     let shown = app.sign_ins.submitted(csrf, &Purpose::Request(id.clone()), browser.as_deref());
     let shown = shown.ok_or_else(browser::stale)?;
     let body = read(&form)?;
+    // Who has signed out or gone since the page was shown decides nothing.
+    let identity = directory::admit(&app.gateway, shown.who.identity).await?;
     let who = Chooser {
         assurance: assurance(shown.who.auth_time, Utc::now()),
-        evidence: format!("sign-in at {}, form sha256:{}", shown.who.identity.human.issuer, of_bytes(csrf.as_bytes())),
-        human: shown.who.identity.human,
-        groups: shown.who.identity.groups,
+        evidence: format!("sign-in at {}, form sha256:{}", identity.human.issuer, of_bytes(csrf.as_bytes())),
+        human: identity.human,
+        groups: identity.groups,
     };
     let taken = decisions::to_the_end(&app.gateway, who, id, body).await?;
     Ok(pages::decided(&taken.request, &taken.message))

@@ -120,6 +120,9 @@ async fn every_call_answers_each_caller_as_it_should() {
         ("GET", "/v1/users".into(), None, [401, 401, 403, 403, 403, 200, 200, 403, 403]),
         ("GET", "/v1/users/Ana@acme.dev".into(), None, [401, 401, 403, 403, 403, 200, 200, 403, 403]),
         ("GET", "/v1/users/nobody@acme.dev".into(), None, [401, 401, 403, 403, 403, 404, 404, 403, 403]),
+        ("GET", "/v1/tokens/denied".into(), None, [401, 401, 403, 403, 403, 200, 403, 403, 403]),
+        ("POST", "/v1/tokens/denied".into(), Some(json!({ "jti": "of-nobody", "reason": "leaked" })), [401, 401, 403, 403, 403, 201, 403, 403, 403]),
+        ("POST", "/v1/tokens/denied".into(), Some(json!({ "reason": "leaked" })), [401, 401, 403, 403, 403, 400, 403, 403, 403]),
         ("GET", "/v1/links/T1/U1".into(), None, [401, 401, 403, 403, 403, 200, 403, 403, 200]),
         ("GET", "/v1/links/T1/U7".into(), None, [401, 401, 403, 403, 403, 404, 403, 403, 404]),
         ("POST", "/v1/links".into(), Some(account), [401, 401, 403, 403, 403, 403, 403, 403, 201]),
@@ -367,6 +370,52 @@ async fn whoever_may_ends_a_session_and_it_learns_why() {
         assert_eq!(answer.status, StatusCode::NO_CONTENT, "{who}");
         assert!(killed.killed().unwrap().reason.contains(who));
     }
+}
+
+#[tokio::test]
+async fn a_denied_token_logs_nobody_in_and_ends_what_rests_on_it() {
+    let house = House::open().await;
+    let app = router(house.gateway.clone());
+    let olu = house.token("olu@acme.dev");
+    let of = |jti: Option<&str>| {
+        let mut claims = house.provider.claims("ana@acme.dev", "1", &["engineering"]);
+        claims["jti"] = json!(jti);
+        house.provider.token(&claims)
+    };
+    let (leaked, bare, other) = (of(Some("leaked")), of(None), of(Some("other")));
+    let mut places = Vec::new();
+    for token in [&leaked, &bare, &other] {
+        places.push(house.session_by(token).await);
+    }
+    let denies = async |body: Value| call(&app, "POST", "/v1/tokens/denied", Some(&olu), Some(body)).await;
+    let sha256 = countersign_shared::digest::of_bytes(bare.as_bytes());
+    for (case, body) in [
+        ("an issuer that is none of ours", json!({ "issuer": "https://idp", "jti": "leaked", "reason": "x" })),
+        ("no reason", json!({ "jti": "leaked", "reason": " " })),
+        ("an empty name", json!({ "jti": "", "reason": "x" })),
+        ("no digest", json!({ "sha256": "abc", "reason": "x" })),
+    ] {
+        assert_eq!(denies(body).await.code(), "bad_request", "{case}");
+    }
+    for (body, who) in [
+        (json!({ "jti": "leaked", "reason": "in a public repository" }), 0),
+        (json!({ "issuer": house.provider.url, "sha256": sha256, "reason": "in a ticket" }), 1),
+    ] {
+        let answer = denies(body).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["sessions"]), (201, &json!(1)), "{}", answer.body);
+        let told = places[who].killed().unwrap().reason;
+        assert_eq!(told, "the token counts no more; sign in again");
+    }
+    assert!(places[2].killed().is_none(), "her other session rests on another token");
+    for (token, status) in [(&leaked, 401), (&bare, 401), (&other, 200)] {
+        assert_eq!(call(&app, "GET", "/v1/sessions", Some(token), None).await.status.as_u16(), status);
+    }
+    let listed = call(&app, "GET", "/v1/tokens/denied", Some(&olu), None).await.json();
+    assert_eq!(listed.as_array().unwrap().len(), 2);
+    assert_eq!(listed[1]["denied_by"], "olu@acme.dev");
+    let again = router(house.reopened());
+    assert_eq!(call(&again, "GET", "/v1/sessions", Some(&leaked), None).await.status, 401, "after a restart");
+    assert!(house.log_text().contains("in a public repository"));
 }
 
 #[tokio::test]

@@ -22,6 +22,11 @@ pub(super) struct Document {
     pub authorization_endpoint: Option<Url>,
     /// Where a code is exchanged.
     pub token_endpoint: Option<Url>,
+    /// Where a token is asked about (RFC 7662).
+    pub introspection_endpoint: Option<Url>,
+    /// How a client proves itself there.
+    #[serde(default)]
+    pub introspection_endpoint_auth_methods_supported: Vec<String>,
     /// What may be asked for.
     #[serde(default)]
     pub scopes_supported: Vec<String>,

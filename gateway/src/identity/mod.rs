@@ -1,16 +1,21 @@
 //! Who it is: tokens of OIDC issuers into principals.
 //!
 //! `verify` takes a token apart and checks it, `jwks` and `discovery` know the issuer's keys,
-//! `claims` and `agents` say who it is.
+//! `claims` and `agents` say who it is, `logout` reads a provider's word that somebody signed out,
+//! `introspect` asks for it.
 
 mod agents;
 mod claims;
 mod discovery;
+mod introspect;
 mod jwks;
+mod logout;
 mod sign_in;
 mod strict;
 mod verify;
 
+#[cfg(test)]
+mod hostile_crowd;
 #[cfg(test)]
 mod hostile_tokens;
 #[cfg(test)]
@@ -20,13 +25,19 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use countersign_shared::duties::Human;
+use jsonwebtoken::DecodingKey;
+pub use logout::Logout;
 pub use sign_in::{SignInFailed, SignInPage, SignedIn};
 
 use self::{
+    introspect::Introspection,
     jwks::{Found, Keys},
-    verify::{Claims, Rules},
+    verify::{Claims, LOGIN_KINDS, Rules, Unverified},
 };
-use crate::config::{AgentConfig, IdentityConfig};
+use crate::{
+    config::{AgentConfig, IdentityConfig},
+    store::tokens::TokenFacts,
+};
 
 /// The greatest age of a workload's token whose issuer is none of `[[identity]]`.
 const AGENT_TOKEN_AGE: Duration = Duration::from_secs(12 * 3600);
@@ -40,27 +51,43 @@ pub struct Identity {
     pub groups: Vec<String>,
     /// The token's end, or its greatest age, whichever comes first.
     pub expires_at: DateTime<Utc>,
+    /// The token itself; `None` where there is none (the bot acts for a linked account).
+    pub token: Option<TokenFacts>,
 }
 
-/// Why a token is refused. Its text may be shown to the client and written to a log: it holds
-/// nothing of the token but names that were verified.
+/// Why a token is refused. [`Self::inside`] is for the log, and holds nothing of the token; a client reads
+/// the same of whatever is wrong with it, so that it can't feel its way.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenRefused {
     /// Not a JWT, a wrong algorithm or signature, an unknown issuer or key.
-    #[error("the token is not valid: {0}")]
+    #[error("the token is not accepted; sign in again")]
     Invalid(&'static str),
     /// Too old.
-    #[error("the token has expired; sign in again")]
+    #[error("the token is not accepted; sign in again")]
     Expired,
     /// For somebody else.
-    #[error("the token is for another audience")]
+    #[error("the token is not accepted; sign in again")]
     Audience,
     /// No usable principal: claim missing, e-mail not verified, domain not this issuer's.
-    #[error("the token names nobody who can log in here: {0}")]
+    #[error("the token is not accepted; sign in again")]
     Nobody(&'static str),
     /// The issuer can't be reached, so nothing can be verified.
     #[error("the identity provider can't be reached; try again in a moment")]
     Unavailable,
+}
+
+impl TokenRefused {
+    /// The reason, for the gateway's own eyes.
+    #[must_use]
+    pub fn inside(&self) -> String {
+        match self {
+            Self::Invalid(why) => format!("the token is not valid: {why}"),
+            Self::Expired => "the token has expired, or is older than max_token_age".to_owned(),
+            Self::Audience => "the token is for another audience".to_owned(),
+            Self::Nobody(why) => format!("the token names nobody who can log in here: {why}"),
+            Self::Unavailable => "the identity provider can't be reached".to_owned(),
+        }
+    }
 }
 
 /// One issuer with its keys.
@@ -72,6 +99,8 @@ struct Issuer {
     client_id: String,
     max_age: i64,
     keys: Keys,
+    /// Where its tokens are asked about.
+    polled: Option<Introspection>,
 }
 
 /// Verifies tokens of the configured issuers. Keys are fetched by discovery and cached.
@@ -104,6 +133,7 @@ impl Issuers {
                 client_id: config.client_id.clone(),
                 max_age: whole_seconds(config.max_token_age),
                 keys: Keys::new(&config.issuer, client.clone()),
+                polled: config.poll.clone().map(Introspection::new),
             })
             .collect();
         for agent in agents {
@@ -120,6 +150,7 @@ impl Issuers {
                 audience,
                 max_age: whole_seconds(AGENT_TOKEN_AGE),
                 keys: Keys::new(&agent.issuer, client.clone()),
+                polled: None,
             });
         }
         Ok(Self { issuers, agents: agents.to_vec(), client })
@@ -135,7 +166,28 @@ impl Issuers {
 
     async fn verify_at(&self, token: &str, now: DateTime<Utc>, ticks: Instant) -> Result<Identity, TokenRefused> {
         let (issuer, claims) = self.claims(token, |issuer| &issuer.audience, now, ticks).await?;
-        self.identity(issuer, &claims)
+        let identity = self.identity(issuer, &claims)?;
+        if self.still_counts(issuer, token, identity.expires_at, ticks).await {
+            Ok(identity)
+        } else {
+            Err(TokenRefused::Invalid("its provider calls it inactive"))
+        }
+    }
+
+    /// The issuer that a token claims, if it is one of ours, and the keys that it may be signed with.
+    async fn keys_of(
+        &self,
+        token: &Unverified<'_>,
+        ticks: Instant,
+    ) -> Result<(&Issuer, Vec<DecodingKey>), TokenRefused> {
+        let unknown = TokenRefused::Invalid("its issuer is not one of ours");
+        let name = token.issuer().ok_or(unknown.clone())?;
+        let issuer = self.issuers.iter().find(|issuer| issuer.name == name).ok_or(unknown)?;
+        match issuer.keys.find(token.key_id.as_deref(), token.algorithm, ticks).await {
+            Found::Keys(keys) => Ok((issuer, keys)),
+            Found::None => Err(TokenRefused::Invalid("its issuer has no such key")),
+            Found::Unavailable => Err(TokenRefused::Unavailable),
+        }
     }
 
     /// The issuer and the verified claims of a token made for what `audience` says.
@@ -146,23 +198,24 @@ impl Issuers {
         now: DateTime<Utc>,
         ticks: Instant,
     ) -> Result<(&'a Issuer, Claims), TokenRefused> {
-        let token = verify::parse(token)?;
-        let unknown = TokenRefused::Invalid("its issuer is not one of ours");
-        let name = token.issuer().ok_or(unknown.clone())?;
-        let issuer = self.issuers.iter().find(|issuer| issuer.name == name).ok_or(unknown)?;
-        let keys = match issuer.keys.find(token.key_id.as_deref(), token.algorithm, ticks).await {
-            Found::Keys(keys) => keys,
-            Found::None => return Err(TokenRefused::Invalid("its issuer has no such key")),
-            Found::Unavailable => return Err(TokenRefused::Unavailable),
-        };
+        let token = verify::parse(token, LOGIN_KINDS)?;
+        let (issuer, keys) = self.keys_of(&token, ticks).await?;
         let rules = Rules { audience: audience(issuer), client_id: &issuer.client_id, max_age: issuer.max_age };
         Ok((issuer, token.check(&keys, &rules, now)?))
     }
 
     fn identity(&self, issuer: &Issuer, claims: &Claims) -> Result<Identity, TokenRefused> {
         let expires_at = claims.expires_at;
+        let token = Some(TokenFacts {
+            issuer: issuer.name.clone(),
+            subject: claims.subject.clone(),
+            id: claims.id.clone(),
+            sign_in: claims.sign_in.clone(),
+            digest: claims.digest,
+            issued_at: claims.issued_at,
+        });
         if let Some((human, groups)) = agents::of(&self.agents, &issuer.name, &claims.subject) {
-            return Ok(Identity { human, groups, expires_at });
+            return Ok(Identity { human, groups, expires_at, token });
         }
         let config = issuer.users.as_ref().ok_or(TokenRefused::Nobody("its subject is no agent of this gateway"))?;
         let human = Human {
@@ -171,6 +224,6 @@ impl Issuers {
             subject: claims.subject.clone(),
             owner: None,
         };
-        Ok(Identity { human, groups: claims::groups(&claims.all, config)?, expires_at })
+        Ok(Identity { human, groups: claims::groups(&claims.all, config)?, expires_at, token })
     }
 }

@@ -17,10 +17,13 @@ use aws_lc_rs::{
 use axum::{
     Form, Json, Router,
     extract::State,
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
     routing::{get, post},
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use chrono::Utc;
 use serde_json::{Value, json};
 
@@ -110,6 +113,17 @@ struct Shown {
     codes: HashMap<String, (String, String)>,
     issuer: Option<String>,
     redirect: bool,
+    introspections: usize,
+    introspected: HashMap<String, Introspected>,
+}
+
+/// What the provider says when it is asked about a token.
+#[derive(Clone)]
+pub enum Introspected {
+    /// This.
+    Says(Value),
+    /// A status, and nothing else.
+    Fails(u16),
 }
 
 /// A provider on a loopback port of its own; ends with the test's runtime.
@@ -132,6 +146,7 @@ impl Provider {
             .route("/.well-known/openid-configuration", get(document))
             .route("/keys", get(keys_of))
             .route("/token", post(exchange))
+            .route("/introspect", post(introspect))
             .with_state(provider.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
         provider
@@ -140,6 +155,16 @@ impl Provider {
     /// How often the key set was fetched.
     pub fn fetches(&self) -> usize {
         self.shown.lock().unwrap().fetches
+    }
+
+    /// How often it was asked about a token.
+    pub fn introspections(&self) -> usize {
+        self.shown.lock().unwrap().introspections
+    }
+
+    /// Says this of a token from now on; of others that they are active.
+    pub fn introspects(&self, token: &str, says: Introspected) {
+        self.shown.lock().unwrap().introspected.insert(token.to_owned(), says);
     }
 
     /// Shows these keys from now on.
@@ -189,6 +214,7 @@ impl Provider {
             user_claim: "email".into(),
             groups_claim: "groups".into(),
             max_token_age: Duration::from_secs(12 * 3600),
+            poll: None,
             domains: None,
             groups: None,
         }
@@ -212,6 +238,7 @@ async fn document(State(provider): State<Provider>) -> Json<Value> {
     Json(json!({
         "issuer": issuer, "jwks_uri": format!("{url}/keys"),
         "authorization_endpoint": format!("{url}/authorize?tenant=1"), "token_endpoint": format!("{url}/token"),
+        "introspection_endpoint": format!("{url}/introspect"),
         "scopes_supported": ["openid", "groups"],
     }))
 }
@@ -223,6 +250,25 @@ async fn keys_of(State(provider): State<Provider>) -> Result<Json<Value>, (Statu
         return Err((StatusCode::FOUND, [("location", format!("{}/keys", provider.url))]));
     }
     Ok(Json(json!({ "keys": shown.keys })))
+}
+
+async fn introspect(
+    State(provider): State<Provider>,
+    headers: HeaderMap,
+    Form(form): Form<HashMap<String, String>>,
+) -> Result<Json<Value>, StatusCode> {
+    let mut shown = provider.shown.lock().unwrap();
+    shown.introspections += 1;
+    // RFC 6749, §2.3.1: both in the form's spelling.
+    let basic = STANDARD.encode("countersign:it%27s+a+s%25cret");
+    if headers.get("authorization").unwrap().to_str().unwrap() != format!("Basic {basic}") {
+        return Err(StatusCode::UNAUTHORIZED);
+    }
+    match shown.introspected.get(&form["token"]) {
+        None => Ok(Json(json!({ "active": true }))),
+        Some(Introspected::Says(said)) => Ok(Json(said.clone())),
+        Some(Introspected::Fails(status)) => Err(StatusCode::from_u16(*status).unwrap()),
+    }
 }
 
 async fn exchange(

@@ -44,7 +44,7 @@ pub enum SignInFailed {
     #[error("the identity provider refused the sign-in; start again from the link")]
     Refused,
     /// Its token is no good.
-    #[error("{0}")]
+    #[error("{}", .0.inside())]
     Token(TokenRefused),
 }
 
@@ -58,6 +58,12 @@ impl Issuers {
     #[must_use]
     pub fn names(&self) -> Vec<&str> {
         self.issuers.iter().filter(|issuer| issuer.users.is_some()).map(|issuer| issuer.name.as_str()).collect()
+    }
+
+    /// Every issuer whose tokens are taken, agents' too.
+    #[must_use]
+    pub fn all_names(&self) -> Vec<&str> {
+        self.issuers.iter().map(|issuer| issuer.name.as_str()).collect()
     }
 
     fn for_users(&self, name: &str) -> Result<&Issuer, SignInFailed> {

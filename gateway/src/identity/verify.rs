@@ -7,6 +7,8 @@ use chrono::{DateTime, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::{Map, Value};
 
+use countersign_shared::digest::{Digest, of_bytes};
+
 use super::{TokenRefused, strict};
 
 /// The longest token that is looked at, in bytes.
@@ -17,6 +19,13 @@ const SKEW: i64 = 60;
 /// The latest second that is taken for a time (the year 9999).
 const LATEST: i64 = 253_402_300_799;
 
+/// What `typ` of a token may be that logs somebody in; it may be absent.
+pub(super) const LOGIN_KINDS: &[&str] = &["jwt", "at+jwt", "application/at+jwt"];
+/// What it may be of one that logs somebody out (Back-Channel Logout 1.0, §2.4).
+pub(super) const LOGOUT_KINDS: &[&str] = &["jwt", "logout+jwt", "application/logout+jwt"];
+/// The longest `jti` or `sid`, in bytes.
+const LONGEST_NAME: usize = 512;
+
 /// A token's parts, decoded, nothing verified yet.
 pub(super) struct Unverified<'a> {
     pub key_id: Option<String>,
@@ -24,6 +33,7 @@ pub(super) struct Unverified<'a> {
     claims: Map<String, Value>,
     message: &'a str,
     signature: &'a str,
+    digest: Digest,
 }
 
 /// What a token must be besides signed.
@@ -43,17 +53,26 @@ pub(super) struct Claims {
     /// The token's end, or its greatest age, whichever comes first.
     pub expires_at: DateTime<Utc>,
     pub all: Map<String, Value>,
+    /// `jti`.
+    pub id: Option<String>,
+    /// `sid`.
+    pub sign_in: Option<String>,
+    /// `iat`.
+    pub issued_at: DateTime<Utc>,
+    /// Of the token itself.
+    pub digest: Digest,
 }
 
 fn invalid(why: &'static str) -> TokenRefused {
     TokenRefused::Invalid(why)
 }
 
-/// Takes a token apart.
-pub(super) fn parse(token: &str) -> Result<Unverified<'_>, TokenRefused> {
+/// Takes a token apart, which must be of one of these `kinds`.
+pub(super) fn parse<'a>(token: &'a str, kinds: &[&str]) -> Result<Unverified<'a>, TokenRefused> {
     if token.len() > LONGEST {
         return Err(invalid("it is too long"));
     }
+    let digest = of_bytes(token.as_bytes());
     let (message, signature) = token.rsplit_once('.').ok_or(invalid("it is not a JWT"))?;
     let (header, claims) = message.split_once('.').ok_or(invalid("it is not a JWT"))?;
     if claims.contains('.') || signature.is_empty() {
@@ -61,12 +80,12 @@ pub(super) fn parse(token: &str) -> Result<Unverified<'_>, TokenRefused> {
     }
     let object = |part: &str| URL_SAFE_NO_PAD.decode(part).ok().and_then(|bytes| strict::object(&bytes));
     let header = object(header).ok_or(invalid("its header is not plain JSON"))?;
-    let (key_id, algorithm) = read_header(&header)?;
+    let (key_id, algorithm) = read_header(&header, kinds)?;
     let claims = object(claims).ok_or(invalid("its claims are not plain JSON"))?;
-    Ok(Unverified { key_id, algorithm, claims, message, signature })
+    Ok(Unverified { key_id, algorithm, claims, message, signature, digest })
 }
 
-fn read_header(header: &Map<String, Value>) -> Result<(Option<String>, Algorithm), TokenRefused> {
+fn read_header(header: &Map<String, Value>, kinds: &[&str]) -> Result<(Option<String>, Algorithm), TokenRefused> {
     // A key or an address of one inside the token is the sender's word for itself; `crit` demands
     // what we do not know (RFC 7515 §4.1.11).
     if ["jku", "jwk", "x5u", "x5c", "crit", "zip", "enc", "b64"].iter().any(|name| header.contains_key(*name)) {
@@ -74,7 +93,7 @@ fn read_header(header: &Map<String, Value>) -> Result<(Option<String>, Algorithm
     }
     // A logout token or a security event is signed by the same key, and is no login.
     let kind = header.get("typ").map(|kind| kind.as_str().unwrap_or("?").to_ascii_lowercase());
-    if !matches!(kind.as_deref(), None | Some("jwt" | "at+jwt" | "application/at+jwt")) {
+    if kind.is_some_and(|kind| !kinds.contains(&kind.as_str())) {
         return Err(invalid("it is another kind of token"));
     }
     let algorithm = match header.get("alg").and_then(Value::as_str) {
@@ -111,14 +130,9 @@ impl Unverified<'_> {
         rules: &Rules<'_>,
         now: DateTime<Utc>,
     ) -> Result<Claims, TokenRefused> {
-        let message = self.message.as_bytes();
-        let signed = keys
-            .iter()
-            .any(|key| matches!(jsonwebtoken::crypto::verify(self.signature, message, key, self.algorithm), Ok(true)));
-        if !signed {
-            return Err(invalid("its signature is wrong"));
-        }
-        let expires_at = check_times(&self.claims, rules.max_age, now)?;
+        self.check_signature(keys)?;
+        let end = seconds(&self.claims, "exp")?.ok_or(invalid("it has no end"))?;
+        let (issued_at, expires_at) = check_times(&self.claims, end, rules.max_age, now)?;
         check_audience(&self.claims, rules)?;
         if self.claims.contains_key("events") {
             return Err(invalid("it is another kind of token"));
@@ -127,7 +141,32 @@ impl Unverified<'_> {
             Some(Value::String(subject)) if !subject.is_empty() && subject.len() <= 255 => subject.clone(),
             _ => return Err(invalid("it has no subject")),
         };
-        Ok(Claims { subject, expires_at, all: self.claims })
+        // A name that can't be read is one that a deny-list would not find.
+        let (id, sign_in) = (short_text(&self.claims, "jti")?, short_text(&self.claims, "sid")?);
+        Ok(Claims { subject, expires_at, id, sign_in, issued_at, digest: self.digest, all: self.claims })
+    }
+
+    /// The same for a logout token: its claims, and when it was issued. Not every provider gives it an end; without
+    /// one, its age is bounded as that of the tokens which it ends.
+    pub(super) fn check_logout(
+        self,
+        keys: &[DecodingKey],
+        rules: &Rules<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<(Map<String, Value>, DateTime<Utc>), TokenRefused> {
+        self.check_signature(keys)?;
+        let end = seconds(&self.claims, "exp")?.unwrap_or(LATEST);
+        let (issued_at, _) = check_times(&self.claims, end, rules.max_age, now)?;
+        check_audience(&self.claims, rules)?;
+        Ok((self.claims, issued_at))
+    }
+
+    fn check_signature(&self, keys: &[DecodingKey]) -> Result<(), TokenRefused> {
+        let message = self.message.as_bytes();
+        let signed = keys
+            .iter()
+            .any(|key| matches!(jsonwebtoken::crypto::verify(self.signature, message, key, self.algorithm), Ok(true)));
+        if signed { Ok(()) } else { Err(invalid("its signature is wrong")) }
     }
 }
 
@@ -144,9 +183,23 @@ fn seconds(claims: &Map<String, Value>, name: &str) -> Result<Option<i64>, Token
     }
 }
 
-fn check_times(claims: &Map<String, Value>, max_age: i64, now: DateTime<Utc>) -> Result<DateTime<Utc>, TokenRefused> {
+/// A claim that names something, if it is there.
+pub(super) fn short_text(claims: &Map<String, Value>, name: &str) -> Result<Option<String>, TokenRefused> {
+    match claims.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if !text.is_empty() && text.len() <= LONGEST_NAME => Ok(Some(text.clone())),
+        Some(_) => Err(invalid("one of its names is not a short text")),
+    }
+}
+
+/// When it was issued, and its end by `end` and its age.
+fn check_times(
+    claims: &Map<String, Value>,
+    end: i64,
+    max_age: i64,
+    now: DateTime<Utc>,
+) -> Result<(DateTime<Utc>, DateTime<Utc>), TokenRefused> {
     let now = now.timestamp();
-    let end = seconds(claims, "exp")?.ok_or(invalid("it has no end"))?;
     let issued = seconds(claims, "iat")?.ok_or(invalid("it does not say when it was issued"))?;
     if issued > now + SKEW || seconds(claims, "nbf")?.is_some_and(|start| start > now + SKEW) {
         return Err(invalid("it is not valid yet"));
@@ -155,7 +208,8 @@ fn check_times(claims: &Map<String, Value>, max_age: i64, now: DateTime<Utc>) ->
     if end <= now {
         return Err(TokenRefused::Expired);
     }
-    DateTime::from_timestamp(end, 0).ok_or(invalid("one of its times is not a time"))
+    let time = |at| DateTime::from_timestamp(at, 0).ok_or(invalid("one of its times is not a time"));
+    Ok((time(issued)?, time(end)?))
 }
 
 fn check_audience(claims: &Map<String, Value>, rules: &Rules<'_>) -> Result<(), TokenRefused> {

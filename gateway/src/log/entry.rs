@@ -18,6 +18,8 @@ pub enum Kind {
     Login,
     /// Somebody was refused at login.
     LoginRefused,
+    /// A session went on with a newer token, or was refused that.
+    Renewed,
     /// A session ended.
     Logout,
     /// A statement is about to be forwarded.
@@ -44,6 +46,8 @@ pub enum Kind {
     GrantEnded,
     /// A session was ended by the gateway.
     AccessEnded,
+    /// Tokens count no more: signed out, denied, called inactive.
+    TokensEnded,
     /// A user or a group of the directory was created, changed or deleted.
     Directory,
 }

@@ -5,7 +5,7 @@ use std::{ops::Deref, sync::OnceLock};
 use serde_json::value::RawValue;
 
 use super::{
-    classify::{Analysis, NOTE_ENCODING, NOTE_STRINGS, TransactionMove},
+    classify::{Analysis, NOTE_ENCODING, NOTE_STRINGS, NOTE_TOKEN, TransactionMove},
     effect::{Action, Effect, Object},
 };
 
@@ -74,6 +74,8 @@ pub enum Pin {
     Encoding,
     /// `standard_conforming_strings`.
     Strings,
+    /// `countersign.token`, which the server never sees.
+    Token,
 }
 
 /// When names, settings or prepared statements may be others.
@@ -124,7 +126,7 @@ impl From<Analysis> for Understood {
                     .iter()
                     .any(|s| matches!(s.transaction, TransactionMove::Commit | TransactionMove::Rollback)),
             is_opaque: effects.iter().any(|effect| effect.action == Action::Opaque),
-            unpins: [(NOTE_ENCODING, Pin::Encoding), (NOTE_STRINGS, Pin::Strings)]
+            unpins: [(NOTE_TOKEN, Pin::Token), (NOTE_ENCODING, Pin::Encoding), (NOTE_STRINGS, Pin::Strings)]
                 .into_iter()
                 .find_map(|(note, pin)| statements.iter().any(|s| s.notes.iter().any(|n| n == note)).then_some(pin)),
             changes_session,
@@ -172,6 +174,21 @@ mod tests {
             ("SET client_encoding = 'SJIS'", Some(Pin::Encoding)),
             ("SET NAMES 'latin1'", Some(Pin::Encoding)),
             ("SELECT 1; SET LOCAL standard_conforming_strings = off", Some(Pin::Strings)),
+            ("SET countersign.token = 'ey'; SELECT 1", Some(Pin::Token)),
+            ("SELECT set_config('Countersign.Token', 'ey', false)", Some(Pin::Token)),
+            ("SET LOCAL countersign.token = 'ey'; SET client_encoding = 'latin1'", Some(Pin::Token)),
+            ("SET countersign.token = 'ey", Some(Pin::Token)),
+            ("SET countersign . \"token\" TO ey.ey", Some(Pin::Token)),
+            ("SELECT current_setting('countersign.token')", Some(Pin::Token)),
+            ("SHOW countersign.token; SELECT 1", Some(Pin::Token)),
+            (
+                "CREATE FUNCTION f() RETURNS int LANGUAGE sql SET countersign.token = 'ey' AS 'SELECT 1'",
+                Some(Pin::Token),
+            ),
+            ("ALTER ROLE ana SET countersign.token = 'ey'", Some(Pin::Token)),
+            ("DO $$ BEGIN SET countersign.token = 'ey'; END $$", Some(Pin::Token)),
+            ("SET countersign.token = 'ey'", None),
+            ("SET countersign.reason = 'a token'; SELECT 1", None),
             ("SET client_encoding = 'utf-8'; SET standard_conforming_strings = on", None),
         ];
         for (sql, pin) in table {

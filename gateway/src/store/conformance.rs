@@ -82,7 +82,7 @@ pub(super) fn approval_of(request: &NewRequest, approver: Human) -> Approval {
 }
 
 pub(super) async fn see(store: &dyn Store, human: &Human) {
-    let seen = Seen { human: human.clone(), groups: vec!["engineering".into()], at: now() };
+    let seen = Seen { human: human.clone(), groups: vec!["engineering".into()], at: now(), token: None };
     store.seen(&seen).await.unwrap();
 }
 
@@ -120,6 +120,7 @@ async fn a_principal_stays_bound_to_its_first_subject(store: &dyn Store) {
         human,
         groups: groups.iter().map(ToString::to_string).collect(),
         at: now(),
+        token: None,
     };
     store.seen(&seen(user("bea"), &["dba", "support"])).await.unwrap();
     let bea = store.person("BEA@acme.dev").await.unwrap().unwrap();

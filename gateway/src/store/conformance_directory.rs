@@ -105,7 +105,7 @@ async fn groups_have_members_that_are_users(store: &dyn Store) {
 }
 
 async fn login(store: &dyn Store, human: &Human) -> Option<Gone> {
-    match store.seen(&Seen { human: human.clone(), groups: vec!["token".into()], at: now() }).await {
+    match store.seen(&Seen { human: human.clone(), groups: vec!["token".into()], at: now(), token: None }).await {
         Ok(()) => {
             assert_eq!(store.gone(human).await.unwrap(), None);
             assert!(store.person(&human.principal).await.unwrap().is_some());

@@ -1,15 +1,18 @@
-//! State: people, links, requests, approvals, events, the directory. One trait; SQLite is the embedded default.
+//! State: people, links, requests, approvals, events, the directory, ended tokens. One trait; SQLite is the embedded default.
 //!
 //! Every line of SQL that we own is below this module and in `migrations/`.
 
 pub mod directory;
 pub mod sqlite;
+pub mod tokens;
 mod types;
 
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod conformance_directory;
+#[cfg(test)]
+mod conformance_tokens;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -28,12 +31,12 @@ pub use types::{
 
 /// The state. Every method either does all of what it says, durably, or nothing.
 #[async_trait]
-pub trait Store: directory::Directory + Send + Sync {
+pub trait Store: directory::Directory + tokens::Tokens + Send + Sync {
     /// Remembers a login; binds the principal to its first `(issuer, sub)`.
     ///
     /// # Errors
     /// [`StoreError::BoundToAnother`] where another was bound before; [`StoreError::Gone`] where the directory
-    /// keeps them out.
+    /// keeps them out; [`StoreError::TokenEnded`] where their token counts no more.
     async fn seen(&self, seen: &Seen) -> Result<(), StoreError>;
 
     /// A principal with its groups, as last seen and as the directory has them. Nobody whom the directory keeps

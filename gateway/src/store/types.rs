@@ -10,6 +10,7 @@ use countersign_shared::{
     request::{Assurance, State},
 };
 
+use super::tokens::TokenFacts;
 use crate::statement::decide::Asked;
 
 /// Why the state could not answer. Whoever meets it refuses.
@@ -43,6 +44,12 @@ pub enum StoreError {
         principal: String,
         /// Why.
         how: super::directory::Gone,
+    },
+    /// The token counts no more: signed out, or denied.
+    #[error("the token counts no more: {reason}")]
+    TokenEnded {
+        /// Why, for the log.
+        reason: String,
     },
     /// Another user or group of the directory has it.
     #[error("another has this {0} already")]
@@ -136,6 +143,8 @@ pub struct Seen {
     pub groups: Vec<String>,
     /// Now.
     pub at: DateTime<Utc>,
+    /// The token; `None` where somebody else vouches for them (the bot, for a linked account).
+    pub token: Option<TokenFacts>,
 }
 
 /// A link between a Slack account and a principal.

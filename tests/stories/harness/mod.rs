@@ -84,6 +84,8 @@ pub struct Story {
     /// What was started last under each verb.
     pub gateway: Option<Process>,
     pub bot: Option<Process>,
+    /// Whether what is started tells all that it can.
+    pub traces: bool,
     database: String,
     log_began: u64,
     runs: usize,
@@ -162,13 +164,22 @@ impl Story {
         let config = WorldConfig { dir: None, database_url: Some(url), slack: Some(slack), people };
         let world = World::start(config).await.expect("a world");
         let log_began = server().log_position();
-        Self { world, workspace, gateway: None, bot: None, database: upstream.database, log_began, runs: 0 }
+        Self {
+            world,
+            workspace,
+            gateway: None,
+            bot: None,
+            traces: false,
+            database: upstream.database,
+            log_began,
+            runs: 0,
+        }
     }
 
     pub async fn try_start(&mut self, verb: &str) -> Result<Process, NotStarted> {
         self.runs += 1;
         let said = self.folder().join(format!("{verb}-{}.stderr", self.runs));
-        Process::start(&self.world.facts, verb, said).await
+        Process::start(&self.world.facts, verb, said, self.traces).await
     }
 
     /// Starts the binary with `verb`: `gateway` or `serve` takes clients then, `bot` reaches Slack.

@@ -27,10 +27,14 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `verb`; a gateway answers `/healthz` when this returns.
-    pub async fn start(facts: &Facts, verb: &str, said: PathBuf) -> Result<Self, NotStarted> {
+    /// Starts `verb`; a gateway answers `/healthz` when this returns. `traces`: it tells all that it can.
+    pub async fn start(facts: &Facts, verb: &str, said: PathBuf, traces: bool) -> Result<Self, NotStarted> {
         let stderr = File::create(&said).expect("a file for stderr");
-        let child = Command::new(env!("CARGO_BIN_EXE_countersign-under-test"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign-under-test"));
+        if traces {
+            command.env("RUST_LOG", "trace");
+        }
+        let child = command
             .arg("--config")
             .arg(&facts.config)
             .arg(verb)

@@ -16,6 +16,11 @@ pub const NOTE_RESETS_ALL: &str = "it resets every setting";
 /// Beside a statement that uses a setting of the gateway's own in company.
 pub const NOTE_OWN_SETTING: &str = "countersign.* settings never reach the server: SET, RESET or SHOW one alone";
 
+/// Beside a statement that uses `countersign.token` otherwise than to set it alone.
+pub const NOTE_TOKEN: &str = "it has countersign.token in it, which never reaches the server";
+/// Its name among the gateway's own settings.
+pub const TOKEN: &str = "token";
+
 /// Beside a statement that would take the pin from the session's encoding.
 pub const NOTE_ENCODING: &str = "the session's encoding is pinned to UTF8";
 /// Beside a statement that would let a backslash in '…' mean something.
@@ -143,6 +148,26 @@ pub(super) fn own_setting(raw: &RawStmt) -> Option<OwnSetting> {
         NodeEnum::VariableShowStmt(n) => Some(OwnSetting::Show { name: own_name(&n.name)? }),
         _ => None,
     }
+}
+
+/// Whether a text has `countersign.token` in it, however it is quoted or spaced.
+pub(super) fn mentions_token(sql: &str) -> bool {
+    let bytes = sql.as_bytes();
+    let (own, token) = (&OWN.as_bytes()[..OWN.len() - 1], TOKEN.as_bytes());
+    let begins = |at: usize| bytes.get(at..at + own.len()).is_some_and(|found| found.eq_ignore_ascii_case(own));
+    let between = |byte: &u8| byte.is_ascii_whitespace() || b"\".'".contains(byte);
+    bytes.iter().enumerate().filter(|(at, byte)| byte.eq_ignore_ascii_case(&b'c') && begins(*at)).any(|(at, _)| {
+        let rest = &bytes[at + own.len()..];
+        let gap = rest.iter().take_while(|byte| between(byte)).count();
+        let dotted = rest[..gap].contains(&b'.');
+        dotted && rest.get(gap..gap + token.len()).is_some_and(|found| found.eq_ignore_ascii_case(token))
+    })
+}
+
+/// A text as the log may keep it.
+#[must_use]
+pub fn without_token(sql: &str) -> &str {
+    if mentions_token(sql) { "(not kept: it has countersign.token in it)" } else { sql }
 }
 
 fn own_name(name: &str) -> Option<String> {

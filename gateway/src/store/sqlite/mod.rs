@@ -9,6 +9,7 @@ mod links;
 mod open;
 mod people;
 mod requests;
+mod tokens;
 
 #[cfg(test)]
 mod cheats;
@@ -32,6 +33,7 @@ use super::{
     Approval, Grant, GrantEnd, GrantFilter, Link, NewRequest, PendingLink, Request, RequestFilter, Seen, Store,
     StoreError, Term,
     directory::{Account, Directory, DirectoryGroup, DirectoryUser, Gone, GroupFields, GroupId, UserFields, UserId},
+    tokens::{TokenEnd, TokenFacts, Tokens},
 };
 use crate::statement::decide::Known;
 
@@ -295,5 +297,21 @@ impl Directory for SqliteStore {
 
     async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
         directory::accounts(&self.readers).await
+    }
+}
+
+#[async_trait]
+impl Tokens for SqliteStore {
+    async fn end_tokens(&self, ends: &[TokenEnd], once: Option<&str>) -> Result<bool, StoreError> {
+        let (ends, once) = (ends.to_vec(), once.map(str::to_owned));
+        self.write(move |db| Box::pin(async move { tokens::end(db, &ends, once.as_deref(), Utc::now()).await })).await
+    }
+
+    async fn token_ended(&self, token: &TokenFacts) -> Result<Option<String>, StoreError> {
+        tokens::ended(&self.readers, token).await
+    }
+
+    async fn denied_tokens(&self) -> Result<Vec<TokenEnd>, StoreError> {
+        tokens::denied(&self.readers).await
     }
 }

@@ -36,6 +36,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "create directory",
         include_str!("../../../../migrations/sqlite/20261126000000_create_directory.sql"),
     ),
+    (
+        20_261_127_000_000,
+        "create ended tokens",
+        include_str!("../../../../migrations/sqlite/20261127000000_create_ended_tokens.sql"),
+    ),
     (20_261_127_200_000, "add impact", include_str!("../../../../migrations/sqlite/20261127200000_add_impact.sql")),
 ];
 

@@ -7,6 +7,7 @@ use super::{
     super::{Seen, StoreError},
     directory,
     errors::{refused, unavailable, unreadable},
+    tokens,
 };
 use crate::statement::decide::Known;
 
@@ -31,6 +32,11 @@ pub(super) async fn seen(db: &mut SqliteConnection, seen: &Seen) -> Result<(), S
     let at = seen.at.timestamp_millis();
     if let Some(how) = directory::gone(&mut *db, &seen.human).await? {
         return Err(StoreError::Gone { principal: principal.clone(), how });
+    }
+    if let Some(token) = &seen.token
+        && let Some(reason) = tokens::ended(&mut *db, token).await?
+    {
+        return Err(StoreError::TokenEnded { reason });
     }
     let bound: Option<(String, String, Option<String>)> =
         sqlx::query_as("SELECT issuer, subject, owner FROM people WHERE principal = ?")

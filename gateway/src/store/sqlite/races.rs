@@ -10,7 +10,7 @@ use super::{
     super::{
         Approval, PendingLink, Store, StoreError,
         conformance::{approval_of, conformance, led_to, now, pending, see, state_of, user},
-        conformance_directory,
+        conformance_directory, conformance_tokens,
     },
     SqliteStore,
 };
@@ -33,6 +33,12 @@ async fn sqlite_does_what_every_store_does() {
 async fn sqlite_keeps_a_directory_as_every_store_does() {
     let (_folder, _, store) = fresh().await;
     conformance_directory::conformance(&store).await;
+}
+
+#[tokio::test]
+async fn sqlite_remembers_ended_tokens_as_every_store_does() {
+    let (_folder, _, store) = fresh().await;
+    conformance_tokens::conformance(&store).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

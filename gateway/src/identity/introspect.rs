@@ -1,0 +1,272 @@
+//! Whether a token still counts, asked of its provider (RFC 7662): for those that don't call when somebody signs
+//! out.
+//!
+//! A token that its provider calls inactive is refused, and never asked about again. Where the provider does
+//! not answer, what it said last goes on.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, Utc};
+use countersign_shared::{
+    digest::{Digest, of_bytes},
+    secret::Secret,
+};
+use futures_util::{StreamExt, stream};
+use serde_json::Value;
+use url::form_urlencoded::byte_serialize;
+
+use super::{Issuer, Issuers, discovery};
+use crate::config::PollConfig;
+
+/// How many questions are on their way to one provider.
+const AT_ONCE: usize = 16;
+/// Whoever has just not answered is left alone for so long by those who log in.
+const REST: Duration = Duration::from_secs(10);
+
+/// What is known of an issuer's tokens.
+pub(super) struct Introspection {
+    config: PollConfig,
+    known: Mutex<HashMap<Digest, Known>>,
+    silent: Mutex<Option<Instant>>,
+}
+
+struct Known {
+    token: Secret<String>,
+    expires_at: DateTime<Utc>,
+    /// When it was last called active; `None` where it was called inactive, or never asked about.
+    active: Option<Instant>,
+    inactive: bool,
+}
+
+/// What a provider says of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Active,
+    Inactive,
+    /// Nothing that could be understood.
+    None,
+}
+
+impl Introspection {
+    pub(super) fn new(config: PollConfig) -> Self {
+        Self { config, known: Mutex::default(), silent: Mutex::default() }
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Digest, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn silent(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, digest: Digest, answer: Answer, now: Instant) {
+        *self.silent() = (answer == Answer::None).then_some(now);
+        if let Some(known) = self.known().get_mut(&digest) {
+            match answer {
+                Answer::Active => known.active = Some(now),
+                Answer::Inactive => known.inactive = true,
+                Answer::None => {}
+            }
+        }
+    }
+}
+
+impl Issuers {
+    /// Whether a verified token still counts for its issuer. Asked where that was not asked for a while; where it
+    /// does not answer, it does.
+    pub(super) async fn still_counts(&self, issuer: &Issuer, token: &str, until: DateTime<Utc>, now: Instant) -> bool {
+        let Some(polled) = &issuer.polled else { return true };
+        let digest = of_bytes(token.as_bytes());
+        {
+            let mut all = polled.known();
+            let known = all.entry(digest).or_insert_with(|| Known {
+                token: Secret::new(token.to_owned()),
+                expires_at: until,
+                active: None,
+                inactive: false,
+            });
+            let is_fresh = known.active.is_some_and(|at| now.saturating_duration_since(at) < polled.config.every);
+            if known.inactive || is_fresh {
+                return !known.inactive;
+            }
+        }
+        if polled.silent().is_some_and(|since| now.saturating_duration_since(since) < REST) {
+            return true;
+        }
+        let answer = self.ask(issuer, polled, token).await;
+        polled.keep(digest, answer, now);
+        if answer == Answer::None {
+            tracing::warn!(issuer = issuer.name, "a token is taken that its provider was not asked about");
+        }
+        answer != Answer::Inactive
+    }
+
+    /// How often an issuer's tokens are to be asked about, for those that are.
+    pub fn polled(&self) -> impl Iterator<Item = (&str, Duration)> {
+        self.issuers.iter().filter_map(|issuer| Some((issuer.name.as_str(), issuer.polled.as_ref()?.config.every)))
+    }
+
+    /// Asks about the tokens that sessions rest on; those that are inactive.
+    pub async fn inactive(&self, issuer: &str, resting: &HashSet<Digest>) -> Vec<Digest> {
+        let found = self.issuers.iter().find(|known| known.name == issuer);
+        let Some((issuer, polled)) = found.and_then(|issuer| Some((issuer, issuer.polled.as_ref()?))) else {
+            return Vec::new();
+        };
+        let wall = Utc::now();
+        let tokens: Vec<(Digest, Secret<String>)> = {
+            let mut all = polled.known();
+            // Those that nobody rests on are kept no longer than what was said of them counts.
+            all.retain(|digest, known| {
+                let fresh = known.active.is_some_and(|at| at.elapsed() < polled.config.every);
+                known.expires_at > wall && (known.inactive || fresh || resting.contains(digest))
+            });
+            let asked = all.iter().filter(|(digest, _)| resting.contains(digest));
+            asked.map(|(digest, known)| (*digest, known.token.clone())).collect()
+        };
+        let asked = stream::iter(tokens)
+            .map(|(digest, token)| async move { (digest, self.ask(issuer, polled, token.reveal()).await) });
+        let answers: Vec<(Digest, Answer)> = asked.buffer_unordered(AT_ONCE).collect().await;
+        let unanswered = answers.iter().filter(|(_, answer)| *answer == Answer::None).count();
+        if unanswered > 0 {
+            tracing::warn!(
+                issuer = issuer.name,
+                unanswered,
+                "the identity provider does not say whether tokens still count; their sessions go on until they expire"
+            );
+        }
+        for (digest, answer) in &answers {
+            polled.keep(*digest, *answer, Instant::now());
+        }
+        answers.into_iter().filter(|(_, answer)| *answer == Answer::Inactive).map(|(digest, _)| digest).collect()
+    }
+
+    async fn ask(&self, issuer: &Issuer, polled: &Introspection, token: &str) -> Answer {
+        match self.introspect(issuer, &polled.config, token).await {
+            Ok(true) => Answer::Active,
+            Ok(false) => Answer::Inactive,
+            Err(error) => {
+                tracing::warn!(issuer = issuer.name, error, "the identity provider was asked about a token in vain");
+                Answer::None
+            }
+        }
+    }
+
+    async fn introspect(&self, issuer: &Issuer, who: &PollConfig, token: &str) -> Result<bool, String> {
+        let document = issuer.keys.document(Instant::now()).await.ok_or("it can't be reached")?;
+        let address = document.introspection_endpoint.ok_or("it offers no introspection")?;
+        let secret = who.client_secret.reveal();
+        let mut form = vec![("token", token)];
+        let mut request = self.client.post(address.clone()).header("accept", "application/json");
+        // Basic is what every provider must take (RFC 6749, §2.3.1), in the form's own spelling.
+        let methods = &document.introspection_endpoint_auth_methods_supported;
+        if methods.is_empty() || methods.iter().any(|how| how == "client_secret_basic") {
+            let spelled = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+            request = request.basic_auth(spelled(&who.client_id), Some(spelled(secret)));
+        } else {
+            form.extend([("client_id", who.client_id.as_str()), ("client_secret", secret)]);
+        }
+        let answer = discovery::fetch(&address, request.form(&form)).await.map_err(|error| error.to_string())?;
+        // RFC 7662, §2.2. A derived reader would take the list `[false]` for the object, too.
+        let said: Value = serde_json::from_slice(&answer).unwrap_or_default();
+        let active = said.as_object().and_then(|said| said.get("active")).and_then(Value::as_bool);
+        active.ok_or_else(|| "its answer can't be read".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        access::poll,
+        approval::house::House,
+        identity::{TokenRefused, provider::Introspected},
+    };
+
+    const EVERY: Duration = Duration::from_secs(60);
+
+    async fn house() -> House {
+        House::with(|config| {
+            let client_secret = Secret::new("it's a s%cret".into());
+            config.identities[0].poll =
+                Some(PollConfig { every: EVERY, client_id: "countersign".into(), client_secret });
+        })
+        .await
+    }
+
+    fn token(house: &House, who: &str) -> String {
+        house.provider.token(&house.provider.claims(who, &house.human(who).subject, &["engineering"]))
+    }
+
+    #[tokio::test]
+    async fn who_is_called_inactive_is_out_and_stays_out() {
+        let house = house().await;
+        let (ana, ben) = (token(&house, "ana@acme.dev"), token(&house, "ben@acme.dev"));
+        let (hers, his) = (house.session_by(&ana).await, house.session_by(&ben).await);
+        assert_eq!(house.provider.introspections(), 2, "each was asked about at the login");
+        assert!(house.gateway.issuers.verify(&ana).await.is_ok());
+        assert_eq!(house.provider.introspections(), 2, "and not again so soon");
+        poll::ask(&house.gateway, &house.provider.url).await;
+        assert_eq!(house.provider.introspections(), 4);
+        assert!(hers.killed().is_none() && his.killed().is_none());
+        house.provider.introspects(&ana, Introspected::Says(json!({ "active": false })));
+        poll::ask(&house.gateway, &house.provider.url).await;
+        assert_eq!(hers.killed().unwrap().reason, "the token counts no more; sign in again");
+        assert!(his.killed().is_none());
+        let refused = house.gateway.issuers.verify(&ana).await;
+        assert_eq!(refused, Err(TokenRefused::Invalid("its provider calls it inactive")));
+        house.provider.introspects(&ana, Introspected::Says(json!({ "active": true })));
+        assert!(house.gateway.issuers.verify(&ana).await.is_err(), "it does not come back");
+        let facts = hers.live().token().unwrap();
+        assert!(house.gateway.store.token_ended(&facts).await.unwrap().is_some(), "over a restart neither");
+        assert!(!house.log_text().contains(ana.rsplit('.').next().unwrap()), "the token itself is nowhere");
+    }
+
+    #[tokio::test]
+    async fn a_provider_that_says_nothing_ends_nothing() {
+        let house = house().await;
+        let ana = token(&house, "ana@acme.dev");
+        let place = house.session_by(&ana).await;
+        for (case, answer) in [
+            ("an error", Introspected::Fails(500)),
+            ("who asks is not known", Introspected::Fails(401)),
+            ("a redirect", Introspected::Fails(302)),
+            ("no word of it", Introspected::Says(json!({}))),
+            ("text for a truth", Introspected::Says(json!({ "active": "false" }))),
+            ("a list", Introspected::Says(json!([false]))),
+        ] {
+            house.provider.introspects(&ana, answer);
+            poll::ask(&house.gateway, &house.provider.url).await;
+            assert!(place.killed().is_none(), "{case}");
+            assert!(house.gateway.issuers.verify(&ana).await.is_ok(), "{case}");
+        }
+        let asked = house.provider.introspections();
+        let ben = token(&house, "ben@acme.dev");
+        assert!(house.gateway.issuers.verify(&ben).await.is_ok(), "who is new comes in with keys that are known");
+        assert_eq!(house.provider.introspections(), asked, "and does not wait for who has just not answered");
+        house.provider.introspects(&ana, Introspected::Says(json!({ "active": false })));
+        poll::ask(&house.gateway, &house.provider.url).await;
+        assert!(place.killed().is_some(), "it answers again");
+    }
+
+    #[tokio::test]
+    async fn a_token_that_nobody_rests_on_is_kept_no_longer_than_it_must_be() {
+        let house = house().await;
+        let ana = token(&house, "ana@acme.dev");
+        let place = house.session_by(&ana).await;
+        let issuers = &house.gateway.issuers;
+        let kept = || issuers.issuers[0].polled.as_ref().unwrap().known().len();
+        let digest = place.live().token().unwrap().digest;
+        assert!(issuers.inactive(&house.provider.url, &HashSet::from([digest])).await.is_empty());
+        assert_eq!(kept(), 1);
+        issuers.issuers[0].polled.as_ref().unwrap().known().get_mut(&digest).unwrap().active = None;
+        assert!(issuers.inactive(&house.provider.url, &HashSet::new()).await.is_empty());
+        assert_eq!(kept(), 0);
+    }
+}
