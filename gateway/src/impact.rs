@@ -55,10 +55,7 @@ impl Questions {
         let questions = writes(&request.sql)
             .into_iter()
             .zip(&request.analysis.statements)
-            .filter_map(|(writes, statement)| {
-                let text = request.sql.get(statement.range.clone()).unwrap_or_default();
-                Question::about(&writes?, &statement.effects, text, around, &permitted)
-            })
+            .filter_map(|(writes, statement)| Question::about(&writes?, &statement.effects, around, &permitted))
             .take(MOST)
             .collect();
         Self(questions)
@@ -128,7 +125,6 @@ impl Question {
     fn about(
         writes: &Writes,
         effects: &[Effect],
-        text: &str,
         around: &Around<'_>,
         permitted: &impl Fn(&Understood) -> bool,
     ) -> Option<Self> {
@@ -156,31 +152,32 @@ impl Question {
             }
             _ if around.hidden.is_some() => {}
             rows => {
-                let plan = format!("EXPLAIN (FORMAT JSON) {text}");
-                explain = reads(&plan).filter(permitted).map(|_| plan);
-                match rows {
-                    Rows::Counted(sql) => match reads(sql) {
-                        None => {
-                            let temporary = effects.iter().any(|effect| effect.action == Action::Temp);
-                            let why = if temporary {
-                                "temporary tables are seen by their own session alone"
-                            } else {
-                                "to count it would do more than read"
-                            };
-                            impact.unknown = Some(why.to_owned());
-                        }
-                        Some(analysis) if !permitted(&analysis) => {
-                            impact.unknown = Some("policy does not let the requester read what it is about".to_owned());
-                        }
-                        Some(analysis) => match depends_on_the_session(&analysis, around) {
-                            None => count = Some(sql.clone()),
-                            why => impact.unknown = why,
-                        },
-                    },
-                    _ => {
-                        impact.unknown =
-                            Some(format!("{} of this form can't be counted without running it", writes.action));
+                let find = match rows {
+                    Rows::Found(found) => Some(&found.find),
+                    Rows::AtMost(find) => Some(find),
+                    _ => None,
+                };
+                let plan = find.map(|find| format!("EXPLAIN (FORMAT JSON) {find}"));
+                explain = plan.filter(|plan| reads(plan).is_some_and(|analysis| permitted(&analysis)));
+                let asked = find.map(|find| reads(find));
+                impact.unknown = match (rows, asked.flatten()) {
+                    (Rows::AtMost(_) | Rows::Unknown, None) | (Rows::Unknown, _) => {
+                        Some(format!("{} of this form can't be counted without running it", writes.action))
                     }
+                    (_, None) if effects.iter().any(|effect| effect.action == Action::Temp) => {
+                        Some("temporary tables are seen by their own session alone".to_owned())
+                    }
+                    (_, None) => Some("to count it would do more than read".to_owned()),
+                    (_, Some(analysis)) if !permitted(&analysis) => {
+                        Some("policy does not let the requester read what it is about".to_owned())
+                    }
+                    (Rows::AtMost(_), Some(_)) => {
+                        Some(format!("each row of its source is one {} at most", writes.action))
+                    }
+                    (_, Some(analysis)) => depends_on_the_session(&analysis, around),
+                };
+                if let (Rows::Found(found), None) = (rows, &impact.unknown) {
+                    count = Some(found.count.clone());
                 }
             }
         }
@@ -207,7 +204,7 @@ impl Question {
             let plan = &plan[0]["Plan"];
             self.impact.scan = self.table.as_ref().and_then(|table| scan(plan, &table.name));
             if self.impact.rows.is_none() {
-                self.impact.rows = estimate(plan);
+                self.impact.rows = plan["Plan Rows"].as_u64();
             }
         }
         if self.asks() && self.impact.action != Action::Insert.as_str() {
@@ -307,19 +304,11 @@ async fn first(end: &mut End, sql: &str, request: &Request) -> Result<Option<Str
 /// The oid of `text`.
 const TEXT: u32 = 25;
 
-/// How many rows come to the node that writes, as the planner sees it.
-fn estimate(plan: &Value) -> Option<u64> {
-    let children = plan["Plans"].as_array()?;
-    let feeds = |child: &&Value| matches!(child["Parent Relationship"].as_str(), Some("Outer" | "Member"));
-    let rows: Vec<u64> = children.iter().filter(feeds).filter_map(|child| child["Plan Rows"].as_u64()).collect();
-    (!rows.is_empty()).then(|| rows.iter().sum())
-}
-
 /// How a table's rows are found. A partitioned table's are found in its partitions, of which none has its name.
 fn scan(plan: &Value, table: &str) -> Option<String> {
     let mut nodes = vec![plan];
     while let Some(node) = nodes.pop() {
-        if node["Node Type"] != "ModifyTable" && node["Relation Name"] == table {
+        if node["Relation Name"] == table {
             return match node["Node Type"].as_str() {
                 Some("Seq Scan") => Some("reads the whole table".to_owned()),
                 Some("Index Scan" | "Index Only Scan") => {
@@ -341,15 +330,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plan_says_how_many_and_how() {
-        let plan = json!({ "Node Type": "ModifyTable", "Relation Name": "orders", "Plan Rows": 0, "Plans": [
-            { "Node Type": "Index Scan", "Parent Relationship": "Outer", "Relation Name": "orders",
-              "Index Name": "orders_pkey", "Plan Rows": 7 },
-            { "Node Type": "Result", "Parent Relationship": "InitPlan", "Plan Rows": 1 } ] });
-        assert_eq!((estimate(&plan), scan(&plan, "orders").as_deref()), (Some(7), Some("uses the index orders_pkey")));
-        let whole = json!({ "Node Type": "ModifyTable", "Plans": [{ "Node Type": "Hash Join", "Parent Relationship": "Outer",
-            "Plan Rows": 3, "Plans": [{ "Node Type": "Seq Scan", "Relation Name": "orders" }] }] });
-        assert_eq!((estimate(&whole), scan(&whole, "orders").as_deref()), (Some(3), Some("reads the whole table")));
-        assert_eq!((estimate(&json!({})), scan(&json!({}), "orders")), (None, None));
+    fn a_plan_says_how_rows_are_found() {
+        let by_index = json!({ "Node Type": "Nested Loop", "Plans": [
+            { "Node Type": "Index Scan", "Relation Name": "orders", "Index Name": "orders_pkey" },
+            { "Node Type": "Seq Scan", "Relation Name": "refunds" } ] });
+        assert_eq!(scan(&by_index, "orders").as_deref(), Some("uses the index orders_pkey"));
+        assert_eq!(scan(&by_index, "refunds").as_deref(), Some("reads the whole table"));
+        assert_eq!((scan(&by_index, "products"), scan(&json!({}), "orders")), (None, None));
     }
 }

@@ -16,10 +16,21 @@ use super::{
 pub enum Rows {
     /// It names them itself: `INSERT … VALUES` with so many lists.
     Named(u64),
-    /// This query counts them.
-    Counted(String),
-    /// No query of the grammar says the same; only the planner can guess.
-    Guessed,
+    /// A query finds them.
+    Found(Found),
+    /// A query finds as many at most; the planner may guess its rows.
+    AtMost(String),
+    /// Nothing but the statement itself says.
+    Unknown,
+}
+
+/// The same rows as a question. Nothing of the statement's own text is in it but names and conditions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Counts them.
+    pub count: String,
+    /// Finds them; for the planner.
+    pub find: String,
 }
 
 /// A statement that writes rows of one table.
@@ -62,16 +73,16 @@ fn one(node: &Node) -> Option<Writes> {
             (Action::Update, n.relation.as_ref(), rows)
         }
         NodeEnum::InsertStmt(n) => (Action::Insert, n.relation.as_ref(), inserted(n)),
-        NodeEnum::MergeStmt(n) => (Action::Merge, n.relation.as_ref(), None),
+        NodeEnum::MergeStmt(n) => (Action::Merge, n.relation.as_ref(), merged(n)),
         _ => return None,
     };
     let relation = relation?;
     let table = (relation.schemaname.clone(), relation.relname.clone());
-    Some(Writes { action, table, rows: rows.unwrap_or(Rows::Guessed) })
+    Some(Writes { action, table, rows: rows.unwrap_or(Rows::Unknown) })
 }
 
-/// `SELECT count(*) FROM table WHERE …`. What is joined only chooses rows: a row that meets several of
-/// them is written once.
+/// `SELECT FROM table WHERE …`. What is joined only chooses rows: a row that meets several of them is
+/// written once.
 fn count(
     table: Option<&RangeVar>,
     joined: &[Node],
@@ -80,9 +91,9 @@ fn count(
 ) -> Option<Rows> {
     let table = Node { node: Some(NodeEnum::RangeVar(table?.clone())) };
     let condition = condition.cloned().map(Box::new);
-    let mut counting = template("SELECT pg_catalog.count(*) FROM it")?;
+    let mut finds = template("SELECT FROM it")?;
     if joined.is_empty() {
-        counting.where_clause = condition;
+        finds.where_clause = condition;
     } else {
         let mut chooses = template("SELECT FROM it WHERE EXISTS (SELECT FROM it)")?;
         let exists = chooses.where_clause.as_mut()?;
@@ -90,10 +101,10 @@ fn count(
         let NodeEnum::SelectStmt(inner) = link.subselect.as_mut()?.node.as_mut()? else { return None };
         inner.from_clause = joined.to_vec();
         inner.where_clause = condition;
-        counting.where_clause = chooses.where_clause;
+        finds.where_clause = chooses.where_clause;
     }
-    counting.from_clause = vec![table];
-    counted(counting, with)
+    finds.from_clause = vec![table];
+    found(finds, with)
 }
 
 fn inserted(n: &pg_query::protobuf::InsertStmt) -> Option<Rows> {
@@ -102,10 +113,26 @@ fn inserted(n: &pg_query::protobuf::InsertStmt) -> Option<Rows> {
     if !select.values_lists.is_empty() {
         return u64::try_from(select.values_lists.len()).ok().map(Rows::Named);
     }
-    let mut counting = template("SELECT pg_catalog.count(*) FROM (SELECT FROM it) AS brought")?;
-    let NodeEnum::RangeSubselect(from) = counting.from_clause.first_mut()?.node.as_mut()? else { return None };
+    let mut finds = template("SELECT FROM (SELECT FROM it) AS brought")?;
+    let NodeEnum::RangeSubselect(from) = finds.from_clause.first_mut()?.node.as_mut()? else { return None };
     from.subquery = Some(Box::new(source.clone()));
-    counted(counting, n.with_clause.as_ref())
+    found(finds, n.with_clause.as_ref())
+}
+
+/// Each row of the source does something to one row at most.
+fn merged(n: &pg_query::protobuf::MergeStmt) -> Option<Rows> {
+    let mut finds = template("SELECT FROM a LEFT JOIN b ON true")?;
+    let NodeEnum::JoinExpr(join) = finds.from_clause.first_mut()?.node.as_mut()? else { return None };
+    join.larg = n.source_relation.clone();
+    join.rarg = Some(Box::new(Node { node: Some(NodeEnum::RangeVar(n.relation.clone()?)) }));
+    join.quals = n.join_condition.clone();
+    Some(Rows::AtMost(text(finds, n.with_clause.as_ref())?))
+}
+
+fn found(finds: SelectStmt, with: Option<&WithClause>) -> Option<Rows> {
+    let mut counts = finds.clone();
+    counts.target_list = template("SELECT pg_catalog.count(*)")?.target_list;
+    Some(Rows::Found(Found { count: text(counts, with)?, find: text(finds, with)? }))
 }
 
 fn template(sql: &str) -> Option<SelectStmt> {
@@ -116,9 +143,8 @@ fn template(sql: &str) -> Option<SelectStmt> {
     }
 }
 
-/// As text, with what stood before the statement in WITH. What writes there can't be counted without
-/// writing.
-fn counted(mut counting: SelectStmt, with: Option<&WithClause>) -> Option<Rows> {
+/// As text, with what stood before the statement in WITH. What writes there can't be asked without writing.
+fn text(mut select: SelectStmt, with: Option<&WithClause>) -> Option<String> {
     let reads = |cte: &Node| {
         let Some(NodeEnum::CommonTableExpr(cte)) = &cte.node else { return false };
         matches!(cte.ctequery.as_deref().and_then(|q| q.node.as_ref()), Some(NodeEnum::SelectStmt(_)))
@@ -126,11 +152,11 @@ fn counted(mut counting: SelectStmt, with: Option<&WithClause>) -> Option<Rows> 
     if with.is_some_and(|with| !with.ctes.iter().all(reads)) {
         return None;
     }
-    counting.with_clause = with.cloned();
-    let node = Node { node: Some(NodeEnum::SelectStmt(Box::new(counting))) };
+    select.with_clause = with.cloned();
+    let node = Node { node: Some(NodeEnum::SelectStmt(Box::new(select))) };
     let stmt = RawStmt { stmt: Some(Box::new(node)), stmt_location: 0, stmt_len: 0 };
     let tree = ParseResult { version: 180_000, stmts: vec![stmt] };
-    pg_query::deparse(&tree, pg_query::DeparseOptions::default()).ok().map(Rows::Counted)
+    pg_query::deparse(&tree, pg_query::DeparseOptions::default()).ok()
 }
 
 /// The parameters that a text uses, by number, from 1; sorted.
@@ -184,7 +210,9 @@ mod tests {
             ),
         ];
         for (sql, expected) in table {
-            assert_eq!(rows(sql), Rows::Counted(expected.into()), "{sql}");
+            let Rows::Found(found) = rows(sql) else { panic!("{sql} is not counted") };
+            assert_eq!(found.count, expected, "{sql}");
+            assert_eq!(found.find, expected.replacen("SELECT pg_catalog.count(*) FROM", "SELECT FROM", 1), "{sql}");
         }
     }
 
@@ -195,10 +223,13 @@ mod tests {
             ("insert into t default values", Rows::Named(1)),
             (
                 "with gone as (delete from u returning id) delete from t where id in (select id from gone)",
-                Rows::Guessed,
+                Rows::Unknown,
             ),
-            ("with gone as (delete from u returning id) insert into t select * from gone", Rows::Guessed),
-            ("merge into t using u on t.id = u.id when matched then delete", Rows::Guessed),
+            ("with gone as (delete from u returning id) insert into t select * from gone", Rows::Unknown),
+            (
+                "merge into t using (select * from u) s on t.id = s.id when matched then delete",
+                Rows::AtMost("SELECT FROM (SELECT * FROM u) s LEFT JOIN t ON t.id = s.id".into()),
+            ),
         ];
         for (sql, expected) in table {
             assert_eq!(rows(sql), expected, "{sql}");
@@ -218,7 +249,7 @@ mod tests {
     #[test]
     fn names_and_constants_survive_being_written_anew() {
         let sql = r#"delete from "we""ird"."ta ble" where "Id" = 'it''s' and b = E'a\nb' and c = 1.50"#;
-        let Rows::Counted(count) = rows(sql) else { panic!("it is counted") };
+        let Rows::Found(Found { count, .. }) = rows(sql) else { panic!("it is counted") };
         let same = r#"SELECT pg_catalog.count(*) FROM "we""ird"."ta ble" WHERE "Id" = 'it''s' AND b = 'a
 b' AND c = 1.50"#;
         assert_eq!(count, same);
