@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use countersign_shared::api::Impact;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use crate::{
     catalog::{Relation, Snapshot},
@@ -23,8 +24,12 @@ use crate::{
     },
 };
 
-/// How long all of it may take; the card waits for it.
-const WITHIN: Duration = Duration::from_millis(1_500);
+/// How long all of it may take; the card waits for it, and so does the end of a session's access.
+const WITHIN: Duration = Duration::from_millis(700);
+/// Longer texts are not measured: to take them apart takes its time, on a thread that others share.
+const LONGEST: usize = 8 << 10;
+/// So many are measured at once; for more, nobody looks.
+static PLACES: Semaphore = Semaphore::const_new(8);
 /// Up to here a table is counted; for a larger one the planner's number is good enough.
 const COUNTED_BYTES: u64 = 16 << 20;
 /// Statements of one text that are measured.
@@ -52,28 +57,45 @@ impl Questions {
     /// without anybody's approval: what they may not read, no count may tell them.
     #[must_use]
     pub fn about(request: &Request, around: &Around<'_>, permitted: impl Fn(&Understood) -> bool) -> Self {
-        let questions = writes(&request.sql)
-            .into_iter()
-            .zip(&request.analysis.statements)
-            .filter_map(|(writes, statement)| Question::about(&writes?, &statement.effects, around, &permitted))
-            .take(MOST)
-            .collect();
+        if request.sql.len() > LONGEST {
+            return Self(Vec::new());
+        }
+        let mut questions = Vec::new();
+        // What runs before in the same text may change what a later statement meets.
+        let mut before = false;
+        for (writes, statement) in writes(&request.sql).into_iter().zip(&request.analysis.statements).take(MOST) {
+            let hidden = around.hidden.or_else(|| before.then_some("statements before it in the text may change that"));
+            let around = Around { hidden, ..*around };
+            let question = writes.and_then(|writes| Question::about(&writes, &statement.effects, &around, &permitted));
+            questions.extend(question.map(|question| question.with_bound(request.parameters.len())));
+            before |= !statement.effects.iter().all(|effect| effect.action == Action::Select);
+        }
         Self(questions)
     }
 
-    /// Asks. Takes at most a second and a half.
+    /// Asks. Takes less than a second.
     pub async fn ask(self, request: &Request, around: &Around<'_>) -> Vec<Impact> {
         let mut all = self.0;
-        if around.hidden.is_none() && all.iter().any(Question::asks) {
+        let values = Values::from(request);
+        if all.iter().any(Question::asks) {
             let work = async {
+                let Ok(_place) = PLACES.try_acquire() else { return Ok(Some("many others are measured now")) };
                 let mut end = upstream::open(around.upstream, &parameters(around)).await?.end;
+                // Once it has begun, nothing that runs in it can make it write.
+                upstream::query(&mut end, "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
                 for one in &mut all {
-                    one.ask(&mut end, request).await?;
+                    one.ask(&mut end, &values).await?;
                 }
-                Ok::<(), UpstreamError>(())
+                // These are texts of ours, which nobody's path may give another meaning.
+                upstream::query(&mut end, "SET LOCAL search_path TO pg_catalog").await?;
+                for one in all.iter_mut().filter(|one| one.asks()) {
+                    one.impact.of = one.size(&mut end).await?;
+                }
+                upstream::query(&mut end, "ROLLBACK").await?;
+                Ok::<_, UpstreamError>(None)
             };
             let why = match tokio::time::timeout(WITHIN, work).await {
-                Ok(Ok(())) => None,
+                Ok(Ok(why)) => why,
                 Ok(Err(error)) => {
                     tracing::warn!(%error, "the impact of a statement could not be measured");
                     Some("the database could not be asked")
@@ -94,20 +116,17 @@ fn parameters(around: &Around<'_>) -> Vec<(String, String)> {
     let fixed = [
         ("application_name", "countersign"),
         ("default_transaction_read_only", "on"),
-        ("statement_timeout", "1000"),
+        ("statement_timeout", "500"),
         ("lock_timeout", "100"),
     ];
     let mut all: Vec<(String, String)> = fixed.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    for (name, value) in around.settings {
-        let counts = match name.as_str() {
-            "search_path" | "TimeZone" => !value.is_empty(),
-            "role" => *value != around.upstream.user,
-            _ => false,
-        };
-        if counts {
-            all.push((name.clone(), value.clone()));
-        }
-    }
+    // An empty search path is one, too.
+    let sets = |name: &str, value: &str| match name {
+        "role" => value != around.upstream.user,
+        "transaction_read_only" | "session_replication_role" => false,
+        _ => true,
+    };
+    all.extend(around.settings.iter().filter(|(name, value)| sets(name, value)).cloned());
     all
 }
 
@@ -128,9 +147,14 @@ impl Question {
         around: &Around<'_>,
         permitted: &impl Fn(&Understood) -> bool,
     ) -> Option<Self> {
-        let object =
-            &effects.iter().find(|effect| effect.action == writes.action && writes.is_on(&effect.object))?.object;
-        let Object::Table { schema, name } = object else { return None };
+        let mut objects: Vec<&Object> = effects
+            .iter()
+            .filter(|effect| effect.action == writes.action && writes.is_on(&effect.object))
+            .map(|effect| &effect.object)
+            .collect();
+        objects.dedup();
+        // A cascade may write a table of the same name elsewhere.
+        let [Object::Table { schema, name }] = objects.as_slice() else { return None };
         let reads = |sql: &str| {
             let analysis: Understood = classify(sql, around.catalog, around.names).into();
             let only = !analysis.effects.is_empty() && analysis.effects.iter().all(|e| e.action == Action::Select);
@@ -185,20 +209,28 @@ impl Question {
         Some(Self { table, count, explain, impact })
     }
 
+    /// Asks nothing that needs a parameter which was not bound: the server would refuse the statement too.
+    fn with_bound(mut self, bound: usize) -> Self {
+        let all_there = |sql: &String| parameters_of(sql).last().is_none_or(|last| *last <= bound);
+        self.count = self.count.filter(all_there);
+        self.explain = self.explain.filter(all_there);
+        self
+    }
+
     fn asks(&self) -> bool {
         self.count.is_some() || self.explain.is_some()
     }
 
-    /// The count, else the planner's estimate; how the rows are found; how many there are.
-    async fn ask(&mut self, end: &mut End, request: &Request) -> Result<(), UpstreamError> {
+    /// The count, else the planner's estimate; how the rows are found.
+    async fn ask(&mut self, end: &mut End, values: &Values<'_>) -> Result<(), UpstreamError> {
         if let Some(sql) = &self.count {
-            match number(end, sql, request).await? {
+            match number(end, sql, values).await? {
                 Some(rows) => (self.impact.rows, self.impact.counted) = (Some(rows), true),
                 None => self.impact.unknown = Some("counting failed or took too long".to_owned()),
             }
         }
         if let Some(explain) = &self.explain
-            && let Some(plan) = first(end, explain, request).await?
+            && let Some(plan) = first(end, explain, values).await?
         {
             let plan: Value = serde_json::from_str(&plan).unwrap_or_default();
             let plan = &plan[0]["Plan"];
@@ -207,26 +239,26 @@ impl Question {
                 self.impact.rows = plan["Plan Rows"].as_u64();
             }
         }
-        if self.asks() && self.impact.action != Action::Insert.as_str() {
-            self.impact.of = self.size(end, request).await?;
-        }
         Ok(())
     }
 
-    async fn size(&self, end: &mut End, request: &Request) -> Result<Option<u64>, UpstreamError> {
-        let Some(table) = &self.table else { return Ok(None) };
+    async fn size(&self, end: &mut End) -> Result<Option<u64>, UpstreamError> {
+        let Some(table) = self.table.as_ref().filter(|_| self.impact.action != Action::Insert.as_str()) else {
+            return Ok(None);
+        };
         let sql = format!(
-            "SELECT CASE WHEN pg_catalog.pg_relation_size({oid}) < {COUNTED_BYTES} AND c.relkind = 'r' THEN -1
-               ELSE coalesce((SELECT sum(p.reltuples) FROM pg_catalog.pg_partition_tree({oid}) t
-                              JOIN pg_catalog.pg_class p ON p.oid = t.relid WHERE t.isleaf), c.reltuples)::bigint END
-             FROM pg_catalog.pg_class c WHERE c.oid = {oid}",
+            "SELECT CASE WHEN pg_relation_size({oid}) < {COUNTED_BYTES} AND c.relkind = 'r' THEN -1
+               ELSE coalesce((SELECT sum(p.reltuples) FROM pg_partition_tree({oid}) t
+                              JOIN pg_class p ON p.oid = t.relid WHERE t.isleaf), c.reltuples)::bigint END
+             FROM pg_class c WHERE c.oid = {oid}",
             oid = table.oid
         );
-        match first(end, &sql, &nothing(request)).await?.and_then(|text| text.parse::<i64>().ok()) {
+        let nothing = Values::default();
+        match first(end, &sql, &nothing).await?.and_then(|text| text.parse::<i64>().ok()) {
             Some(-1) => {
                 let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
                 let sql = format!("SELECT count(*) FROM {}.{}", quoted(&table.schema), quoted(&table.name));
-                number(end, &sql, &nothing(request)).await
+                number(end, &sql, &nothing).await
             }
             Some(many) => Ok(u64::try_from(many).ok().filter(|many| *many > 0)),
             None => Ok(None),
@@ -264,37 +296,45 @@ fn depends_on_the_session(analysis: &Understood, around: &Around<'_>) -> Option<
     relations.into_iter().any(guarded).then(|| "row policies may show other rows to every session".to_owned())
 }
 
-/// A question of ours, which has no parameters.
-fn nothing(request: &Request) -> Request {
-    Request { parameters: Vec::new(), formats: Vec::new(), types: Arc::default(), ..request.clone() }
+/// What a question's parameters are bound to.
+#[derive(Default)]
+struct Values<'a>(Vec<Bound<'a>>);
+
+impl<'a> From<&'a Request> for Values<'a> {
+    fn from(request: &'a Request) -> Self {
+        let bound = |(at, value): (usize, &'a Option<bytes::Bytes>)| Bound {
+            of: request.types.get(at).copied().unwrap_or(0),
+            format: request.formats.get(at).copied().unwrap_or(0),
+            value: value.as_deref(),
+        };
+        Self(request.parameters.iter().enumerate().map(bound).collect())
+    }
 }
 
-async fn number(end: &mut End, sql: &str, request: &Request) -> Result<Option<u64>, UpstreamError> {
-    Ok(first(end, sql, request).await?.and_then(|text| text.parse().ok()))
+impl<'a> Values<'a> {
+    /// Those up to the last that a text uses. One that it does not use still has its place.
+    fn of(&self, sql: &str) -> Vec<Bound<'a>> {
+        let used = parameters_of(sql);
+        let last = used.last().copied().unwrap_or(0);
+        let place = |(at, bound): (usize, &Bound<'a>)| {
+            if used.binary_search(&(at + 1)).is_ok() { *bound } else { Bound { of: TEXT, format: 0, value: None } }
+        };
+        self.0.iter().take(last).enumerate().map(place).collect()
+    }
+}
+
+async fn number(end: &mut End, sql: &str, values: &Values<'_>) -> Result<Option<u64>, UpstreamError> {
+    Ok(first(end, sql, values).await?.and_then(|text| text.parse().ok()))
 }
 
 /// The first value of an answer; none where the server refuses the question, or gives it up in time.
-async fn first(end: &mut End, sql: &str, request: &Request) -> Result<Option<String>, UpstreamError> {
-    let used = parameters_of(sql);
-    let bound: Vec<Bound<'_>> = (0..used.last().copied().unwrap_or(0))
-        .map(|at| {
-            let named = request.types.get(at).copied().unwrap_or(0);
-            if used.contains(&(at + 1)) {
-                Bound {
-                    of: named,
-                    format: request.formats.get(at).copied().unwrap_or(0),
-                    value: request.parameters.get(at).and_then(|value| value.as_deref()),
-                }
-            } else {
-                // A parameter that this text does not use still has its place.
-                Bound { of: TEXT, format: 0, value: None }
-            }
-        })
-        .collect();
-    match upstream::query_with(end, sql, &bound).await {
+async fn first(end: &mut End, sql: &str, values: &Values<'_>) -> Result<Option<String>, UpstreamError> {
+    upstream::query(end, "SAVEPOINT asked").await?;
+    match upstream::query_with(end, sql, &values.of(sql)).await {
         Ok(rows) => Ok(rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten()),
         Err(UpstreamError::Server(report)) if report.severity != "FATAL" => {
             tracing::debug!(code = report.code, "the impact's question was refused");
+            upstream::query(end, "ROLLBACK TO SAVEPOINT asked").await?;
             Ok(None)
         }
         Err(error) => Err(error),

@@ -84,11 +84,13 @@ async fn bound_values_count_as_they_are_bound() {
 async fn each_statement_of_a_text_is_measured() {
     let story = Story::under(HELD).await;
     let ana = story.logs_in("ana").await;
-    let text = "insert into refunds (order_id, amount_cents, reason, created_at) values (1, 1, 'a', now()), (1, 2, 'b', now());
-                delete from refunds where id < 0; select 1";
+    let text = "select 1; delete from refunds where id < 0; delete from orders;
+                insert into refunds (order_id, amount_cents, reason, created_at) values (1, 1, 'a', now())";
     let impact = story.impact_of(&ana, text, vec![]).await;
     let told: Vec<_> = impact.iter().map(|one| (one.action.as_str(), one.rows, one.counted)).collect();
-    assert_eq!(told, [("insert", Some(2), true), ("delete", Some(0), true)]);
+    assert_eq!(told, [("delete", Some(0), true), ("delete", None, false), ("insert", Some(1), true)]);
+    let why = "statements before it in the text may change that";
+    assert_eq!(impact[1].unknown.as_deref(), Some(why), "what the first leaves is not what is there now");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,4 +156,40 @@ async fn a_card_says_the_number_first_and_its_button_repeats_it() {
     assert!(card.shown().contains(&format!("Approve {rows} rows")), "{}", card.shown());
     priya.presses("approve", &id).await;
     assert_eq!(delete.ends().await.expect("it runs").affected, [u64::try_from(rows).expect("a count")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_means_what_the_session_means_and_can_do_nothing() {
+    let story = Story::under(HELD).await;
+    let ana = story.logs_in("ana").await;
+    for sql in [
+        // What would run, were an unqualified name of the gateway's looked up on the session's path.
+        "create schema evil",
+        "create function evil.wrong(oid, int4) returns boolean language plpgsql as
+         $$ begin perform set_config('default_transaction_read_only', 'off', false); return true; end $$",
+        "create operator evil.= (leftarg = oid, rightarg = int4, function = evil.wrong)",
+        "create function public.lower(varchar) returns text language sql as $$ select 'x' $$",
+        "create table days (day date, name varchar)",
+        "insert into days values ('2030-01-12', 'x')",
+    ] {
+        ana.runs(sql).ends().await.expect(sql);
+    }
+    let delete = "delete from public.days where day = '12/01/2030'";
+    for (setting, rows) in [
+        ("set datestyle = 'iso, dmy'", Some(1)),
+        ("set datestyle = 'iso, mdy'", Some(0)),
+        ("set search_path = evil, pg_catalog", Some(0)),
+    ] {
+        ana.runs(setting).ends().await.expect(setting);
+        let impact = story.impact_of(&ana, delete, vec![]).await;
+        let counted = impact[0].rows.filter(|_| impact[0].counted);
+        assert!(counted == rows || setting.contains("evil") && counted.is_none(), "{setting}: {impact:?}");
+    }
+    ana.runs("select set_config('search_path', '', false)").ends().await.expect("an empty path");
+    let impact = story.impact_of(&ana, "delete from public.days where lower(name) = 'x'", vec![]).await;
+    assert_eq!((impact[0].rows, impact[0].counted, impact[0].of), (Some(1), true, Some(1)), "{impact:?}");
+    // Numbers of parameters that nobody bound.
+    let impact = story.impact_of(&ana, "delete from public.days where name = $2147483647", vec![]).await;
+    assert_eq!(impact[0].rows, None, "{impact:?}");
+    assert_eq!(story.number("select count(*) from days").await, 1);
 }

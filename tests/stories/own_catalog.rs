@@ -186,3 +186,14 @@ async fn while_nobody_can_read_the_catalog_what_names_something_is_opaque_and_th
     locker.batch_execute("rollback").await.expect("the lock is gone");
     ana.does(COUNT).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_cannot_be_looked_into_is_not_taken_for_what_others_see() {
+    let story = Story::under(UNSEEN).await;
+    story.logs_in("ben").await.does(COUNTS).await;
+    let ana = story.logs_in("ana").await;
+    for sql in ["begin", DELETES_ALL, "set local statement_timeout = '1ms'"] {
+        ana.does(sql).await;
+    }
+    ana.is_held_for(USES, "the server gives up each look at the catalog").await;
+}

@@ -124,6 +124,20 @@ const FACTS: &str = "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(
      pg_catalog.current_setting('transaction_read_only'), pg_catalog.current_setting('session_replication_role'), \
      COALESCE((SELECT pg_catalog.json_agg(c.relname)::pg_catalog.text FROM pg_catalog.pg_class c \
      WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), '[]')";
+/// Settings that give constants and comparisons another meaning.
+pub(super) const MEANINGS: [&str; 11] = [
+    "DateStyle",
+    "IntervalStyle",
+    "default_text_search_config",
+    "extra_float_digits",
+    "bytea_output",
+    "lc_monetary",
+    "lc_numeric",
+    "lc_time",
+    "array_nulls",
+    "transform_null_equals",
+    "xmloption",
+];
 const PREPARED: &str = "SELECT s.name, s.statement, s.from_sql FROM pg_catalog.pg_prepared_statements s";
 
 impl Session {
@@ -151,13 +165,16 @@ impl Session {
     /// server did not say (a timeout that the session set, for one) or said more than the catalog
     /// knows: names stay in doubt, and what rests on them stays opaque.
     async fn take_facts(&mut self) -> Result<bool, Ended> {
-        let Some(row) = self.own_query(FACTS).await?.and_then(|mut rows| rows.pop()) else { return Ok(false) };
+        let meanings = MEANINGS.map(|name| format!(", pg_catalog.current_setting('{name}')")).concat();
+        let facts = self.own_query(&format!("{FACTS}{meanings}")).await?;
+        let Some(row) = facts.and_then(|mut rows| rows.pop()) else { return Ok(false) };
         let text = |index: usize| row.get(index).cloned().flatten().unwrap_or_default();
         let list = |index: usize| serde_json::from_str::<Vec<String>>(&text(index)).unwrap_or_default();
         self.names.search_path = list(0);
         self.names.temporary = list(6);
         let settings = ["search_path", "TimeZone", "role", "transaction_read_only", "session_replication_role"];
-        self.settings = settings.iter().zip(1..).map(|(name, index)| ((*name).to_owned(), text(index))).collect();
+        let places = settings.iter().zip(1..).chain(MEANINGS.iter().zip(7..));
+        self.settings = places.map(|(name, index)| ((*name).to_owned(), text(index))).collect();
         let known = |schema: &String| is_temporary_schema(schema) || self.catalog.has_schema(schema);
         let all_known = self.names.search_path.iter().all(known);
         Ok(self.take_prepared().await? && all_known)

@@ -131,7 +131,8 @@ impl Session {
                 Err(error) => tracing::debug!(error, "a transaction's catalog could not be read; once more"),
             }
         }
-        Ok(None)
+        // The transaction's own changes can't be seen, and what others see is not what it sees: nothing is known.
+        Ok(Some(Arc::default()))
     }
 }
 

@@ -193,6 +193,7 @@ impl Session {
             self.changed = false;
         }
         if self.status == b'I' {
+            self.wrote = false;
             if self.own_catalog.is_changed() {
                 // Only now do others see what changed.
                 self.forget_catalog();

@@ -129,6 +129,8 @@ pub struct Session {
     pub(super) names: Names,
     /// Settings that change meaning, for the digest.
     pub(super) settings: Vec<(String, String)>,
+    /// Something that is more than a read ran in this transaction.
+    pub(super) wrote: bool,
     /// Names may resolve differently than we know.
     pub(super) dirty: bool,
     /// Names or settings were changed in this transaction; its end may undo that.
@@ -322,6 +324,7 @@ impl Session {
             portals: HashMap::new(),
             names: Names { login: connection.upstream.user.clone(), ..Names::default() },
             settings: Vec::new(),
+            wrote: false,
             dirty: true,
             changed: false,
             own_catalog: OwnCatalog::default(),

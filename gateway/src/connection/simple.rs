@@ -171,6 +171,7 @@ impl Session {
             self.dirty = true;
             self.changed = true;
         }
+        self.wrote |= !text.only_reads;
         if text.moves_transaction {
             self.own_catalog.begins(&self.catalog);
         }

@@ -41,7 +41,7 @@ impl Session {
         let notes = request.analysis.statements.iter().flat_map(|s| s.notes.iter().cloned()).collect::<Vec<_>>();
         let notes = with_risks(notes, request);
         let arm = self.withdraw.arm();
-        let impact = self.impact(request).await?;
+        let impact = self.impact(request).await;
         let wish = Wish {
             request,
             asked: &asked,
@@ -119,38 +119,28 @@ impl Session {
     }
 
     /// What the statement would do to rows, measured on another connection.
-    async fn impact(&mut self, request: &Request) -> Result<Vec<Impact>, Ended> {
-        let hidden = self.hides().await?;
+    async fn impact(&self, request: &Request) -> Vec<Impact> {
         let around = Around {
             upstream: &self.connection.upstream,
             catalog: &self.catalog,
             names: &self.names,
             settings: &self.settings,
-            hidden,
+            hidden: self.hides(),
         };
         let policies = self.gateway.policies();
         let permitted =
             |text: &Understood| decide(&policies, &self.asked(text), &[], &[], Utc::now()) == Decision::Allow;
         let questions = Questions::about(request, &around, permitted);
-        Ok(questions.ask(request, &around).await)
+        questions.ask(request, &around).await
     }
 
     /// Why no other session sees what this one sees.
-    async fn hides(&mut self) -> Result<Option<&'static str>, Ended> {
-        const WRITTEN: &str = "SELECT pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL";
+    fn hides(&self) -> Option<&'static str> {
         if self.dirty || !self.catalog.is_known() {
-            return Ok(Some("what its names mean is not certain"));
+            return Some("what its names mean is not certain");
         }
-        if self.status == b'I' && !self.moved {
-            return Ok(None);
-        }
-        let changes = "the transaction has changes of its own, which nobody else can see or count";
-        if self.unsynced || !self.replies.is_quiet() {
-            return Ok(Some(changes));
-        }
-        let rows = self.own_query(WRITTEN).await?.unwrap_or_default();
-        let written = rows.into_iter().flatten().flatten().next();
-        Ok((written.as_deref() != Some("f")).then_some(changes))
+        let within = self.status != b'I' || self.moved;
+        (within && self.wrote).then_some("the transaction has changes of its own, which nobody else can see or count")
     }
 
     async fn quit(&self, held: &Held, quit: Quit) -> Result<Result<Permit, Refusal>, Ended> {

@@ -23,6 +23,10 @@ use crate::{
     },
 };
 
+/// Functions with one column that has a name of its own, `value`.
+const CALLED_VALUE: [&str; 4] =
+    ["json_array_elements", "json_array_elements_text", "jsonb_array_elements", "jsonb_array_elements_text"];
+
 /// The server's own functions that give one column, and are in FROM all the time.
 const ONE_COLUMN: [&str; 12] = [
     "generate_series",
@@ -248,7 +252,9 @@ impl Reader<'_> {
                 });
                 rows = Rows { fields: names.map(field).collect(), open: Vec::new() };
             } else if own && ONE_COLUMN.contains(&name.as_str()) {
-                let name = n.alias.as_ref().map_or(name.as_str(), |alias| alias.aliasname.as_str());
+                // What a function itself calls its one column stays so, whatever its rows are called.
+                let alias = n.alias.as_ref().map(|alias| alias.aliasname.as_str());
+                let name = if CALLED_VALUE.contains(&name.as_str()) { "value" } else { alias.unwrap_or(name) };
                 rows = Rows { fields: vec![field(name)], open: Vec::new() };
             }
         }
