@@ -5,6 +5,7 @@
 mod api;
 mod check;
 mod demo;
+mod digest;
 mod grants;
 mod logging;
 mod login;
@@ -81,6 +82,18 @@ enum Verb {
         what: report::What,
         /// Prints JSON.
         #[arg(long, global = true)]
+        json: bool,
+    },
+    /// Who holds what they don't use: posts it to Slack, beside a gateway that runs.
+    Digest {
+        /// Now, and not at its time.
+        #[arg(long)]
+        now: bool,
+        /// Prints it, and posts nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Prints JSON.
+        #[arg(long)]
         json: bool,
     },
     /// Signs in at the identity provider and keeps the token, for `psql`, `env`, `token` and the verbs that
@@ -174,6 +187,7 @@ pub fn main() -> ExitCode {
                 policy::explain(&config, &connection, &sql, subject, json).await
             }
             Verb::Report { what, json } => report::run(&config, &what, json),
+            Verb::Digest { now, dry_run, json } => digest::run(&config, now, dry_run, json).await,
             Verb::Login(how) => login::login(&config, how).await,
             Verb::Logout => login::logout(),
             Verb::Token => login::token().await,

@@ -3,7 +3,7 @@
 use std::{path::Path, process::ExitCode, time::Duration};
 
 use axum::Router;
-use countersign_bot::{Bot, BotConfig, BotError, SlackSettings};
+use countersign_bot::{Bot, BotConfig, BotError, SlackSettings, schedule::Daily};
 use countersign_gateway::{
     approval::keys::load_or_create_bot_key,
     config::{Config, SlackConfig},
@@ -75,11 +75,8 @@ pub async fn serve(
     let slack = config.slack.clone();
     let channels: Vec<String> = config.connections.values().filter_map(|c| c.channel.clone()).collect();
     let page_url = config.gateway.url.clone();
-    let control = reachable(config.gateway.control);
     if parts == Parts::Bot {
-        let slack = slack.ok_or("there is no [slack] in the config, so there is nothing for a bot to do")?;
-        let (key, _) = load_or_create_bot_key(&config.gateway.bot_key).map_err(|e| e.to_string())?;
-        return run_bot(&bot(slack, channels, control, page_url, &key)?, stop).await;
+        return run_bot(&bot_beside(&config)?, stop).await;
     }
     let service = Service::start(config).await.map_err(|e| e.to_string())?;
     let (clients, control) = service.addresses().map_err(|e| e.to_string())?;
@@ -115,6 +112,14 @@ async fn run_bot(bot: &Bot, stop: CancellationToken) -> Result<(), String> {
     bot.run(stop).await.map_err(|error: BotError| error.to_string())
 }
 
+/// The bot that `config` speaks of, beside a gateway that runs already.
+pub(crate) fn bot_beside(config: &Config) -> Result<Bot, String> {
+    let slack = config.slack.clone().ok_or("there is no [slack] in the config, so there is no bot")?;
+    let channels = config.connections.values().filter_map(|c| c.channel.clone()).collect();
+    let (key, _) = load_or_create_bot_key(&config.gateway.bot_key).map_err(|e| e.to_string())?;
+    bot(slack, channels, reachable(config.gateway.control), config.gateway.url.clone(), &key)
+}
+
 fn bot(
     slack: SlackConfig,
     channels: Vec<String>,
@@ -123,8 +128,9 @@ fn bot(
     key: &Secret<String>,
 ) -> Result<Bot, String> {
     let key = BotKey::from_pem(key.reveal().as_bytes()).map_err(|e| e.to_string())?;
-    let SlackConfig { app_token, signing_secret, bot_token, channel, api_url, .. } = slack;
-    let slack = SlackSettings { app_token, signing_secret, bot_token, channel, channels, api_url };
+    let SlackConfig { app_token, signing_secret, bot_token, channel, api_url, digest } = slack;
+    let digest = digest.and_then(|digest| Daily::new(digest.at, &digest.timezone));
+    let slack = SlackSettings { app_token, signing_secret, bot_token, channel, channels, api_url, digest };
     Bot::new(BotConfig { control, key, slack, page_url }).map_err(|e| e.to_string())
 }
 

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    access::{keep, poll},
+    access::{keep, poll, uses},
     approval::{keys::load_or_create_bot_key, seal::SealKey},
     config::{Config, Problem},
     connection::{accept::Listener, shards::Shards},
@@ -140,6 +140,7 @@ impl Service {
             tracing::warn!(left, "sessions were still busy after the grace time");
             let _done = tokio::time::timeout(Duration::from_secs(2), sessions.wait()).await;
         }
+        uses::flush(&gateway).await;
         if let Err(down) = gateway.log.append_durably(&Entry::new(Kind::Stop)).await {
             tracing::error!(%down, "the stop is not in the log");
         }

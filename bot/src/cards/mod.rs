@@ -1,11 +1,18 @@
 //! Every message that the bot posts, one function each. Pure: a view in, blocks out.
 
+pub mod access;
 pub mod answer;
+pub mod ask;
 pub mod blocks;
+pub mod csv;
 pub mod deny;
+pub mod digest;
 pub mod direct;
 pub mod effects;
 mod impact;
+pub mod home;
+pub mod keep;
+pub mod life;
 pub mod outcome;
 pub mod request;
 pub mod samples;

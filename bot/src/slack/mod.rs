@@ -2,6 +2,8 @@
 
 pub mod connect;
 pub mod decode;
+pub mod decode_access;
+pub mod files;
 pub mod http;
 pub mod post;
 pub mod socket;

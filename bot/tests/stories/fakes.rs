@@ -151,6 +151,7 @@ impl World {
                 channel: "C1".into(),
                 channels: vec!["C2".into()],
                 api_url: self.url("api/").parse().unwrap(),
+                digest: None,
             },
             page_url: self.base.parse().unwrap(),
         };

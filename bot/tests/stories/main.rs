@@ -288,7 +288,11 @@ async fn a_command_is_answered_by_its_response_url() {
     world.envelope("2", "slash_commands", &command("lnik"));
     world.until("the verb is guessed", |m| says(m, "response_url", "Did you mean `/access link`?")).await;
     world.envelope("3", "slash_commands", &command("requests"));
-    world.until("the unlinked are sent to link", |m| says(m, "response_url", "Type `/access link` first.")).await;
+    world
+        .until("the unlinked are sent to link", |m| {
+            says(m, "response_url", "not linked to an identity yet. After signing in, ask again.")
+        })
+        .await;
     running.stop().await;
 }
 

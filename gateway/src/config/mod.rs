@@ -251,6 +251,19 @@ pub struct SlackConfig {
     pub channel: String,
     /// With a trailing slash.
     pub api_url: Url,
+    /// Posted once a day, where it is set.
+    pub digest: Option<DigestConfig>,
+}
+
+/// `digest`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DigestConfig {
+    /// Hour and minute.
+    pub at: (u8, u8),
+    /// An IANA name.
+    pub timezone: String,
+    /// After so long without use a grant is stale.
+    pub stale_after: Duration,
 }
 
 impl ConnectionConfig {
