@@ -24,6 +24,7 @@ mod home;
 mod life;
 mod outbox;
 mod press;
+pub mod reaching;
 pub mod schedule;
 mod seen;
 pub mod slack;
@@ -48,6 +49,7 @@ use crate::{
     board::Board,
     control::Control,
     life::Life,
+    reaching::{Reached, Routes},
     schedule::Daily,
     seen::Seen,
     slack::{Slack, SlackError, connect::ConnectError, decode::Incoming, post::Identity},
@@ -77,6 +79,8 @@ pub struct SlackSettings {
     pub api_url: Url,
     /// When the digest is posted, if it is.
     pub digest: Option<Daily>,
+    /// Whom a request reaches, by connection.
+    pub routes: Routes,
 }
 
 /// What the bot needs to know.
@@ -114,6 +118,7 @@ struct Inner {
     board: Board,
     seen: Seen,
     life: Life,
+    reached: Reached,
     refreshing: Mutex<()>,
     work: TaskTracker,
     stop: CancellationToken,
@@ -142,6 +147,7 @@ impl Bot {
             board: Board::default(),
             seen: Seen::default(),
             life: Life::default(),
+            reached: Reached::default(),
             refreshing: Mutex::default(),
             work: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -171,7 +177,13 @@ impl Bot {
                     digest::follow(self, daily, &shutdown).await;
                 }
             };
-            tokio::join!(socket, events::follow(self, &shutdown), life::follow(self, &shutdown), digest);
+            tokio::join!(
+                socket,
+                events::follow(self, &shutdown),
+                life::follow(self, &shutdown),
+                reaching::follow(self, &shutdown),
+                digest
+            );
         }
         self.0.stop.cancel();
         self.0.work.close();
@@ -249,6 +261,14 @@ impl Bot {
         self.0.work.spawn(work(self.clone()));
     }
 
+    pub(crate) fn reached(&self) -> &Reached {
+        &self.0.reached
+    }
+
+    pub(crate) fn routes(&self) -> &Routes {
+        &self.0.settings.routes
+    }
+
     pub(crate) fn life(&self) -> &Life {
         &self.0.life
     }
@@ -277,7 +297,8 @@ impl Bot {
     /// Every channel that cards go to.
     pub(crate) fn channels(&self) -> BTreeSet<&str> {
         let settings = &self.0.settings;
-        settings.channels.iter().chain([&settings.channel]).map(String::as_str).collect()
+        let routes = settings.routes.values().flatten().filter_map(|stop| stop.channel.as_ref());
+        settings.channels.iter().chain([&settings.channel]).chain(routes).map(String::as_str).collect()
     }
 
     pub(crate) fn page_url(&self) -> &Url {

@@ -78,6 +78,36 @@ pub(crate) async fn post(bot: &Bot, mut notice: Notice) -> Option<CardRef> {
     None
 }
 
+/// Does something else once, until it is done. What another bot began and did not end is done again: better
+/// twice than never.
+pub(crate) async fn once<F>(bot: &Bot, name: &str, until: DateTime<Utc>, act: impl Fn() -> F)
+where
+    F: Future<Output = Result<(), String>>,
+{
+    let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(60));
+    while Utc::now() < until {
+        let wait = match bot.control().claim(name).await {
+            Ok(Claim::Done) => return,
+            Ok(Claim::Taken) => ANOTHER,
+            Ok(Claim::Yours | Claim::InDoubt) => match act().await {
+                Ok(()) => return done(bot, name).await,
+                Err(error) => {
+                    tracing::warn!(error, name, "something is not done yet");
+                    backoff.wait()
+                }
+            },
+            Err(error) => match unclaimed(name, &error) {
+                Tried::Again(wait) => wait.unwrap_or_else(|| backoff.wait()),
+                Tried::Over | Tried::Posted(_) => return,
+            },
+        };
+        tokio::select! {
+            () = bot.stopping() => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
 async fn attempt(bot: &Bot, notice: &Notice, mine: &mut bool, doubt: &mut bool) -> Tried {
     let name = &notice.name;
     match bot.control().claim(name).await {

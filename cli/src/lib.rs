@@ -55,7 +55,11 @@ enum Verb {
     /// Runs the bot alone, beside a gateway.
     Bot,
     /// Tells everything that is wrong with the config and its policies.
-    Check,
+    Check {
+        /// Asks Slack, too: tokens, scopes, channels, the clock.
+        #[arg(long)]
+        slack: bool,
+    },
     /// Tests the policies.
     Policy {
         #[command(subcommand)]
@@ -179,7 +183,7 @@ pub fn main() -> ExitCode {
             Verb::Serve => serve::run(&config, serve::Parts::Both).await,
             Verb::Gateway => serve::run(&config, serve::Parts::Gateway).await,
             Verb::Bot => serve::run(&config, serve::Parts::Bot).await,
-            Verb::Check => check::run(&config),
+            Verb::Check { slack } => check::run(&config, slack).await,
             Verb::Policy { what: policy::What::Test { folder, live }, json } => {
                 policy::test(&config, folder, live, json).await
             }

@@ -20,6 +20,8 @@ mod outages;
 mod own_catalog;
 mod policies;
 mod psql;
+mod public;
+mod reaching;
 mod readers;
 mod refusing;
 mod renewing;

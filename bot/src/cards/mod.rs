@@ -9,17 +9,20 @@ pub mod deny;
 pub mod digest;
 pub mod direct;
 pub mod effects;
-mod impact;
 pub mod home;
+mod impact;
 pub mod keep;
 pub mod life;
 pub mod outcome;
+pub mod reach;
 pub mod request;
 pub mod samples;
 pub mod visible;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_spoofing;
 
 pub use blocks::Message;
 pub use samples::samples;

@@ -13,7 +13,7 @@ use countersign_shared::{
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{answer, ask, blocks::Message, deny, digest as daily, direct, home, keep, life, request};
+use super::{answer, ask, blocks::Message, deny, digest as daily, direct, home, keep, life, reach, request};
 
 /// A request id that any text can name.
 ///
@@ -254,6 +254,8 @@ pub fn samples() -> Vec<Value> {
     }
     let nothing = AccessDigest { grants: vec![], roles: vec![], agents: vec![], sessions: vec![], ..digest_of(0) };
     all.push(message("digest: nothing".into(), daily::message(&nothing)));
+    all.push(message("reminder".into(), reach::reminder(&view(), &base, noon())));
+    all.push(message("reach".into(), reach::waits(&view(), None, &base)));
     let (grants, requests) = (vec![grant(), agents], vec![view(); 20]);
     let tab = home::view("ana@acme.dev", (&grants, &requests, &requests), &base, noon());
     all.push(json!({ "name": "home", "view": tab }));

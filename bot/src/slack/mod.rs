@@ -1,5 +1,6 @@
 //! Slack's side of the bot: connecting, verifying, decoding, posting. Decides nothing.
 
+pub mod check;
 pub mod connect;
 pub mod decode;
 pub mod decode_access;

@@ -21,6 +21,7 @@ mod links;
 mod notices;
 mod openapi;
 mod pages;
+pub mod public;
 mod request_page;
 mod requests;
 mod sessions;
@@ -33,6 +34,8 @@ mod users;
 
 #[cfg(test)]
 mod page_stories;
+#[cfg(test)]
+mod replays;
 #[cfg(test)]
 mod sign_out_stories;
 #[cfg(test)]

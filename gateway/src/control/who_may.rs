@@ -22,10 +22,10 @@ use crate::{
     store::{NewRequest, PendingLink, Term},
 };
 
-struct Answer {
-    status: StatusCode,
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
     headers: HeaderMap,
-    body: String,
+    pub(super) body: String,
 }
 
 impl Answer {
@@ -38,7 +38,7 @@ impl Answer {
     }
 }
 
-async fn call(app: &Router, method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> Answer {
+pub(super) async fn call(app: &Router, method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> Answer {
     let mut request = Request::builder().method(method).uri(path).header(header::HOST, "127.0.0.1:6480");
     if let Some(token) = token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
@@ -70,7 +70,7 @@ fn tokens(house: &House) -> Vec<Option<String>> {
     tokens
 }
 
-async fn link(house: &House, user: &str, principal: &str, confirmed: bool) {
+pub(super) async fn link(house: &House, user: &str, principal: &str, confirmed: bool) {
     let store = &house.gateway.store;
     let now = chrono::Utc::now();
     let nonce = format!("{:x<43}", user);
@@ -165,7 +165,7 @@ async fn every_call_answers_each_caller_as_it_should() {
 }
 
 /// A grant of ana's, as if these had approved it.
-async fn granted(house: &House, approved_by: &[&str]) -> GrantId {
+pub(super) async fn granted(house: &House, approved_by: &[&str]) -> GrantId {
     let request = house.ana_asks_for_writer().await;
     let store = &house.gateway.store;
     for (from, to) in [(State::Pending, State::Approved), (State::Approved, State::Released)] {

@@ -14,6 +14,8 @@ mod conformance;
 mod conformance_directory;
 #[cfg(test)]
 mod conformance_tokens;
+#[cfg(test)]
+mod conformance_usage;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};

@@ -141,7 +141,8 @@ impl Story {
         story
     }
 
-    async fn changed(verb: &str, change: impl Fn(&str, &Path) -> String) -> Self {
+    /// What `verb` starts, from a config that `change` makes of the usual one.
+    pub async fn changed(verb: &str, change: impl Fn(&str, &Path) -> String) -> Self {
         for _ in 0..3 {
             let mut story = Self::prepare().await;
             let file = &story.world.facts.config;

@@ -80,7 +80,10 @@ pub(super) async fn keep(db: &mut SqliteConnection, keep: &Keep) -> Result<(), S
         .map_err(|e| refused(e, None))
 }
 
-/// Claims a notice.
+/// What was posted so long ago is forgotten, in milliseconds: nobody means to post it again.
+const FORGOTTEN_AFTER: i64 = 60 * 24 * 60 * 60 * 1000;
+
+/// Claims a notice, and forgets those of long ago.
 pub(super) async fn claim(
     db: &mut SqliteConnection,
     name: &str,
@@ -102,6 +105,11 @@ pub(super) async fn claim(
         Some((_, at, None)) if time(at)? + lease <= now => Claim::InDoubt,
         Some(_) => return Ok(Claim::Taken),
     };
+    sqlx::query("DELETE FROM notices WHERE claimed_at < ?")
+        .bind(now.timestamp_millis().saturating_sub(FORGOTTEN_AFTER))
+        .execute(&mut *db)
+        .await
+        .map_err(unavailable)?;
     sqlx::query(
         "INSERT INTO notices (name, claimed_by, claimed_at) VALUES (?1, ?2, ?3)
          ON CONFLICT (name) DO UPDATE SET claimed_by = ?2, claimed_at = ?3",
