@@ -10,7 +10,7 @@ use std::{
 };
 
 use countersign_shared::{
-    api::{CardRef, RequestView, SlackRef},
+    api::{CardRef, GrantView, RequestView, SlackRef},
     digest::Digest,
     ids::RequestId,
     request::State,
@@ -176,6 +176,15 @@ async fn look(bot: &Bot, id: &RequestId) -> Look {
     }
 }
 
+/// The grant that came of a request: its outcome names it.
+async fn grant_of(bot: &Bot, view: &RequestView) -> Result<Option<GrantView>, ControlError> {
+    let tag = view.outcome.as_ref().and_then(|outcome| outcome.tag.as_deref()).filter(|_| view.access.is_some());
+    match tag.and_then(|tag| tag.strip_prefix("GRANT ")).and_then(|id| id.parse().ok()) {
+        Some(id) => bot.control().grant(&id).await,
+        None => Ok(None),
+    }
+}
+
 async fn show(bot: &Bot, view: &RequestView) -> Result<(), Trouble> {
     let mut slot = bot.board().with(&view.id, |slot| slot.clone());
     if slot.doubt && view.card.is_none() && slot.card.is_none() {
@@ -259,7 +268,8 @@ async fn post(bot: &Bot, view: &RequestView) -> Result<(), Trouble> {
 
 /// Updates the card in place, if it shows something else.
 async fn refresh(bot: &Bot, view: &RequestView, card: CardRef, shown: Option<Shown>) -> Result<(), Trouble> {
-    let mut message = request::card(view, bot.page_url());
+    let grant = grant_of(bot, view).await?;
+    let mut message = request::card_of(view, grant.as_ref(), bot.page_url());
     let now = shown.filter(|shown| shown.card == card).and_then(|shown| shown.message);
     let bare = request::bare_card(view, bot.page_url());
     if now.as_ref() == Some(&message) || now.as_ref() == Some(&bare) {

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use countersign_shared::{
-    api::{CardRef, ChannelBody, DecisionBody, DecisionTaken, LinkStarted, LinkView, Problem, RequestView},
+    api::{CardRef, ChannelBody, DecisionBody, DecisionTaken, LinkStarted, LinkView, NoticeBody, Problem, RequestView},
     bot_token::{BotKey, Purpose, SlackAccount},
-    ids::RequestId,
+    digest::of_bytes,
+    ids::{RequestId, SessionId},
     request::Choice,
 };
-use reqwest::{RequestBuilder, Response, StatusCode, header};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
 use serde::de::DeserializeOwned;
 use url::Url;
 
@@ -46,6 +47,7 @@ impl From<reqwest::Error> for ControlError {
 /// The control API with the bot's key.
 pub struct Control {
     base: Url,
+    name: String,
     key: BotKey,
     calls: reqwest::Client,
     streams: reqwest::Client,
@@ -63,6 +65,7 @@ impl Control {
         };
         Ok(Self {
             base,
+            name: SessionId::random().to_string(),
             key,
             calls: client().timeout(ANSWER).build()?,
             streams: client().read_timeout(SILENCE).build()?,
@@ -159,6 +162,53 @@ impl Control {
         if answer.status().is_success() { Ok(answer) } else { Err(problem(answer).await) }
     }
 
+    /// A call that `account` asks for; `number` is its token's, where it must count once.
+    pub(crate) async fn act(
+        &self,
+        method: Method,
+        (path, query): (&[&str], Option<&str>),
+        body: Vec<u8>,
+        account: &SlackAccount,
+        number: Option<String>,
+    ) -> Result<Response, ControlError> {
+        let mut url = self.url(path);
+        let call = format!("{method} {}", url.path());
+        url.set_query(query);
+        let purpose = Purpose::Act { call, body: of_bytes(&body), slack: account.clone() };
+        let token = match number {
+            Some(number) => self.key.sign_as(number, purpose),
+            None => self.key.sign(purpose),
+        };
+        let token = token.map_err(|error| ControlError::Unreachable(error.to_string()))?;
+        let mut call = self.calls.request(method, url).bearer_auth(token);
+        if !body.is_empty() {
+            call = call.header(header::CONTENT_TYPE, "application/json").body(body);
+        }
+        Ok(call.send().await?)
+    }
+
+    /// A call of the bot's own.
+    pub(crate) async fn own(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: Option<&str>,
+        body: Option<&NoticeBody>,
+    ) -> Result<Response, ControlError> {
+        let mut url = self.url(path);
+        url.set_query(query);
+        let mut call = self.calls.request(method, url);
+        if let Some(body) = body {
+            call = call.json(body);
+        }
+        self.send(call, Purpose::Call).await
+    }
+
+    /// What this bot calls itself since its start.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     fn url(&self, path: &[&str]) -> Url {
         let mut url = self.base.clone();
         // Only a URL that cannot be a base has no path, and such a one can't be configured.
@@ -174,11 +224,17 @@ impl Control {
     }
 }
 
-async fn read<T: DeserializeOwned>(answer: Response) -> Result<T, ControlError> {
+/// Reads a good answer.
+pub(crate) async fn read<T: DeserializeOwned>(answer: Response) -> Result<T, ControlError> {
     if !answer.status().is_success() {
         return Err(problem(answer).await);
     }
     answer.json().await.map_err(|error| ControlError::Unclear(error.to_string()))
+}
+
+/// Whether an answer is good, where it says nothing more.
+pub(crate) async fn done(answer: Response) -> Result<(), ControlError> {
+    if answer.status().is_success() { Ok(()) } else { Err(problem(answer).await) }
 }
 
 async fn problem(answer: Response) -> ControlError {
@@ -196,7 +252,7 @@ async fn problem(answer: Response) -> ControlError {
     }
 }
 
-fn found<T>(answer: Result<T, ControlError>) -> Result<Option<T>, ControlError> {
+pub(crate) fn found<T>(answer: Result<T, ControlError>) -> Result<Option<T>, ControlError> {
     match answer {
         Ok(value) => Ok(Some(value)),
         Err(ControlError::Refused(problem)) if matches!(problem.code.as_str(), "not_found" | "not_linked") => Ok(None),

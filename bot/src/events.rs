@@ -108,6 +108,8 @@ async fn stream(bot: &Bot, last: &mut Option<String>, backoff: &mut Backoff) -> 
     catch_up(bot).await?;
     // A gateway that restarted has forgotten.
     bot.introduce_channels();
+    bot.life().ring();
+    bot.reached().ring();
     backoff.reset();
     tracing::info!("following the gateway's events");
     let mut parser = Parser::default();
@@ -128,6 +130,10 @@ async fn stream(bot: &Bot, last: &mut Option<String>, backoff: &mut Backoff) -> 
 fn heard(bot: &Bot, event: Event) {
     if let (Some(request), "request.created" | "request.updated") = (event.request, event.kind.as_str()) {
         bot.touch(&request);
+        bot.reached().ring();
+    }
+    if event.kind.starts_with("grant.") {
+        bot.life().ring();
     }
 }
 

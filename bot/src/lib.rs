@@ -10,21 +10,34 @@
 //! - `press` and `commands` do what people ask, through [`control`].
 
 mod account;
+mod acts;
 mod backoff;
 mod board;
 pub mod cards;
 mod channels;
 mod commands;
 pub mod control;
+mod control_posts;
+pub mod digest;
 mod events;
+mod home;
+mod life;
+mod outbox;
 mod press;
+pub mod reaching;
+pub mod schedule;
+mod seen;
 pub mod slack;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::Router;
 use countersign_shared::{bot_token::BotKey, ids::RequestId, secret::Secret};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 use tokio_util::{
     sync::{CancellationToken, WaitForCancellationFuture},
     task::TaskTracker,
@@ -35,6 +48,10 @@ use crate::{
     backoff::Backoff,
     board::Board,
     control::Control,
+    life::Life,
+    reaching::{Reached, Routes},
+    schedule::Daily,
+    seen::Seen,
     slack::{Slack, SlackError, connect::ConnectError, decode::Incoming, post::Identity},
 };
 
@@ -60,6 +77,10 @@ pub struct SlackSettings {
     pub channels: Vec<String>,
     /// `https://slack.com/api/`, or a stand-in.
     pub api_url: Url,
+    /// When the digest is posted, if it is.
+    pub digest: Option<Daily>,
+    /// Whom a request reaches, by connection.
+    pub routes: Routes,
 }
 
 /// What the bot needs to know.
@@ -95,6 +116,10 @@ struct Inner {
     page_url: Url,
     identity: OnceCell<Identity>,
     board: Board,
+    seen: Seen,
+    life: Life,
+    reached: Reached,
+    refreshing: Mutex<()>,
     work: TaskTracker,
     stop: CancellationToken,
 }
@@ -120,6 +145,10 @@ impl Bot {
             page_url: config.page_url,
             identity: OnceCell::new(),
             board: Board::default(),
+            seen: Seen::default(),
+            life: Life::default(),
+            reached: Reached::default(),
+            refreshing: Mutex::default(),
             work: TaskTracker::new(),
             stop: CancellationToken::new(),
         })))
@@ -143,7 +172,18 @@ impl Bot {
                     None => shutdown.cancelled().await,
                 }
             };
-            tokio::join!(socket, events::follow(self, &shutdown));
+            let digest = async {
+                if let Some(daily) = &self.0.settings.digest {
+                    digest::follow(self, daily, &shutdown).await;
+                }
+            };
+            tokio::join!(
+                socket,
+                events::follow(self, &shutdown),
+                life::follow(self, &shutdown),
+                reaching::follow(self, &shutdown),
+                digest
+            );
         }
         self.0.stop.cancel();
         self.0.work.close();
@@ -178,11 +218,19 @@ impl Bot {
 
     /// Takes what somebody did, and returns at once.
     pub(crate) fn receive(&self, incoming: Incoming) {
+        if incoming.number().is_some_and(|number| !self.0.seen.is_new(number, Instant::now())) {
+            tracing::info!("Slack delivered something twice; it is done once");
+            return;
+        }
         let bot = self.clone();
         self.0.work.spawn(async move {
             match incoming {
                 Incoming::Press(press) => press::press(&bot, press).await,
                 Incoming::DenyForm(form) => press::denied(&bot, form).await,
+                Incoming::Grant(press) => press::at_grant(&bot, press).await,
+                Incoming::AskForm(form) => commands::request::submitted(&bot, form).await,
+                Incoming::KeepForm(form) => press::kept(&bot, form).await,
+                Incoming::Home(opened) => home::show(&bot, &opened.person).await,
                 Incoming::Command(command) => commands::run(&bot, command).await,
             }
         });
@@ -208,6 +256,28 @@ impl Bot {
         }
     }
 
+    /// Works on something beside whatever else goes on.
+    pub(crate) fn spawn<F: Future<Output = ()> + Send + 'static>(&self, work: impl FnOnce(Self) -> F) {
+        self.0.work.spawn(work(self.clone()));
+    }
+
+    pub(crate) fn reached(&self) -> &Reached {
+        &self.0.reached
+    }
+
+    pub(crate) fn routes(&self) -> &Routes {
+        &self.0.settings.routes
+    }
+
+    pub(crate) fn life(&self) -> &Life {
+        &self.0.life
+    }
+
+    /// Held by whoever rewrites a digest.
+    pub(crate) fn refreshing(&self) -> &Mutex<()> {
+        &self.0.refreshing
+    }
+
     pub(crate) fn board(&self) -> &Board {
         &self.0.board
     }
@@ -227,7 +297,8 @@ impl Bot {
     /// Every channel that cards go to.
     pub(crate) fn channels(&self) -> BTreeSet<&str> {
         let settings = &self.0.settings;
-        settings.channels.iter().chain([&settings.channel]).map(String::as_str).collect()
+        let routes = settings.routes.values().flatten().filter_map(|stop| stop.channel.as_ref());
+        settings.channels.iter().chain([&settings.channel]).chain(routes).map(String::as_str).collect()
     }
 
     pub(crate) fn page_url(&self) -> &Url {

@@ -11,11 +11,14 @@ use countersign_shared::{
 use crate::{
     Bot,
     account::account,
-    cards::{answer, deny},
+    cards::{answer, deny, keep},
+    commands::{asker::Asker, grants},
     control::ControlError,
+    digest, home,
     slack::{
         SlackError,
         decode::{DenyForm, Person, Press},
+        decode_access::{GrantAction, GrantPress, KeepForm},
     },
 };
 
@@ -91,11 +94,59 @@ pub(crate) async fn denied(bot: &Bot, form: DenyForm) {
     deliver(bot, decision, &ear).await;
 }
 
+/// Does what a button at a grant says.
+pub(crate) async fn at_grant(bot: &Bot, press: GrantPress) {
+    let GrantPress { action, grant, person, channel, ts, at_home, response_url, trigger } = press;
+    let ear = Ear { user: person.user.clone(), channel: channel.clone(), response_url };
+    if action == GrantAction::Keep {
+        // Before anything slow: the trigger ends after three seconds.
+        let carried = keep::Carried { grant, channel, ts };
+        let Some(trigger) = &trigger else { return ear.tell(bot, answer::NO_KEEP_FORM).await };
+        if let Err(error) = bot.slack().open_form(trigger, &keep::form(&carried)).await {
+            tracing::warn!(%error, grant = %carried.grant, "the form to keep a grant did not open");
+            ear.tell(bot, answer::NO_KEEP_FORM).await;
+        }
+        return;
+    }
+    let Some(asker) = Asker::of(bot, &person, ear, trigger).await else { return };
+    let said = match action {
+        GrantAction::Extend => grants::longer(&asker, &grant, None, "").await,
+        GrantAction::Revoke | GrantAction::Keep => grants::ended(&asker, &grant).await,
+    };
+    asker.tell(said).await;
+    if at_home {
+        home::show(bot, &person).await;
+    }
+    if let (GrantAction::Revoke, Some(channel), Some(ts)) = (action, channel, ts) {
+        digest::refresh(bot, &channel, &ts).await;
+    }
+}
+
+/// Does what the form says that asks why a grant shall stay.
+pub(crate) async fn kept(bot: &Bot, form: KeepForm) {
+    let mut ear = Ear { user: form.person.user.clone(), ..Ear::default() };
+    let (Some(carried), Some(reason)) = (form.carried, form.reason) else {
+        return ear.tell(bot, answer::NO_KEEP_FORM).await;
+    };
+    ear.channel.clone_from(&carried.channel);
+    let Some(asker) = Asker::of(bot, &form.person, ear, form.once).await else { return };
+    let said = asker.acts().keep(&carried.grant, &reason).await;
+    asker.tell(said.map(|kept| answer::kept(&kept))).await;
+    if let (Some(channel), Some(ts)) = (&carried.channel, &carried.ts) {
+        digest::refresh(bot, channel, ts).await;
+    }
+}
+
 /// Who somebody is, asked of Slack for this one act.
 pub(crate) async fn identify(bot: &Bot, person: &Person) -> Result<SlackAccount, SlackError> {
+    who(bot, person).await.map(|(account, _)| account)
+}
+
+/// As [`identify`], with their time zone.
+pub(crate) async fn who(bot: &Bot, person: &Person) -> Result<(SlackAccount, Option<String>), SlackError> {
     let identity = bot.identity().await?;
     let user = bot.slack().user(&person.user).await?;
-    Ok(account(&user, person, &identity.team_id))
+    Ok((account(&user, person, &identity.team_id), user.tz))
 }
 
 async fn deliver(bot: &Bot, decision: Decision, ear: &Ear) {
@@ -134,7 +185,7 @@ async fn refused(
             ear.tell(bot, &answer::own_request(request)).await;
         }
         ControlError::Refused(problem) if problem.code == "not_linked" => {
-            offer_link(bot, account, ear).await;
+            ear.tell(bot, &link_text(bot, account, answer::NOT_LINKED).await).await;
         }
         ControlError::Refused(problem) => ear.tell(bot, &answer::refused(&problem)).await,
         ControlError::Unreachable(_) => ear.tell(bot, answer::UNREACHABLE).await,
@@ -143,17 +194,26 @@ async fn refused(
 }
 
 /// Answers with a link to sign in, for that account alone; unless one was used and waits.
-async fn offer_link(bot: &Bot, account: &SlackAccount, ear: &Ear) {
-    let waits = bot.control().link(account).await.is_ok_and(|link| link.is_some_and(|link| !link.confirmed));
-    if waits {
-        return ear.tell(bot, answer::NOT_CONFIRMED).await;
+pub(crate) async fn offer_link(bot: &Bot, account: &SlackAccount, ear: &Ear, why: &str) {
+    ear.reply(bot, &link_text(bot, account, why).await).await;
+}
+
+/// Whether a link was used and waits for an administrator.
+pub(crate) async fn link_waits(bot: &Bot, account: &SlackAccount) -> bool {
+    bot.control().link(account).await.is_ok_and(|link| link.is_some_and(|link| !link.confirmed))
+}
+
+/// What [`offer_link`] says.
+pub(crate) async fn link_text(bot: &Bot, account: &SlackAccount, why: &str) -> String {
+    if link_waits(bot, account).await {
+        return answer::NOT_CONFIRMED.into();
     }
     match bot.control().start_link(account).await {
-        Ok(started) => ear.tell(bot, &answer::sign_in(answer::NOT_LINKED, &started)).await,
-        Err(ControlError::Refused(problem)) => ear.tell(bot, &answer::refused(&problem)).await,
+        Ok(started) => answer::sign_in(why, &started),
+        Err(ControlError::Refused(problem)) => answer::refused(&problem),
         Err(error) => {
             tracing::warn!(%error, user = account.user, "no link could be started");
-            ear.tell(bot, answer::COMMAND_FAILED).await;
+            answer::COMMAND_FAILED.into()
         }
     }
 }

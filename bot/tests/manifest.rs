@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use countersign_bot::slack::post::METHODS;
+use countersign_bot::slack::{decode_access::EVENTS, post::METHODS};
 
 const MANIFEST: &str = include_str!("../../manifest.yaml");
 
@@ -23,7 +23,12 @@ fn the_scopes_are_those_that_the_methods_need() {
 
 #[test]
 fn no_method_is_called_that_the_table_does_not_name() {
-    let sources = [include_str!("../src/slack/post.rs"), include_str!("../src/slack/socket.rs")].join("\n");
+    let sources = [
+        include_str!("../src/slack/post.rs"),
+        include_str!("../src/slack/files.rs"),
+        include_str!("../src/slack/socket.rs"),
+    ]
+    .join("\n");
     for call in ["self.call(\"", "self.get(\""] {
         for rest in sources.split(call).skip(1) {
             let method = rest.split('"').next().unwrap_or_default();
@@ -33,8 +38,13 @@ fn no_method_is_called_that_the_table_does_not_name() {
 }
 
 #[test]
-fn no_event_is_subscribed_to_and_socket_mode_is_on() {
-    assert!(!MANIFEST.contains("bot_events"));
+fn the_events_are_those_that_are_read() {
+    assert_eq!(list("bot_events"), BTreeSet::from(EVENTS));
+    assert!(MANIFEST.contains("home_tab_enabled: true"), "whose opening is an event");
+}
+
+#[test]
+fn socket_mode_is_on() {
     assert!(MANIFEST.contains("socket_mode_enabled: true"));
     assert!(MANIFEST.contains("command: /access"));
     assert!(MANIFEST.contains("interactivity:\n    is_enabled: true"));

@@ -2,10 +2,37 @@
 
 use std::{path::Path, process::ExitCode};
 
-use countersign_gateway::config::check_all;
+use countersign_bot::slack::check::check;
+use countersign_gateway::{
+    config::check_all,
+    service::{NotStarted, load},
+};
+
+use crate::serve::slack_settings;
+
+/// Looks at the config, then at what Slack says of it.
+pub async fn run(config: &Path, slack: bool) -> ExitCode {
+    let code = settings(config);
+    if slack && code == ExitCode::SUCCESS { in_slack(config).await } else { code }
+}
+
+/// Prints what is misconfigured in Slack to stderr, and the rest to stdout.
+async fn in_slack(config: &Path) -> ExitCode {
+    let settings = match load(config).map_err(|NotStarted(problems)| problems.join("\n")) {
+        Ok(config) => slack_settings(&config),
+        Err(problems) => return crate::fail(&problems, 2),
+    };
+    let Some(settings) = settings else {
+        return crate::fail("there is no [slack] in the config", 2);
+    };
+    let looked = check(&settings).await;
+    looked.iter().filter(|looked| looked.good).for_each(|looked| crate::say(&format!("slack: {}", looked.said)));
+    let bad: Vec<&str> = looked.iter().filter(|looked| !looked.good).map(|looked| looked.said.as_str()).collect();
+    if bad.is_empty() { ExitCode::SUCCESS } else { crate::fail(&format!("Slack\n{}", bad.join("\n")), 1) }
+}
 
 /// Prints problems to stderr, warnings and the verdict to stdout.
-pub fn run(config: &Path) -> ExitCode {
+fn settings(config: &Path) -> ExitCode {
     let checked = check_all(config);
     for warning in &checked.warnings {
         crate::say(&format!("warning: {warning}"));

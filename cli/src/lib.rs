@@ -5,6 +5,7 @@
 mod api;
 mod check;
 mod demo;
+mod digest;
 mod grants;
 mod logging;
 mod login;
@@ -54,7 +55,11 @@ enum Verb {
     /// Runs the bot alone, beside a gateway.
     Bot,
     /// Tells everything that is wrong with the config and its policies.
-    Check,
+    Check {
+        /// Asks Slack, too: tokens, scopes, channels, the clock.
+        #[arg(long)]
+        slack: bool,
+    },
     /// Tests the policies.
     Policy {
         #[command(subcommand)]
@@ -81,6 +86,18 @@ enum Verb {
         what: report::What,
         /// Prints JSON.
         #[arg(long, global = true)]
+        json: bool,
+    },
+    /// Who holds what they don't use: posts it to Slack, beside a gateway that runs.
+    Digest {
+        /// Now, and not at its time.
+        #[arg(long)]
+        now: bool,
+        /// Prints it, and posts nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Prints JSON.
+        #[arg(long)]
         json: bool,
     },
     /// Signs in at the identity provider and keeps the token, for `psql`, `env`, `token` and the verbs that
@@ -166,7 +183,7 @@ pub fn main() -> ExitCode {
             Verb::Serve => serve::run(&config, serve::Parts::Both).await,
             Verb::Gateway => serve::run(&config, serve::Parts::Gateway).await,
             Verb::Bot => serve::run(&config, serve::Parts::Bot).await,
-            Verb::Check => check::run(&config),
+            Verb::Check { slack } => check::run(&config, slack).await,
             Verb::Policy { what: policy::What::Test { folder, live }, json } => {
                 policy::test(&config, folder, live, json).await
             }
@@ -174,6 +191,7 @@ pub fn main() -> ExitCode {
                 policy::explain(&config, &connection, &sql, subject, json).await
             }
             Verb::Report { what, json } => report::run(&config, &what, json),
+            Verb::Digest { now, dry_run, json } => digest::run(&config, now, dry_run, json).await,
             Verb::Login(how) => login::login(&config, how).await,
             Verb::Logout => login::logout(),
             Verb::Token => login::token().await,

@@ -3,10 +3,11 @@
 use std::{path::Path, process::ExitCode, time::Duration};
 
 use axum::Router;
-use countersign_bot::{Bot, BotConfig, BotError, SlackSettings};
+use chrono::TimeDelta;
+use countersign_bot::{Bot, BotConfig, BotError, SlackSettings, reaching::Stop, schedule::Daily};
 use countersign_gateway::{
     approval::keys::load_or_create_bot_key,
-    config::{Config, SlackConfig},
+    config::{Config, ConnectionConfig, RouteConfig, SlackConfig},
     service::{NotStarted, Service, load},
 };
 use countersign_shared::{bot_token::BotKey, secret::Secret};
@@ -72,14 +73,10 @@ pub async fn serve(
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let slack = config.slack.clone();
-    let channels: Vec<String> = config.connections.values().filter_map(|c| c.channel.clone()).collect();
+    let slack = slack_settings(&config);
     let page_url = config.gateway.url.clone();
-    let control = reachable(config.gateway.control);
     if parts == Parts::Bot {
-        let slack = slack.ok_or("there is no [slack] in the config, so there is nothing for a bot to do")?;
-        let (key, _) = load_or_create_bot_key(&config.gateway.bot_key).map_err(|e| e.to_string())?;
-        return run_bot(&bot(slack, channels, control, page_url, &key)?, stop).await;
+        return run_bot(&bot_beside(&config)?, stop).await;
     }
     let service = Service::start(config).await.map_err(|e| e.to_string())?;
     let (clients, control) = service.addresses().map_err(|e| e.to_string())?;
@@ -90,7 +87,7 @@ pub async fn serve(
     let bot_stop = CancellationToken::new();
     let mut bot_task = None;
     if let Some(slack) = slack.filter(|_| parts == Parts::Both) {
-        let bot = bot(slack, channels, reachable(control), page_url, &service.bot_key)?;
+        let bot = bot(slack, reachable(control), page_url, &service.bot_key)?;
         routes = countersign_bot::slack_routes(&bot).unwrap_or_default();
         let stop = bot_stop.clone();
         bot_task = Some(tokio::spawn(async move {
@@ -115,16 +112,35 @@ async fn run_bot(bot: &Bot, stop: CancellationToken) -> Result<(), String> {
     bot.run(stop).await.map_err(|error: BotError| error.to_string())
 }
 
-fn bot(
-    slack: SlackConfig,
-    channels: Vec<String>,
-    control: Url,
-    page_url: Url,
-    key: &Secret<String>,
-) -> Result<Bot, String> {
+/// The bot that `config` speaks of, beside a gateway that runs already.
+pub(crate) fn bot_beside(config: &Config) -> Result<Bot, String> {
+    let slack =
+        slack_settings(config).ok_or("there is no [slack] in the config, so there is nothing for a bot to do")?;
+    let (key, _) = load_or_create_bot_key(&config.gateway.bot_key).map_err(|e| e.to_string())?;
+    bot(slack, reachable(config.gateway.control), config.gateway.url.clone(), &key)
+}
+
+/// How the config reaches Slack.
+pub(crate) fn slack_settings(config: &Config) -> Option<SlackSettings> {
+    let SlackConfig { app_token, signing_secret, bot_token, channel, api_url, digest } = config.slack.clone()?;
+    let channels = config.connections.values().filter_map(|c| c.channel.clone()).collect();
+    let digest = digest.and_then(|digest| Daily::new(digest.at, &digest.timezone));
+    let way = |connection: &ConnectionConfig| -> Vec<Stop> {
+        let fits = config.routes.iter().filter(|route| route.fits(connection));
+        let stop = |route: &RouteConfig| Stop {
+            channel: route.channel.clone(),
+            usergroup: route.usergroup.clone(),
+            webhook: route.webhook.clone(),
+            escalate_after: route.escalate_after.and_then(|after| TimeDelta::from_std(after).ok()),
+        };
+        fits.map(stop).collect()
+    };
+    let routes = config.connections.values().map(|connection| (connection.name.clone(), way(connection))).collect();
+    Some(SlackSettings { app_token, signing_secret, bot_token, channel, channels, api_url, digest, routes })
+}
+
+fn bot(slack: SlackSettings, control: Url, page_url: Url, key: &Secret<String>) -> Result<Bot, String> {
     let key = BotKey::from_pem(key.reveal().as_bytes()).map_err(|e| e.to_string())?;
-    let SlackConfig { app_token, signing_secret, bot_token, channel, api_url, .. } = slack;
-    let slack = SlackSettings { app_token, signing_secret, bot_token, channel, channels, api_url };
     Bot::new(BotConfig { control, key, slack, page_url }).map_err(|e| e.to_string())
 }
 

@@ -5,13 +5,14 @@ use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use axum::Router;
 use countersign_shared::secret::Secret;
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    access::{keep, poll},
+    access::{keep, poll, uses},
     approval::{keys::load_or_create_bot_key, seal::SealKey},
     config::{Config, Problem},
-    connection::{accept::Listener, shards::Shards},
+    connection::{accept::Listener, shards::Shards, tls::web_acceptor},
     control,
     identity::Issuers,
     log::{Entry, Kind, Log},
@@ -30,6 +31,7 @@ pub struct Service {
     gateway: Arc<Gateway>,
     clients: Listener,
     control: TcpListener,
+    public: Option<(TcpListener, Option<TlsAcceptor>)>,
     /// The bot's private key, for a bot in the same process.
     pub bot_key: Secret<String>,
 }
@@ -76,6 +78,14 @@ impl Service {
         let control = TcpListener::bind(settings.control)
             .await
             .map_err(|e| not(format!("[gateway] control = {}: {e}", settings.control)))?;
+        let public = match settings.public {
+            Some(address) => {
+                let tls = settings.tls.as_ref().map(web_acceptor).transpose().map_err(not)?;
+                let bound = TcpListener::bind(address).await;
+                Some((bound.map_err(|e| not(format!("[gateway] public = {address}: {e}")))?, tls))
+            }
+            None => None,
+        };
         let gateway = Arc::new(Gateway {
             config,
             policies,
@@ -96,7 +106,7 @@ impl Service {
         });
         keep::read(&gateway).await.map_err(|e| not(format!("the grants can't be read: {e}")))?;
         let clients = Listener::bind(Arc::clone(&gateway)).await.map_err(not)?;
-        Ok(Self { gateway, clients, control, bot_key })
+        Ok(Self { gateway, clients, control, public, bot_key })
     }
 
     /// Where clients and the control API are reached.
@@ -114,7 +124,7 @@ impl Service {
     /// # Errors
     /// Where the control API fails.
     pub async fn run(self, more: Router, stop: CancellationToken, last: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { gateway, clients, control, .. } = self;
+        let Self { gateway, clients, control, public, .. } = self;
         let sessions = TaskTracker::new();
         let shards = Arc::new(Shards::start()?);
         let accepting = tokio::spawn(clients.run(stop.clone(), sessions.clone(), Arc::clone(&shards)));
@@ -122,6 +132,15 @@ impl Service {
         let keeping = tokio::spawn(keep::keep(Arc::clone(&gateway)));
         let polling = tokio::spawn(poll::poll(Arc::clone(&gateway)));
         let writing = tokio::spawn(keep::keep_written(Arc::clone(&gateway)));
+        if let Some((listener, tls)) = public {
+            let pages = control::public_router(Arc::clone(&gateway)).merge(more.clone());
+            let stop = stop.clone();
+            tokio::spawn(async move {
+                if let Err(error) = control::public::serve(listener, tls, pages, stop).await {
+                    tracing::error!(%error, "the public address is not served any more");
+                }
+            });
+        }
         let pages = control::router(Arc::clone(&gateway)).merge(more);
         let pages = pages.into_make_service_with_connect_info::<SocketAddr>();
         let ended = CancellationToken::new();
@@ -140,6 +159,7 @@ impl Service {
             tracing::warn!(left, "sessions were still busy after the grace time");
             let _done = tokio::time::timeout(Duration::from_secs(2), sessions.wait()).await;
         }
+        uses::flush(&gateway).await;
         if let Err(down) = gateway.log.append_durably(&Entry::new(Kind::Stop)).await {
             tracing::error!(%down, "the stop is not in the log");
         }

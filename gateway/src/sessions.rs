@@ -88,6 +88,8 @@ pub struct Live {
     narrowed: AtomicBool,
     /// The roles without which this session would not be what it is.
     rests_on: Mutex<BTreeSet<String>>,
+    /// Whether it has used them since somebody asked.
+    used: AtomicBool,
     doing: AtomicU8,
     kill: Mutex<Option<Kill>>,
     /// Whether there is a `kill` to look at: a session asks at each step, and must not lock for it.
@@ -220,10 +222,32 @@ impl Live {
     }
 }
 
+/// Roles that somebody has used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// Who.
+    pub human: Human,
+    /// Where.
+    pub connection: String,
+    /// Which.
+    pub roles: BTreeSet<String>,
+}
+
+impl Live {
+    /// What it has used since this was last asked.
+    fn take_used(&self) -> Option<Used> {
+        let used = self.used.swap(false, Ordering::Relaxed);
+        let roles = used.then(|| self.rests_on()).filter(|roles| !roles.is_empty())?;
+        Some(Used { human: self.standing.human.clone(), connection: self.view.connection.clone(), roles })
+    }
+}
+
 /// The live sessions by id.
 #[derive(Clone, Default)]
 pub struct Sessions {
     live: Arc<Mutex<HashMap<SessionId, Arc<Live>>>>,
+    /// What sessions that have left had used.
+    left: Arc<Mutex<Vec<Used>>>,
     active: Arc<AtomicUsize>,
 }
 
@@ -248,6 +272,7 @@ impl Sessions {
             groups: Mutex::new(None),
             narrowed: AtomicBool::new(false),
             rests_on: Mutex::default(),
+            used: AtomicBool::new(false),
             doing: AtomicU8::new(Doing::Idle as u8),
             kill: Mutex::new(None),
             rung: AtomicBool::new(false),
@@ -270,6 +295,14 @@ impl Sessions {
         let mut all: Vec<_> = self.locked(|all| all.values().map(|live| live.view()).collect());
         all.sort_by_key(|view| view.started_at);
         all
+    }
+
+    /// The roles that were used since this was last asked.
+    #[must_use]
+    pub fn used(&self) -> Vec<Used> {
+        let mut used = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
+        used.extend(self.all(|_| true).iter().filter_map(|live| live.take_used()));
+        used
     }
 
     /// Those of them that are `which`.
@@ -308,6 +341,12 @@ impl Place {
     /// Notes that the session would not be what it is without these roles.
     pub fn rests_on(&self, roles: &[String]) {
         self.live.rests_on.lock().unwrap_or_else(PoisonError::into_inner).extend(roles.iter().cloned());
+        self.uses_roles();
+    }
+
+    /// Notes that it has just used the roles that it rests on, if it rests on any.
+    pub fn uses_roles(&self) {
+        self.live.used.store(true, Ordering::Relaxed);
     }
 
     /// The first role that the session rests on and that is not among `roles`.
@@ -355,6 +394,9 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.is(Doing::Idle);
+        if let Some(used) = self.live.take_used() {
+            self.sessions.left.lock().unwrap_or_else(PoisonError::into_inner).push(used);
+        }
         self.sessions.locked(|all| all.remove(&self.live.view.id));
     }
 }
@@ -461,5 +503,22 @@ mod tests {
         place.rests_on(&["writer".into()]);
         assert_eq!(place.has_lost(&["writer".into()]), None);
         assert_eq!(place.has_lost(&["reader".into()]).as_deref(), Some("writer"));
+    }
+
+    #[test]
+    fn a_use_of_roles_is_told_once_also_of_a_session_that_has_left() {
+        let sessions = Sessions::default();
+        let place = sessions.join(view(&SessionId::random()), standing());
+        place.uses_roles();
+        assert_eq!(sessions.used(), [], "it rests on none");
+        place.rests_on(&["writer".into()]);
+        let used =
+            Used { human: standing().human, connection: "shop".into(), roles: BTreeSet::from(["writer".to_owned()]) };
+        assert_eq!(sessions.used(), std::slice::from_ref(&used));
+        assert_eq!(sessions.used(), []);
+        place.uses_roles();
+        drop(place);
+        assert_eq!(sessions.used(), [used]);
+        assert_eq!(sessions.used(), []);
     }
 }

@@ -321,6 +321,12 @@ pub struct GrantView {
     pub created_at: DateTime<Utc>,
     /// Until when, with its extensions.
     pub expires_at: DateTime<Utc>,
+    /// For how long it was given at first, in seconds.
+    #[serde(default)]
+    pub seconds: u64,
+    /// The request that it came from, where somebody was asked.
+    #[serde(default)]
+    pub request: Option<RequestId>,
     /// Who approved it or an extension; nobody where policy gives it at once.
     pub approved_by: Vec<String>,
     /// `active`, or how it ended: `expired`, `done`, `revoked`.
@@ -329,6 +335,146 @@ pub struct GrantView {
     pub ended_at: Option<DateTime<Utc>>,
     /// Who ended it, if a person did.
     pub ended_by: Option<String>,
+    /// Its holder's (or their owner's) Slack account, if linked; for the bot alone.
+    #[serde(default)]
+    pub slack: Option<SlackRef>,
+}
+
+/// What is to be said of a grant, the worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// Not used for long.
+    Stale,
+    /// Never used, and long enough there to have been.
+    NeverUsed,
+    /// Its end is as good as none.
+    FarEnd,
+    /// Given before uses were recorded, and these are too young to tell.
+    NoData,
+    /// Not used yet, and not long there.
+    TooNew,
+    /// Used lately.
+    InUse,
+    /// Somebody wants it kept for now.
+    Kept,
+}
+
+impl Finding {
+    /// Whether somebody should look at it.
+    #[must_use]
+    pub const fn matters(self) -> bool {
+        matches!(self, Self::Stale | Self::NeverUsed | Self::FarEnd)
+    }
+
+    /// Its word in JSON and CSV.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stale => "stale",
+            Self::NeverUsed => "never_used",
+            Self::FarEnd => "far_end",
+            Self::NoData => "no_data",
+            Self::TooNew => "too_new",
+            Self::InUse => "in_use",
+            Self::Kept => "kept",
+        }
+    }
+}
+
+/// Who wants a grant kept, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeepView {
+    /// Who.
+    pub by: String,
+    /// Until when it is left alone.
+    pub until: DateTime<Utc>,
+    /// Why.
+    pub reason: String,
+}
+
+/// `POST /v1/grants/{id}/keep`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeepBody {
+    /// Why.
+    pub reason: String,
+}
+
+/// A grant in a digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigestGrant {
+    /// The grant.
+    pub grant: GrantView,
+    /// What is to be said of it.
+    pub finding: Finding,
+    /// When it was last used, as far as that was recorded.
+    pub last_used: Option<DateTime<Utc>>,
+    /// Who wanted it kept last.
+    pub kept: Option<KeepView>,
+}
+
+/// A role that nobody had or used for long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigestRole {
+    /// Its name.
+    pub role: String,
+    /// When it was last given.
+    pub last_given: Option<DateTime<Utc>>,
+    /// When it was last used, of the grants that have not ended.
+    pub last_used: Option<DateTime<Utc>>,
+}
+
+/// An agent for whom nobody answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigestAgent {
+    /// Its name.
+    pub name: String,
+    /// Who should.
+    pub owner: String,
+    /// Why they don't.
+    pub why: String,
+}
+
+/// `GET /v1/digest`: who holds what they don't use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessDigest {
+    /// When it was drawn up.
+    pub at: DateTime<Utc>,
+    /// After so many seconds without use a grant is stale.
+    pub stale_after: u64,
+    /// Since when uses are recorded.
+    pub recorded_since: DateTime<Utc>,
+    /// Every grant that counts, what matters first.
+    pub grants: Vec<DigestGrant>,
+    /// Roles that nobody had or used in 30 days.
+    pub roles: Vec<DigestRole>,
+    /// Agents without a living owner.
+    pub agents: Vec<DigestAgent>,
+    /// Sessions of more than a day.
+    pub sessions: Vec<SessionView>,
+}
+
+/// `POST /v1/notices/claim`, `POST /v1/notices/posted`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoticeBody {
+    /// What is posted once.
+    pub name: String,
+    /// Which bot asks, as it calls itself since its start.
+    pub by: String,
+}
+
+/// The answer to a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Claim {
+    /// Post it.
+    Yours,
+    /// Post it, unless whoever had it before did: nobody knows.
+    InDoubt,
+    /// Another bot is about to.
+    Taken,
+    /// It is posted.
+    Done,
 }
 
 /// `POST /v1/access`: somebody asks for a role.
@@ -342,6 +488,19 @@ pub struct AccessBody {
     pub duration: String,
     /// Why; approvers read it.
     pub reason: String,
+}
+
+/// `GET /v1/access`: a role that the caller may ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessOption {
+    /// Where.
+    pub connection: String,
+    /// Which role.
+    pub role: String,
+    /// The longest time, among some usual ones, that policy does not refuse, in seconds.
+    pub longest: u64,
+    /// Whether policy gives it without asking anybody.
+    pub at_once: bool,
 }
 
 /// `POST /v1/grants/{id}/extend`: its holder asks for more time.
@@ -414,7 +573,7 @@ pub struct DeniedToken {
 #[error("{error}")]
 pub struct Problem {
     /// A stable word: `not_linked`, `own_request`, `not_an_approver`, `over`, `digest_mismatch`,
-    /// `not_signed_in`, `forbidden`, `not_found`, `bad_request`, `unavailable`.
+    /// `not_signed_in`, `forbidden`, `not_found`, `bad_request`, `repeated`, `unavailable`.
     pub code: String,
     /// What happened, in a sentence.
     pub error: String,

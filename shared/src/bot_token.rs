@@ -133,7 +133,20 @@ impl BotKey {
     /// # Errors
     /// Where the key cannot sign.
     pub fn sign(&self, purpose: Purpose) -> Result<String, TokenError> {
-        jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &Claims::new(purpose), &self.0)
+        self.encode(&Claims::new(purpose))
+    }
+
+    /// As [`sign`](Self::sign), as the token `jti`: the gateway takes one of these once, however often
+    /// Slack delivers what it stands for.
+    ///
+    /// # Errors
+    /// Where the key cannot sign.
+    pub fn sign_as(&self, jti: String, purpose: Purpose) -> Result<String, TokenError> {
+        self.encode(&Claims { jti, ..Claims::new(purpose) })
+    }
+
+    fn encode(&self, claims: &Claims) -> Result<String, TokenError> {
+        jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), claims, &self.0)
             .map_err(|e| TokenError::Token(e.to_string()))
     }
 }

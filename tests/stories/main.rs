@@ -2,6 +2,7 @@
 //! provider, and the real binary in a process of its own.
 
 mod approving;
+mod asking;
 mod cards;
 mod certified;
 mod deciding;
@@ -10,6 +11,7 @@ mod disguised;
 mod edges;
 mod ending_many;
 mod fidelity;
+mod giving_back;
 mod granting;
 mod harness;
 mod impact;
@@ -18,6 +20,8 @@ mod outages;
 mod own_catalog;
 mod policies;
 mod psql;
+mod public;
+mod reaching;
 mod readers;
 mod refusing;
 mod renewing;

@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use countersign_shared::{
-    api::{LinkStarted, Problem, RequestView},
+    api::{KeepView, LinkStarted, Problem, RequestView},
     ids::RequestId,
 };
 
 use super::{
+    access::when,
     effects, outcome,
     visible::{escaped, short},
 };
@@ -20,8 +21,14 @@ pub fn own_request(id: &RequestId) -> String {
 /// The gateway said no; in its own words.
 #[must_use]
 pub fn refused(problem: &Problem) -> String {
+    escaped(&refusal(problem))
+}
+
+/// As [`refused`], for where Slack parses nothing.
+#[must_use]
+pub fn refusal(problem: &Problem) -> String {
     let hint = problem.hint.as_deref().map(|hint| format!(" {}", ended(hint))).unwrap_or_default();
-    escaped(&format!("{}{hint}", ended(&problem.error)))
+    format!("{}{hint}", ended(&problem.error))
 }
 
 /// A sentence with a capital and a full stop.
@@ -84,8 +91,13 @@ pub fn taken(message: &str) -> String {
 #[must_use]
 pub fn help() -> String {
     "*Countersign* holds risky statements until a second person agrees.\n\
-     • `/access link` links your Slack account to your identity, by signing in once\n\
-     • `/access requests` lists what waits for approval\n\
+     • `/access request` asks for a role: in a form, or typed as `/access request CONNECTION ROLE DURATION REASON`, with a duration like `2h`, `90m` or `until 17:00`\n\
+     • `/access status` tells what you have, for how long, and what you have asked for\n\
+     • `/access extend ID` asks for more time; `/access extend ID DURATION REASON`, too\n\
+     • `/access done [ID]` gives a role back, `/access revoke ID` ends one that you may end\n\
+     • `/access requests` lists what waits for you, and what of yours waits\n\
+     • `/access sessions` lists sessions that you may end, `/access kill ID` ends one\n\
+     • `/access link` links your Slack account to your identity, by signing in once; `/access unlink` ends that\n\
      • `/access help` shows this"
         .into()
 }
@@ -104,8 +116,64 @@ pub const MEMBERS_ONLY: &str = "Only full members of this workspace can use `/ac
 /// Before the link that was asked for.
 pub const LINKING: &str = "This links your Slack account to your identity, so that your decisions count.";
 
-/// For a command that needs a link.
-pub const LINK_FIRST: &str = "Your Slack account is not linked to an identity yet. Type `/access link` first.";
+/// Before the link, for somebody who asked for something unlinked.
+pub const LINK_TO_ASK: &str =
+    "Nothing was done: your Slack account is not linked to an identity yet. After signing in, ask again.";
+
+/// `/access unlink` by somebody who is linked to nothing.
+pub const NOT_LINKED_ANYWAY: &str = "Your Slack account is not linked to an identity.";
+
+/// The account's link is gone.
+pub const UNLINKED: &str = "Your Slack account is no longer linked to your identity. What you have asked for and approved stays; `/access link` links it again.";
+
+/// `users.info` failed, for a command.
+pub const WHO_ASKS: &str = "Slack did not say who you are, so nothing was done. Try again in a moment.";
+
+/// How the typed wish looks.
+pub const HOW_TO_REQUEST: &str = "Type `/access request CONNECTION ROLE DURATION REASON`, like `/access request shop shop-writer 2h fixing INC-42`; or `/access request` alone for a form.";
+
+/// How the typed extension looks.
+pub const HOW_TO_EXTEND: &str =
+    "Type `/access extend ID`, or `/access extend ID DURATION REASON`. `/access status` lists what you have.";
+
+/// How a grant is ended.
+pub const HOW_TO_REVOKE: &str = "Type `/access revoke ID`. `/access status` lists what you have.";
+
+/// How a session is ended.
+pub const HOW_TO_KILL: &str = "Type `/access kill ID`. `/access sessions` lists those that you may end.";
+
+/// What is no id of a grant.
+pub const NO_SUCH_GRANT: &str = "There is no such grant. `/access status` lists what you have.";
+
+/// What is no id of a session.
+pub const NO_SUCH_SESSION: &str = "There is no such session. `/access sessions` lists those that you may end.";
+
+/// `/access done` without anything to give back.
+pub const NO_GRANTS: &str = "You have no role to give back.";
+
+/// The form did not open, or came back empty.
+pub const NO_ASK_FORM: &str =
+    "The form did not work; nothing was asked. Type `/access request CONNECTION ROLE DURATION REASON`, or try again.";
+
+/// The form where policy lets nobody ask for anything.
+pub const NOTHING_TO_ASK: &str = "There is no role that you may ask for. Ask whoever keeps the policy.";
+
+/// The home tab of somebody unlinked.
+pub const LINK_AT_HOME: &str =
+    "Your Slack account is not linked to an identity yet. Type /access link in any channel, and open this tab again.";
+
+/// The form did not open, or came back empty.
+pub const NO_KEEP_FORM: &str = "The form for the reason did not work; the grant is not kept. Press Keep again.";
+
+/// A grant is left alone for a while.
+#[must_use]
+pub fn kept(kept: &KeepView) -> String {
+    format!("It is kept until {}; the digest leaves it alone until then.", when(kept.until))
+}
+
+/// A call that may have arrived.
+pub const COMMAND_UNCLEAR: &str =
+    "The gateway did not answer; whether it was done is not known. `/access status` tells what you have.";
 
 /// The link exists and waits.
 pub const NOT_CONFIRMED: &str =
@@ -114,31 +182,43 @@ pub const NOT_CONFIRMED: &str =
 /// A command that could not be done.
 pub const COMMAND_FAILED: &str = "The gateway cannot be reached. Try again in a moment.";
 
-/// What waits, without its SQL: who is not in a card's channel need not see that.
+/// What waits, for the reader and of theirs, without its SQL: who is not in a card's channel need not
+/// see that here.
 #[must_use]
-pub fn pending(views: &[RequestView]) -> String {
-    if views.is_empty() {
-        return "Nothing waits for approval.".into();
-    }
-    let line = |view: &RequestView| {
-        let does = view.effects.first().map(|first| format!(", {}", effects::effect(first, &view.connection)));
-        let more = view.effects.len().saturating_sub(1);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let needed = outcome::needed(&view.needed);
-        escaped(&format!(
-            "• {} on {} by {}{}{more}; waits for {needed}, until {}",
-            view.id,
-            short(&view.connection, 63),
-            short(&view.principal, 100),
-            does.unwrap_or_default(),
-            view.expires_at.format("%H:%M UTC"),
-        ))
-    };
+pub fn pending(to_decide: &[RequestView], own: &[RequestView]) -> String {
+    let parts = [("*Waits for you*", to_decide), ("*Yours*", own)];
+    let parts: Vec<String> = parts
+        .iter()
+        .filter(|(_, views)| !views.is_empty())
+        .map(|(head, views)| format!("{head}\n{}", list(views)))
+        .collect();
+    if parts.is_empty() { "Nothing waits for you, and nothing of yours waits.".into() } else { parts.join("\n") }
+}
+
+fn list(views: &[RequestView]) -> String {
     let mut lines: Vec<String> = views.iter().take(20).map(line).collect();
     if views.len() > 20 {
         lines.push(format!("and {} more", views.len() - 20));
     }
     lines.join("\n")
+}
+
+fn line(view: &RequestView) -> String {
+    let does = match (&view.access, view.effects.first()) {
+        (Some(access), _) => format!(", {}", outcome::access(access)),
+        (None, Some(first)) => format!(", {}", effects::effect(first, &view.connection)),
+        (None, None) => String::new(),
+    };
+    let more = view.effects.len().saturating_sub(1);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let text = format!(
+        "• {} on {} by {}{does}{more}; waits for {}, until ",
+        view.id,
+        short(&view.connection, 63),
+        short(&view.principal, 100),
+        outcome::needed(&view.needed),
+    );
+    format!("{}{}", escaped(&text), when(view.expires_at))
 }
 
 #[cfg(test)]
@@ -166,10 +246,10 @@ mod tests {
 
     #[test]
     fn the_list_of_pending_requests_shows_no_sql() {
-        let text = pending(&[samples::view()]);
+        let text = pending(&[samples::view()], &[]);
         assert!(text.contains("K7Q2AB9X on shop by ana@acme.dev, deletes rows from table public.orders"), "{text}");
         assert!(!text.to_lowercase().contains("delete from"), "{text}");
-        assert_eq!(pending(&[]), "Nothing waits for approval.");
+        assert_eq!(pending(&[], &[]), "Nothing waits for you, and nothing of yours waits.");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Text that somebody else wrote goes into `rich_text` and `plain_text` only. Slack parses neither
 //! for mentions, links or formatting, so nothing has to be escaped and nothing can break out.
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 /// Characters of one text that are surely within Slack's limit of 3,000.
@@ -52,6 +53,13 @@ pub fn code(text: &str) -> Value {
 #[must_use]
 pub fn plain(text: &str) -> Value {
     json!({ "type": "text", "text": if text.is_empty() { " " } else { text } })
+}
+
+/// A moment, in the reader's own time zone.
+#[must_use]
+pub fn date(at: DateTime<Utc>) -> Value {
+    let fallback = at.format("%Y-%m-%d %H:%M UTC").to_string();
+    json!({ "type": "date", "timestamp": at.timestamp(), "format": "{date_short_pretty} {time}", "fallback": fallback })
 }
 
 /// Bold words.

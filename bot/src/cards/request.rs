@@ -1,12 +1,17 @@
 //! The card of a request: what will run, who asks, what it does, and where it stands.
 
-use countersign_shared::{api::RequestView, digest::Digest, ids::RequestId, request::State};
+use countersign_shared::{
+    api::{GrantView, RequestView},
+    digest::Digest,
+    ids::RequestId,
+    request::State,
+};
 use serde_json::Value;
 use url::Url;
 
 use super::{
     blocks::{self, Message, TEXT_LIMIT},
-    effects, impact, outcome,
+    effects, impact, life, outcome,
     visible::{escaped, length, parameter, reading_notes, short, visible},
 };
 
@@ -80,6 +85,12 @@ fn parameters(view: &RequestView) -> String {
 /// The card in the channel, in any state of its request.
 #[must_use]
 pub fn card(view: &RequestView, base: &Url) -> Message {
+    card_of(view, None, base)
+}
+
+/// As [`card`], with where the grant stands that came of the request.
+#[must_use]
+pub fn card_of(view: &RequestView, grant: Option<&GrantView>, base: &Url) -> Message {
     let whole = fits(view);
     let mut blocks = vec![heading(view)];
     let impact = impact::lines(view);
@@ -98,6 +109,9 @@ pub fn card(view: &RequestView, base: &Url) -> Message {
     }
     blocks.push(blocks::rich(runs(view)));
     blocks.push(blocks::rich(stands(view, base, whole)));
+    if let Some(grant) = grant {
+        blocks.push(blocks::rich(vec![blocks::line(life::standing(grant))]));
+    }
     if view.state == State::Pending {
         blocks.push(buttons(view, whole));
     }

@@ -2,15 +2,18 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use countersign_shared::{
-    api::{AccessView, ApprovalView, EffectView, Needed, Outcome, RequestKind, RequestView},
+    api::{
+        AccessDigest, AccessOption, AccessView, ApprovalView, DigestAgent, DigestGrant, DigestRole, EffectView,
+        Finding, GrantView, KeepView, Needed, Outcome, RequestKind, RequestView, SessionView,
+    },
     digest::{Digest, of_bytes},
-    ids::RequestId,
+    ids::{GrantId, RequestId, SessionId},
     request::{Assurance, State},
 };
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{blocks::Message, deny, direct, request};
+use super::{answer, ask, blocks::Message, deny, digest as daily, direct, home, keep, life, reach, request};
 
 /// A request id that any text can name.
 ///
@@ -72,6 +75,69 @@ pub fn view() -> RequestView {
         channel: None,
         card: None,
         requester_slack: None,
+    }
+}
+
+/// A grant of ana's.
+#[must_use]
+pub fn grant() -> GrantView {
+    GrantView {
+        id: "6Q0M3T8ZC1VA".parse().unwrap_or_else(|_| GrantId::random()),
+        principal: "ana@acme.dev".into(),
+        owner: None,
+        connection: "shop".into(),
+        role: "shop-writer".into(),
+        reason: "INC-42: refunds are stuck".into(),
+        created_at: noon(),
+        expires_at: noon() + TimeDelta::hours(4),
+        seconds: 4 * 3_600,
+        request: Some(id()),
+        approved_by: vec!["priya@acme.dev".into()],
+        state: "active".into(),
+        ended_at: None,
+        ended_by: None,
+        slack: None,
+    }
+}
+
+/// A digest with `count` grants that matter, and one of each other kind.
+#[must_use]
+pub fn digest_of(count: usize) -> AccessDigest {
+    let found = |finding: Finding, last_used: Option<i64>| DigestGrant {
+        grant: GrantView { expires_at: noon() + TimeDelta::days(90), ..grant() },
+        finding,
+        last_used: last_used.map(|days| noon() - TimeDelta::days(days)),
+        kept: None,
+    };
+    let mut grants: Vec<DigestGrant> = (0..count)
+        .map(|n| if n % 2 == 0 { found(Finding::Stale, Some(20)) } else { found(Finding::NeverUsed, None) })
+        .collect();
+    if let Some(first) = grants.first_mut() {
+        first.grant.reason = "=cmd|' /C calc'!A0 <!channel> \u{202E}".repeat(30);
+        first.grant.owner = Some("<@U1>".into());
+        first.kept =
+            Some(KeepView { by: "priya@acme.dev".into(), until: noon(), reason: "<!here> on call".repeat(40) });
+    }
+    grants.extend([found(Finding::TooNew, None), found(Finding::NoData, None), found(Finding::InUse, Some(1))]);
+    let role = |n: usize| DigestRole { role: format!("role-{n}"), last_given: None, last_used: Some(noon()) };
+    let agent = DigestAgent { name: "deploy".into(), owner: "gone@acme.dev".into(), why: "<!channel> is gone".into() };
+    let session = SessionView {
+        id: SessionId::random(),
+        principal: "ana@acme.dev".into(),
+        connection: "shop".into(),
+        address: "127.0.0.1".into(),
+        application: Some("<!channel>".into()),
+        started_at: noon() - TimeDelta::days(2),
+        state: "idle".into(),
+    };
+    AccessDigest {
+        at: noon(),
+        stale_after: 14 * 86_400,
+        recorded_since: noon() - TimeDelta::days(60),
+        grants,
+        roles: (0..20).map(role).collect(),
+        agents: vec![agent],
+        sessions: vec![session],
     }
 }
 
@@ -146,6 +212,16 @@ fn variants() -> Vec<(String, RequestView)> {
     all
 }
 
+fn options(count: usize) -> Vec<AccessOption> {
+    let option = |number: usize| AccessOption {
+        connection: format!("shop-{number}-{}", "x".repeat(50)),
+        role: "a-role-with-a-name-as-long-as-a-name-may-be-in-the-config-file".into(),
+        longest: 28_800,
+        at_once: number % 2 == 1,
+    };
+    (0..count).map(option).collect()
+}
+
 /// Every message as `{"name", "text", "blocks"}`, every form as `{"name", "view"}`.
 #[must_use]
 pub fn samples() -> Vec<Value> {
@@ -159,5 +235,36 @@ pub fn samples() -> Vec<Value> {
     }
     let carried = deny::Carried { request: id(), digest: digest(), channel: Some("C0123456789".into()) };
     all.push(json!({ "name": "form: deny", "view": deny::form(&carried) }));
+    let carried = keep::Carried { grant: grant().id, channel: None, ts: None };
+    all.push(json!({ "name": "form: keep", "view": keep::form(&carried) }));
+    let ended = GrantView { state: "revoked".into(), ended_by: Some("<@U1>".into()), ..grant() };
+    let agents = GrantView { owner: Some("ana@acme.dev".into()), principal: "<!channel>".into(), ..grant() };
+    for (name, grant) in [("a grant", &grant()), ("a grant that ended", &ended), ("an agent's grant", &agents)] {
+        all.push(message(format!("begun: {name}"), life::begun(grant)));
+        all.push(message(format!("ends: {name}"), life::ends(grant, noon())));
+        all.push(message(format!("ended: {name}"), life::ended(grant)));
+        let given = RequestView { state: State::Done, ..view() };
+        all.push(message(format!("card with {name}"), request::card_of(&given, Some(grant), &base)));
+    }
+    for count in [0, 3, 60] {
+        let digest = digest_of(count);
+        all.push(message(format!("digest: {count}"), daily::message(&digest)));
+        let found: Vec<&DigestGrant> = digest.grants.iter().collect();
+        all.push(message(format!("own digest: {count}"), daily::own(&found, &digest)));
+    }
+    let nothing = AccessDigest { grants: vec![], roles: vec![], agents: vec![], sessions: vec![], ..digest_of(0) };
+    all.push(message("digest: nothing".into(), daily::message(&nothing)));
+    all.push(message("reminder".into(), reach::reminder(&view(), &base, noon())));
+    all.push(message("reach".into(), reach::waits(&view(), None, &base)));
+    let (grants, requests) = (vec![grant(), agents], vec![view(); 20]);
+    let tab = home::view("ana@acme.dev", (&grants, &requests, &requests), &base, noon());
+    all.push(json!({ "name": "home", "view": tab }));
+    all.push(json!({ "name": "home: closed", "view": home::closed(answer::LINK_AT_HOME) }));
+    all.push(json!({ "name": "form: a moment", "view": ask::moment() }));
+    all.push(json!({ "name": "form: closed", "view": ask::closed(answer::NOTHING_TO_ASK, None) }));
+    for (name, count) in [("one", 1), ("many", 150)] {
+        let view = ask::form(&options(count), &ask::Carried { channel: Some("C0123456789".into()) });
+        all.push(json!({ "name": format!("form: ask, {name}"), "view": view }));
+    }
     all
 }

@@ -1,36 +1,72 @@
-//! `/access VERB …`: one file per verb.
+//! `/access VERB …`: one file per verb, or per few that belong together.
 
-mod help;
+pub(crate) mod asker;
+pub(crate) mod grants;
 mod link;
+pub(crate) mod request;
 mod requests;
+mod sessions;
+mod time;
 
+use self::asker::Asker;
 use crate::{Bot, cards::answer, press::Ear, slack::decode::Command};
 
-/// The verbs, as typed.
-const VERBS: [&str; 3] = ["help", "link", "requests"];
-
 /// A verb, understood.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verb {
+    Done,
+    Extend,
     Help,
+    Kill,
     Link,
+    Request,
     Requests,
+    Revoke,
+    Sessions,
+    Status,
+    Unlink,
+}
+
+/// The verbs, as typed.
+const VERBS: [(&str, Verb); 11] = [
+    ("done", Verb::Done),
+    ("extend", Verb::Extend),
+    ("help", Verb::Help),
+    ("kill", Verb::Kill),
+    ("link", Verb::Link),
+    ("request", Verb::Request),
+    ("requests", Verb::Requests),
+    ("revoke", Verb::Revoke),
+    ("sessions", Verb::Sessions),
+    ("status", Verb::Status),
+    ("unlink", Verb::Unlink),
+];
+
+/// What stands behind `/access`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Typed<'a> {
+    /// A verb, and what follows it.
+    Verb(Verb, &'a str),
+    /// Nothing.
+    Nothing,
+    /// Something else.
     Unknown { typed: String, nearest: Option<&'static str> },
 }
 
 /// Reads the text behind `/access`.
-fn parse(text: &str) -> Verb {
-    let typed = text.split_whitespace().next().unwrap_or("help").to_lowercase();
-    match typed.as_str() {
-        "help" => Verb::Help,
-        "link" => Verb::Link,
-        "requests" => Verb::Requests,
-        _ => {
-            let nearest = VERBS.into_iter().map(|verb| (distance(verb, &typed), verb)).min();
-            let nearest = nearest.filter(|(distance, _)| *distance <= 2).map(|(_, verb)| verb);
-            Verb::Unknown { typed, nearest }
-        }
+fn parse(text: &str) -> Typed<'_> {
+    let text = text.trim();
+    let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    if word.is_empty() {
+        return Typed::Nothing;
     }
+    let typed = word.to_lowercase();
+    if let Some((_, verb)) = VERBS.iter().find(|(name, _)| *name == typed) {
+        return Typed::Verb(*verb, rest.trim());
+    }
+    let nearest = VERBS.iter().map(|(name, _)| (distance(name, &typed), *name)).min();
+    let nearest = nearest.filter(|(distance, _)| *distance <= 2).map(|(_, name)| name);
+    Typed::Unknown { typed, nearest }
 }
 
 /// How many letters differ (Levenshtein), of words as short as a verb.
@@ -51,13 +87,32 @@ fn distance(a: &str, b: &str) -> usize {
 /// Does what was typed, and answers privately. The bot need not be in the channel, so Slack's
 /// response URL comes first.
 pub(crate) async fn run(bot: &Bot, command: Command) {
-    let ear = Ear { user: command.person.user.clone(), channel: command.channel, response_url: command.response_url };
-    match parse(&command.text) {
-        Verb::Help => help::run(bot, &ear).await,
-        Verb::Link => link::run(bot, &command.person, &ear).await,
-        Verb::Requests => requests::run(bot, &command.person, &ear).await,
-        Verb::Unknown { typed, nearest } => ear.reply(bot, &answer::unknown_verb(&typed, nearest)).await,
-    }
+    let ear = Ear {
+        user: command.person.user.clone(),
+        channel: command.channel.clone(),
+        response_url: command.response_url.clone(),
+    };
+    let (verb, rest) = match parse(&command.text) {
+        Typed::Verb(Verb::Help, _) => return ear.reply(bot, &answer::help()).await,
+        Typed::Nothing | Typed::Verb(Verb::Request, "") => return request::form(bot, &command, ear).await,
+        Typed::Unknown { typed, nearest } => return ear.reply(bot, &answer::unknown_verb(&typed, nearest)).await,
+        Typed::Verb(verb, rest) => (verb, rest),
+    };
+    let Some(asker) = Asker::of(bot, &command.person, ear, command.trigger.clone()).await else { return };
+    let said = match verb {
+        Verb::Request => return request::run(&asker, rest).await,
+        Verb::Status => grants::status(&asker).await,
+        Verb::Extend => grants::extend(&asker, rest).await,
+        Verb::Done => grants::done(&asker, rest).await,
+        Verb::Revoke => grants::end(&asker, rest).await,
+        Verb::Sessions => sessions::list(&asker).await,
+        Verb::Kill => sessions::kill(&asker, rest).await,
+        Verb::Requests => requests::run(&asker).await,
+        Verb::Link => link::run(&asker).await,
+        Verb::Unlink => link::unlink(&asker).await,
+        Verb::Help => Ok(answer::help()),
+    };
+    asker.tell(said).await;
 }
 
 impl Ear {
@@ -79,16 +134,22 @@ mod tests {
 
     #[test]
     fn verbs_are_understood_or_guessed() {
-        let unknown = |typed: &str, nearest| Verb::Unknown { typed: typed.into(), nearest };
+        let unknown = |typed: &str, nearest| Typed::Unknown { typed: typed.into(), nearest };
         let table = [
-            ("", Verb::Help),
-            ("  help me", Verb::Help),
-            ("LINK", Verb::Link),
-            ("requests", Verb::Requests),
-            ("request", unknown("request", Some("requests"))),
+            ("", Typed::Nothing),
+            ("   ", Typed::Nothing),
+            ("  help me", Typed::Verb(Verb::Help, "me")),
+            ("LINK", Typed::Verb(Verb::Link, "")),
+            ("requests", Typed::Verb(Verb::Requests, "")),
+            ("request shop  writer 2h why", Typed::Verb(Verb::Request, "shop  writer 2h why")),
+            ("extend\tK7Q2", Typed::Verb(Verb::Extend, "K7Q2")),
+            ("requets", unknown("requets", Some("requests"))),
             ("lnik", unknown("lnik", Some("link"))),
             ("hlep", unknown("hlep", Some("help"))),
-            ("extend K7Q2", unknown("extend", None)),
+            ("sesions", unknown("sesions", Some("sessions"))),
+            ("revok 6Q0M", unknown("revok", Some("revoke"))),
+            ("unlikn", unknown("unlikn", Some("unlink"))),
+            ("approve K7Q2", unknown("approve", None)),
         ];
         for (text, expected) in table {
             assert_eq!(parse(text), expected, "{text:?}");
@@ -97,9 +158,9 @@ mod tests {
 
     #[test]
     fn every_verb_parses_and_is_in_the_help() {
-        for verb in VERBS {
-            assert!(!matches!(parse(verb), Verb::Unknown { .. }), "{verb}");
-            assert!(answer::help().contains(&format!("/access {verb}`")), "{verb}");
+        for (name, verb) in VERBS {
+            assert_eq!(parse(name), Typed::Verb(verb, ""), "{name}");
+            assert!(answer::help().contains(&format!("`/access {name}")), "{name}");
         }
     }
 

@@ -57,6 +57,11 @@ impl Slack {
         Ok(Self { client: Arc::new(SlackClient::new(connector)), token: token(bot_token), plain })
     }
 
+    /// For addresses that must never see the bot's token.
+    pub(crate) const fn plain(&self) -> &reqwest::Client {
+        &self.plain
+    }
+
     /// How long one call may take.
     pub(crate) const fn deadline() -> Duration {
         ANSWER

@@ -3,6 +3,7 @@
 use countersign_shared::{digest::Digest, ids::RequestId};
 use serde_json::Value;
 
+use super::decode_access::{self, AskForm, GrantPress, HomeOpened, KeepForm};
 use crate::cards::{deny, request::read_block_id};
 
 /// Something that a person did in Slack.
@@ -12,8 +13,32 @@ pub enum Incoming {
     Press(Press),
     /// The form for a denial's reason.
     DenyForm(DenyForm),
+    /// A button at a grant.
+    Grant(GrantPress),
+    /// The form that asks for access.
+    AskForm(AskForm),
+    /// The form that says why a grant shall stay.
+    KeepForm(KeepForm),
+    /// The home tab was opened.
+    Home(HomeOpened),
     /// `/access …`.
     Command(Command),
+}
+
+impl Incoming {
+    /// What Slack calls this very press, submission or command, where it may not count twice and the
+    /// gateway can't tell by itself.
+    #[must_use]
+    pub fn number(&self) -> Option<&str> {
+        match self {
+            Self::Press(_) | Self::DenyForm(_) => None,
+            Self::Grant(press) => press.trigger.as_deref(),
+            Self::AskForm(form) => form.once.as_deref(),
+            Self::KeepForm(form) => form.once.as_deref(),
+            Self::Home(opened) => opened.once.as_deref(),
+            Self::Command(command) => command.trigger.as_deref(),
+        }
+    }
 }
 
 /// Who did it, as the payload says; `users.info` is asked before it counts.
@@ -68,13 +93,15 @@ pub struct Command {
     pub channel: Option<String>,
     /// For a private answer.
     pub response_url: Option<String>,
+    /// For a form, within three seconds; the command's own number, too.
+    pub trigger: Option<String>,
 }
 
-fn text(value: &Value, path: &str) -> Option<String> {
+pub(super) fn text(value: &Value, path: &str) -> Option<String> {
     value.pointer(path).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-fn person(payload: &Value) -> Option<Person> {
+pub(super) fn person(payload: &Value) -> Option<Person> {
     let user = text(payload, "/user/id")?;
     // `team` is where the bot is installed; a stranger's own workspace is in `user`.
     let team = text(payload, "/user/team_id").or_else(|| text(payload, "/team/id"));
@@ -85,8 +112,14 @@ fn person(payload: &Value) -> Option<Person> {
 #[must_use]
 pub fn interaction(payload: &Value) -> Option<Incoming> {
     match payload.get("type")?.as_str()? {
-        "block_actions" => press(payload).map(Incoming::Press),
-        "view_submission" => form(payload).map(Incoming::DenyForm),
+        "block_actions" => {
+            press(payload).map(Incoming::Press).or_else(|| decode_access::press(payload).map(Incoming::Grant))
+        }
+        "view_submission" => {
+            let asks = || decode_access::ask_form(payload).map(Incoming::AskForm);
+            let keeps = || decode_access::keep_form(payload).map(Incoming::KeepForm);
+            form(payload).map(Incoming::DenyForm).or_else(asks).or_else(keeps)
+        }
         _ => None,
     }
 }
@@ -140,6 +173,7 @@ pub fn command(payload: &Value) -> Option<Incoming> {
         person,
         channel: text(payload, "/channel_id"),
         response_url: text(payload, "/response_url"),
+        trigger: text(payload, "/trigger_id"),
     }))
 }
 
@@ -227,11 +261,10 @@ mod tests {
 
     #[test]
     fn a_command_has_its_text_and_its_person() {
-        let payload =
-            json!({ "user_id": "U1", "team_id": "T1", "text": "link", "response_url": "r", "channel_id": "C" });
+        let payload = json!({ "user_id": "U1", "team_id": "T1", "text": "link", "response_url": "r", "channel_id": "C", "trigger_id": "t" });
         let person = Person { user: "U1".into(), team: Some("T1".into()) };
-        let expected =
-            Command { text: "link".into(), person, channel: Some("C".into()), response_url: Some("r".into()) };
+        let (channel, response_url, trigger) = (Some("C".into()), Some("r".into()), Some("t".into()));
+        let expected = Command { text: "link".into(), person, channel, response_url, trigger };
         assert_eq!(command(&payload), Some(Incoming::Command(expected)));
         assert_eq!(command(&json!({})), None);
     }

@@ -18,7 +18,7 @@ use countersign_shared::secret::Secret;
 use serde_json::{Map, Value, json};
 
 use super::{
-    decode,
+    decode, decode_access,
     verify::{self, Unverified},
 };
 use crate::Bot;
@@ -89,9 +89,9 @@ pub(crate) fn routes(bot: Bot, secret: Secret<String>) -> Router {
         .with_state(Arc::new(Inbox { bot, secret, seen: Seen::default() }))
 }
 
-/// No event is subscribed to; Slack still checks the address.
+/// Events; and Slack checks the address.
 async fn events(State(inbox): State<Arc<Inbox>>, headers: HeaderMap, body: Bytes) -> Response {
-    let status = inbox.take(&headers, &body, |_| None);
+    let status = inbox.take(&headers, &body, |body| decode_access::event(&serde_json::from_slice(body).ok()?));
     let challenge = || serde_json::from_slice::<Value>(&body).ok()?.get("challenge").cloned();
     match (status, challenge()) {
         (StatusCode::OK, Some(challenge)) => Json(json!({ "challenge": challenge })).into_response(),

@@ -1,7 +1,10 @@
 //! Slack's side of the bot: connecting, verifying, decoding, posting. Decides nothing.
 
+pub mod check;
 pub mod connect;
 pub mod decode;
+pub mod decode_access;
+pub mod files;
 pub mod http;
 pub mod post;
 pub mod socket;

@@ -21,7 +21,7 @@ use crate::cards::Message;
 
 /// Every method that the bot calls, with the bot scopes that it needs: for public and for private
 /// channels, where there are two.
-pub const METHODS: [(&str, &[&str]); 10] = [
+pub const METHODS: [(&str, &[&str]); 14] = [
     // With the app-level token, whose `connections:write` no manifest declares.
     ("apps.connections.open", &[]),
     ("auth.test", &[]),
@@ -29,10 +29,14 @@ pub const METHODS: [(&str, &[&str]); 10] = [
     ("chat.update", &["chat:write"]),
     ("chat.postEphemeral", &["chat:write"]),
     ("views.open", &[]),
+    ("views.update", &[]),
+    ("views.publish", &[]),
     ("users.info", &["users:read"]),
-    ("conversations.history", &["channels:history", "groups:history"]),
+    ("conversations.history", &["channels:history", "groups:history", "im:history"]),
     ("conversations.info", &["channels:read", "groups:read"]),
     ("conversations.open", &["im:write"]),
+    ("files.getUploadURLExternal", &["files:write"]),
+    ("files.completeUploadExternal", &["files:write"]),
 ];
 
 /// Messages of a page of a channel's history, and pages at most. A card that is looked for is among
@@ -72,6 +76,13 @@ impl SlackError {
     #[must_use]
     pub fn is_about_the_token(&self) -> bool {
         let codes = ["invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired"];
+        matches!(self, Self::Refused(code) if codes.contains(&code.as_str()))
+    }
+
+    /// Whether the person can't be written to, now or later.
+    #[must_use]
+    pub fn is_about_the_person(&self) -> bool {
+        let codes = ["user_not_found", "user_disabled", "cannot_dm_bot", "user_not_visible"];
         matches!(self, Self::Refused(code) if codes.contains(&code.as_str()))
     }
 
@@ -137,6 +148,8 @@ pub struct SlackUser {
     pub is_stranger: bool,
     /// Has not accepted the invitation yet.
     pub is_invited_user: bool,
+    /// Their time zone, an IANA name.
+    pub tz: Option<String>,
     /// E-mail and display name.
     pub profile: Profile,
 }
@@ -183,6 +196,18 @@ struct HistoryAnswer {
     messages: Vec<Value>,
     #[serde(default)]
     response_metadata: Value,
+}
+
+#[derive(Deserialize)]
+struct ViewAnswer {
+    #[serde(default)]
+    view: View,
+}
+
+#[derive(Default, Deserialize)]
+struct View {
+    #[serde(default)]
+    id: String,
 }
 
 #[derive(Deserialize)]
@@ -235,8 +260,47 @@ impl Slack {
         request: &RequestId,
         created_at: DateTime<Utc>,
     ) -> Result<Option<CardRef>, SlackError> {
-        let channel = channel.to_owned();
-        let oldest = format!("{}.000000", (created_at - CLOCK_SKEW).timestamp());
+        let found = self.find_message(channel, created_at, |message| is_card(message, us, request)).await?;
+        let ts = found.as_ref().and_then(|message| message["ts"].as_str());
+        Ok(ts.map(|ts| CardRef { channel: channel.to_owned(), ts: ts.to_owned() }))
+    }
+
+    /// `conversations.history`: the first message since `since` that is `wanted`.
+    ///
+    /// # Errors
+    /// Where Slack refuses or is away.
+    pub async fn find_message(
+        &self,
+        channel: &str,
+        since: DateTime<Utc>,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Result<Option<Value>, SlackError> {
+        let oldest = format!("{}.000000", (since - CLOCK_SKEW).timestamp());
+        self.look_through(channel, &oldest, wanted).await
+    }
+
+    /// `conversations.history`: the message at `ts`, where it is `wanted`.
+    ///
+    /// # Errors
+    /// Where Slack refuses or is away.
+    pub async fn message_at(
+        &self,
+        channel: &str,
+        ts: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Result<Option<Value>, SlackError> {
+        // Slack leaves out the oldest itself unless it is asked not to.
+        let seconds = ts.split('.').next().and_then(|seconds| seconds.parse::<i64>().ok()).unwrap_or_default();
+        self.look_through(channel, &format!("{}.000000", seconds - 1), wanted).await
+    }
+
+    async fn look_through(
+        &self,
+        channel: &str,
+        oldest: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Result<Option<Value>, SlackError> {
+        let (channel, oldest) = (channel.to_owned(), oldest.to_owned());
         let (limit, mut cursor) = (PAGE.to_string(), None::<String>);
         for _ in 0..PAGES {
             let query = || {
@@ -248,9 +312,8 @@ impl Slack {
                 ]
             };
             let page: HistoryAnswer = patiently(|| self.get("conversations.history", query())).await?;
-            let found = page.messages.iter().find(|message| is_card(message, us, request));
-            if let Some(ts) = found.and_then(|message| message["ts"].as_str()) {
-                return Ok(Some(CardRef { channel, ts: ts.to_owned() }));
+            if let Some(found) = page.messages.into_iter().find(|message| wanted(message)) {
+                return Ok(Some(found));
             }
             let next = page.response_metadata["next_cursor"].as_str().unwrap_or_default();
             if next.is_empty() {
@@ -303,13 +366,32 @@ impl Slack {
         Ok(answer.channel.id)
     }
 
-    /// `views.open`. Not repeated: a trigger is good for three seconds.
+    /// `views.open`: the view's id. Not repeated: a trigger is good for three seconds.
     ///
     /// # Errors
     /// Where Slack refuses or is away.
-    pub async fn open_form(&self, trigger: &str, view: &Value) -> Result<(), SlackError> {
+    pub async fn open_form(&self, trigger: &str, view: &Value) -> Result<String, SlackError> {
         let body = json!({ "trigger_id": trigger, "view": view });
-        self.call("views.open", &body).await.map(|_: Anything| ())
+        let answer: ViewAnswer = self.call("views.open", &body).await?;
+        Ok(answer.view.id)
+    }
+
+    /// `views.update`.
+    ///
+    /// # Errors
+    /// Where Slack refuses or is away.
+    pub async fn update_form(&self, id: &str, view: &Value) -> Result<(), SlackError> {
+        let body = json!({ "view_id": id, "view": view });
+        patiently(|| self.call("views.update", &body)).await.map(|_: Anything| ())
+    }
+
+    /// `views.publish`: somebody's home tab.
+    ///
+    /// # Errors
+    /// Where Slack refuses or is away.
+    pub async fn publish_home(&self, user: &str, view: &Value) -> Result<(), SlackError> {
+        let body = json!({ "user_id": user, "view": view });
+        patiently(|| self.call("views.publish", &body)).await.map(|_: Anything| ())
     }
 
     /// Answers privately through the URL that came with an interaction.
@@ -348,7 +430,7 @@ impl Slack {
         }
     }
 
-    async fn get<T: DeserializeOwned + Send>(
+    pub(super) async fn get<T: DeserializeOwned + Send>(
         &self,
         method: &'static str,
         query: Vec<(&'static str, Option<&String>)>,
@@ -358,7 +440,11 @@ impl Slack {
         in_time(session.http_session_api.http_get(method, &query, Some(limit))).await
     }
 
-    async fn call<T: DeserializeOwned + Send>(&self, method: &'static str, body: &Value) -> Result<T, SlackError> {
+    pub(super) async fn call<T: DeserializeOwned + Send>(
+        &self,
+        method: &'static str,
+        body: &Value,
+    ) -> Result<T, SlackError> {
         let session = self.client.open_session(&self.token);
         in_time(session.http_session_api.http_post(method, body, None)).await
     }

@@ -18,7 +18,7 @@ use slack_morphism::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{connect, decode};
+use super::{connect, decode, decode_access};
 use crate::Bot;
 
 type Manager = dyn SlackSocketModeClientsManager + Send + Sync;
@@ -74,6 +74,7 @@ fn read(body: &str) -> Frame {
         Some("disconnect") => return Frame::Disconnect,
         Some("interactive") => decode::interaction(payload),
         Some("slash_commands") => decode::command(payload),
+        Some("events_api") => decode_access::event(payload),
         _ => None,
     };
     match frame.get("envelope_id").and_then(Value::as_str) {

@@ -43,6 +43,8 @@ pub struct Memory {
     pub faults: HashMap<String, VecDeque<(StatusCode, Value)>>,
     /// Flags of every user.
     pub user: Value,
+    /// Slack answers nothing.
+    pub silent: bool,
     pub decisions: Vec<Claims>,
     pub refusal: Option<Problem>,
     pub resumed_from: Vec<Option<String>>,
@@ -109,7 +111,7 @@ impl World {
             memory: Mutex::new(memory),
             changed: watch::Sender::new(0),
             events: broadcast::Sender::new(64),
-            frames: broadcast::Sender::new(64),
+            frames: broadcast::Sender::new(256),
             verifier,
             socket,
         });
@@ -151,6 +153,8 @@ impl World {
                 channel: "C1".into(),
                 channels: vec!["C2".into()],
                 api_url: self.url("api/").parse().unwrap(),
+                digest: None,
+                routes: std::collections::BTreeMap::new(),
             },
             page_url: self.base.parse().unwrap(),
         };
@@ -228,6 +232,12 @@ impl Inner {
         result
     }
 
+    async fn unless_silent(&self) {
+        if self.memory.lock().unwrap().silent {
+            std::future::pending::<()>().await;
+        }
+    }
+
     fn claims(&self, headers: &HeaderMap) -> Claims {
         let token = headers["authorization"].to_str().unwrap().strip_prefix("Bearer ").unwrap();
         self.verifier.verify(token).unwrap()
@@ -263,10 +273,12 @@ impl Inner {
 type World_ = Shared<Arc<Inner>>;
 
 async fn slack_get(Shared(inner): World_, Path(method): Path<String>, Query(q): Query<Value>) -> Response {
+    inner.unless_silent().await;
     inner.slack(&method, q)
 }
 
 async fn slack_post(Shared(inner): World_, Path(method): Path<String>, body: Bytes) -> Response {
+    inner.unless_silent().await;
     inner.slack(&method, serde_json::from_slice(&body).unwrap_or_default())
 }
 

@@ -288,7 +288,11 @@ async fn a_command_is_answered_by_its_response_url() {
     world.envelope("2", "slash_commands", &command("lnik"));
     world.until("the verb is guessed", |m| says(m, "response_url", "Did you mean `/access link`?")).await;
     world.envelope("3", "slash_commands", &command("requests"));
-    world.until("the unlinked are sent to link", |m| says(m, "response_url", "Type `/access link` first.")).await;
+    world
+        .until("the unlinked are sent to link", |m| {
+            says(m, "response_url", "not linked to an identity yet. After signing in, ask again.")
+        })
+        .await;
     running.stop().await;
 }
 
@@ -326,4 +330,23 @@ async fn over_http_only_what_slack_signed_is_worked_on() {
     assert_eq!(serde_json::from_slice::<Value>(&answer).unwrap(), json!({ "challenge": "abc" }));
     running.stop().await;
     assert_eq!(world.memory().called("response_url").len(), 1, "the forged command did nothing");
+}
+
+#[tokio::test]
+async fn every_envelope_is_acknowledged_at_once_although_nobody_answers_behind_it() {
+    let (world, running) = world_with_card().await;
+    world.memory().silent = true;
+    let command = |number: usize| {
+        let url = world.url("respond");
+        json!({ "command": "/access", "text": "status", "user_id": "U1", "team_id": "T1", "channel_id": "C9",
+                "response_url": url, "trigger_id": format!("{number}") })
+    };
+    for number in 0..50 {
+        world.envelope(&format!("command {number}"), "slash_commands", &command(number));
+        let event = json!({ "team_id": "T1", "event_id": format!("Ev{number}"),
+                            "event": { "type": "app_home_opened", "user": "U1", "tab": "home" } });
+        world.envelope(&format!("event {number}"), "events_api", &event);
+    }
+    world.until("all are acknowledged", |m| m.acknowledged.len() >= 100).await;
+    drop(running);
 }

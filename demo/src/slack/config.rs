@@ -99,6 +99,8 @@ pub const ALL_SCOPES: &[&str] = &[
     "groups:read",
     "channels:history",
     "groups:history",
+    "im:history",
+    "files:write",
 ];
 
 /// A workspace's identity.

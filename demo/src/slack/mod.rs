@@ -38,6 +38,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use act::ActError;
+pub use api::files::File;
 pub use blocks::{Surface, validate_blocks, validate_view};
 pub use config::{ALL_SCOPES, App, Channel, Mode, Person, Team, Usergroup, WorkspaceConfig};
 pub use deliver::{Kind, Undelivered};

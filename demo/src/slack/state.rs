@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
+use super::api::files::File;
 use super::config::{App, Channel, Mode, Person, Team, Usergroup, WorkspaceConfig};
 use super::message::{Message, View};
 
@@ -30,6 +31,7 @@ pub(super) struct State {
     pub calls: Vec<Call>,
     pub acks: Vec<Value>,
     pub notices: Vec<Notice>,
+    pub files: Vec<File>,
     pub is_down: bool,
     last_ts: i64,
 }
@@ -131,6 +133,7 @@ impl State {
             calls: Vec::new(),
             acks: Vec::new(),
             notices: Vec::new(),
+            files: Vec::new(),
             is_down: false,
             last_ts: 0,
         }

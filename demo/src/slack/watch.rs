@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::Workspace;
 use super::config::{Channel, Person, Usergroup};
 use super::message::{Message, View};
 use super::state::{Call, Notice};
+use super::{File, Workspace};
 
 /// Nothing of the kind came in time. Prints what is there instead.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +51,11 @@ impl Workspace {
     /// Opens the direct message between the app and `user`, as a user does who clicks on the app.
     pub fn open_direct_channel(&self, user: &str) -> String {
         self.shared.change(|state| state.direct_message(user).0)
+    }
+
+    /// The files that the app has uploaded.
+    pub fn files(&self) -> Vec<File> {
+        self.shared.read(|state| state.files.clone())
     }
 
     /// What only `user` sees, in any channel, oldest first.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use countersign_shared::{
-    api::{AccessBody, ExtendBody, Needed, Problem, RequestKind},
+    api::{AccessBody, AccessOption, ExtendBody, Needed, Problem, RequestKind},
     digest::{Digest, Fields},
     duties::Human,
     ids::{GrantId, RequestId},
@@ -61,6 +61,43 @@ pub async fn ask(gateway: &Arc<Gateway>, who: &Petitioner, body: &AccessBody) ->
     let wish = Wish { seconds: duration(&body.duration)?, extends: None };
     let asked = question(gateway, who, &body.connection, &body.role, wish, reason(&body.reason)?)?;
     to_the_end(gateway, asked).await
+}
+
+/// Times that somebody is offered to ask for, in seconds.
+const USUAL: [u64; 10] = [900, 1_800, 3_600, 7_200, 14_400, 28_800, 86_400, 259_200, 604_800, 2_592_000];
+
+/// What `who` may ask for now: the same question as when they do, with some usual times. An offer and no
+/// promise, since policy may read the reason.
+///
+/// # Errors
+/// Where the state can't say who there is to ask.
+pub async fn options(gateway: &Gateway, who: &Petitioner) -> Result<Vec<AccessOption>, Problem> {
+    let (policies, now) = (gateway.policies(), Utc::now());
+    let known = gateway.store.people().await.map_err(|error| failed(&error))?;
+    let mut options = Vec::new();
+    for connection in gateway.config.connections.keys() {
+        for role in &gateway.config.roles {
+            let most = role.max_duration.as_secs();
+            let times = USUAL.into_iter().filter(|time| *time < most).chain([most]);
+            let mut option = None;
+            for seconds in times {
+                let wish = Wish { seconds, extends: None };
+                let asked = question(gateway, who, connection, &role.name, wish, "to see what there is".into())?;
+                let answer = decide(&policies, &asked, &[], &known, now);
+                if matches!(answer, Decision::Deny(_)) {
+                    continue;
+                }
+                option = Some(AccessOption {
+                    connection: connection.clone(),
+                    role: role.name.clone(),
+                    longest: seconds,
+                    at_once: answer == Decision::Allow,
+                });
+            }
+            options.extend(option);
+        }
+    }
+    Ok(options)
 }
 
 /// Asks for more time.

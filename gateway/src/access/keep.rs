@@ -11,7 +11,7 @@ use super::{
     book::{Live, Now},
     end::{end_grant, end_principal, take_effect, write},
     right::give_approved,
-    stand,
+    stand, uses,
 };
 use crate::{
     directory::is_gone,
@@ -23,6 +23,8 @@ use crate::{
 const TICK: Duration = Duration::from_secs(1);
 /// Wishes past their deadline are looked for at every so-manieth tick.
 const WISHES: u64 = 20;
+/// What was used is written down at every so-manieth tick.
+const USES: u64 = 10;
 /// Where no grant is about to end.
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -141,6 +143,9 @@ pub async fn keep_written(gateway: Arc<Gateway>) {
                 count += 1;
                 for (id, end) in gateway.grants.unwritten() {
                     let _remembered = write(&gateway, &id, None, end).await;
+                }
+                if count.is_multiple_of(USES) {
+                    uses::flush(&gateway).await;
                 }
                 if count % WISHES == 1 {
                     end_old_wishes(&gateway).await;

@@ -10,15 +10,19 @@
 //! | [`tokens`] | tokens that count no more |
 //! | [`poll`] | asks providers whether tokens still count |
 //! | [`keep`] | the clock of all that |
+//! | [`uses`] | when grants were last used |
+//! | [`digest`] | what that makes of them |
 
 pub mod ask;
 pub mod book;
+pub mod digest;
 pub mod end;
 pub mod keep;
 pub mod poll;
 pub mod right;
 pub mod stand;
 pub mod tokens;
+pub mod uses;
 
 #[cfg(test)]
 mod stories;

@@ -395,6 +395,7 @@ fn config(provider: &Provider, folder: &std::path::Path) -> Config {
         agents: vec![provider.agent("deploy", "repo:shop", "priya@acme.dev")],
         connections: BTreeMap::from([("shop".to_owned(), shop)]),
         roles: Vec::new(),
+        routes: Vec::new(),
         slack: None,
         scim: None,
         warnings: Vec::new(),

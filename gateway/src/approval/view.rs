@@ -60,7 +60,11 @@ pub async fn view(gateway: &Gateway, request: &Request) -> Result<RequestView, S
     })
 }
 
-async fn slack_of(gateway: &Gateway, principal: &str) -> Result<Option<SlackRef>, StoreError> {
+/// The Slack account that counts for `principal`.
+///
+/// # Errors
+/// Where the state can't say.
+pub async fn slack_of(gateway: &Gateway, principal: &str) -> Result<Option<SlackRef>, StoreError> {
     let links = gateway.store.links_of(principal).await?;
     Ok(links.into_iter().find(|link| link.confirmed).map(|link| link.slack))
 }

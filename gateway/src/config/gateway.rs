@@ -24,13 +24,6 @@ pub(super) fn read(table: &Table<'_>) -> Option<GatewayConfig> {
     let listen = table.read("listen", values::address);
     let control = table.read("control", values::address);
     let public = table.read("public", values::address);
-    if let Some(public) = &public {
-        doc.problem(
-            public.at,
-            "`public` is not available in this version",
-            "remove it; the pages are served on `control`",
-        );
-    }
     let state = state(table);
     let beside = state.parent().map(PathBuf::from).unwrap_or_else(|| doc.folder.clone());
     let tls = tls(table);
@@ -48,6 +41,9 @@ pub(super) fn read(table: &Table<'_>) -> Option<GatewayConfig> {
         (Some(a), Some(b)) => a.value == b.value && a.value.port() != 0,
         _ => false,
     };
+    if let Some(public) = public.as_ref().filter(|_| same(&listen, &public) || same(&control, &public)) {
+        doc.problem(public.at, "`public` is the address of `listen` or of `control`", "give each its own port");
+    }
     if let Some(control) = control.as_ref().filter(|_| same(&listen, &control)) {
         doc.problem(control.at, "`listen` and `control` are the same address", "give each its own port");
     }

@@ -14,6 +14,7 @@ mod identity;
 mod password;
 mod read;
 mod reader;
+mod route;
 mod scim;
 mod secrets;
 mod slack;
@@ -27,6 +28,7 @@ mod tests_upstream;
 
 pub use check::{Checked, check, check_all, policy_folder};
 pub use password::Password;
+pub use route::RouteConfig;
 pub use scim::ScimTokens;
 pub use upstream::{Authorities, LoginRule, Upstream, UpstreamTls, Whose};
 
@@ -65,6 +67,8 @@ pub struct Config {
     pub connections: BTreeMap<String, ConnectionConfig>,
     /// `[[role]]`.
     pub roles: Vec<RoleConfig>,
+    /// `[[route]]`, in the order of the file.
+    pub routes: Vec<RouteConfig>,
     /// `[slack]`.
     pub slack: Option<SlackConfig>,
     /// `[scim]`; without it there is no `/scim/v2`.
@@ -251,6 +255,19 @@ pub struct SlackConfig {
     pub channel: String,
     /// With a trailing slash.
     pub api_url: Url,
+    /// Posted once a day, where it is set.
+    pub digest: Option<DigestConfig>,
+}
+
+/// `digest`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DigestConfig {
+    /// Hour and minute.
+    pub at: (u8, u8),
+    /// An IANA name.
+    pub timezone: String,
+    /// After so long without use a grant is stale.
+    pub stale_after: Duration,
 }
 
 impl ConnectionConfig {

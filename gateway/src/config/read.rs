@@ -7,7 +7,7 @@ use toml::de::DeTable;
 use super::{
     Config, Problem, connection, gateway, identity,
     reader::{Document, Table},
-    scim, slack,
+    route, scim, slack,
 };
 
 /// The outcome, and the policy folder as far as it could be told.
@@ -48,6 +48,7 @@ struct Parts {
     agents: Vec<super::AgentConfig>,
     connections: std::collections::BTreeMap<String, super::ConnectionConfig>,
     roles: Vec<super::RoleConfig>,
+    routes: Vec<super::RouteConfig>,
     slack: Option<super::SlackConfig>,
     scim: Option<super::ScimTokens>,
 }
@@ -75,12 +76,14 @@ impl Parts {
         let connections = connection::read(&connections);
         let roles = connection::roles(&root.tables("role"));
         connection::roles_are_known(root.doc, &connections, &roles);
+        let routes = route::read(&root.tables("route"), &connections);
         let parts = Self {
             gateway,
             identities: identity::read(&identities),
             agents: identity::agents(&root.tables("agent")),
             connections,
             roles,
+            routes,
             slack: root.table("slack").and_then(|table| slack::read(&table)),
             scim: root.table("scim").and_then(|table| scim::read(&table)),
         };
@@ -97,6 +100,7 @@ impl Parts {
                 agents: self.agents,
                 connections: self.connections,
                 roles: self.roles,
+                routes: self.routes,
                 slack: self.slack,
                 scim: self.scim,
                 warnings,

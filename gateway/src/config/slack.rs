@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{SlackConfig, reader::Table, secrets::secret, values};
+use super::{DigestConfig, SlackConfig, reader::Table, secrets::secret, values};
 
 pub(super) fn read(table: &Table<'_>) -> Option<SlackConfig> {
     let doc = table.doc;
@@ -25,20 +25,32 @@ pub(super) fn read(table: &Table<'_>) -> Option<SlackConfig> {
         Ok(url)
     });
     let api_url = api_url.map(|found| found.value).or_else(|| Url::parse("https://slack.com/api/").ok());
-    if let Some(digest) = table.table("digest") {
-        digest.read("at", |text| {
-            let fits = text.split_once(':').is_some_and(|(hour, minute)| {
-                let below = |text: &str, end: u8| text.len() == 2 && text.parse::<u8>().is_ok_and(|n| n < end);
-                below(hour, 24) && below(minute, 60)
-            });
-            if fits { Ok(()) } else { Err("write a time of day: \"09:00\"".to_owned()) }
-        });
-        digest.text("timezone");
-        let within = Duration::from_secs(3600)..=Duration::from_secs(365 * 86_400);
-        digest.read("stale_after", values::duration(within));
-        digest.finish();
-        doc.warning(digest.at, "`digest` is read, but has no effect in this version", "");
-    }
+    let digest = table.table("digest").map(|digest| self::digest(&digest));
     table.finish();
-    Some(SlackConfig { app_token, signing_secret, bot_token: bot_token?, channel: channel?.value, api_url: api_url? })
+    let (bot_token, channel, api_url) = (bot_token?, channel?.value, api_url?);
+    Some(SlackConfig { app_token, signing_secret, bot_token, channel, api_url, digest })
+}
+
+/// `{ at = "09:00", timezone = "Europe/Berlin", stale_after = "14d" }`.
+fn digest(table: &Table<'_>) -> DigestConfig {
+    let at = table.read("at", |text| {
+        let below = |text: &str, end: u8| {
+            let digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+            digits.then(|| text.parse::<u8>().ok()).flatten().filter(|number| *number < end)
+        };
+        let time = text.split_once(':').and_then(|(hour, minute)| Some((below(hour, 24)?, below(minute, 60)?)));
+        time.ok_or_else(|| "write a time of day: \"09:00\"".to_owned())
+    });
+    let timezone = table.read("timezone", |text| {
+        let known = jiff::tz::TimeZone::get(text).map(|_| text.to_owned());
+        known.map_err(|_| "name a time zone of the IANA's list: \"Europe/Berlin\"".to_owned())
+    });
+    let stale_after =
+        table.read("stale_after", values::duration(Duration::from_secs(1)..=Duration::from_secs(365 * 86_400)));
+    table.finish();
+    DigestConfig {
+        at: at.map_or((9, 0), |found| found.value),
+        timezone: timezone.map_or_else(|| "UTC".to_owned(), |found| found.value),
+        stale_after: stale_after.map_or(Duration::from_secs(14 * 86_400), |found| found.value),
+    }
 }

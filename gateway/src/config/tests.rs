@@ -195,9 +195,59 @@ fn scim_has_one_token_or_two() {
 }
 
 #[test]
+fn a_public_address_is_one_of_its_own_and_speaks_tls() {
+    let table = [
+        ("[gateway]\npublic = \"127.0.0.1:6480\"\ncontrol = \"127.0.0.1:6480\"", "`public` is the address of"),
+        ("[gateway]\npublic = \"127.0.0.1:6432\"\nlisten = \"127.0.0.1:6432\"", "`public` is the address of"),
+        ("[gateway]\npublic = \"0.0.0.0:443\"", "so [gateway] needs `tls`"),
+    ];
+    for (more, message) in table {
+        let found = told(&format!("{LEAST}\n{more}"));
+        assert_eq!(found.len(), 1, "{more}: {found:?}");
+        assert!(found[0].contains(message), "{more}: {found:?}");
+    }
+}
+
+#[test]
+fn a_route_reaches_somebody_and_is_for_a_connection_that_there_is() {
+    let table = [
+        ("[[route]]\nconnection = \"shop\"", "a [[route]] reaches nobody"),
+        ("[[route]]\nconnection = \"shpo\"\nchannel = \"C1\"", "did you mean \"shop\""),
+        ("[[route]]\ntag = \"prod\"\nchannel = \"C1\"", "write a tag and its value"),
+        ("[[route]]\nchannel = \"#general\"", "write the id of a channel"),
+        ("[[route]]\nusergroup = \"@dba\"", "write the id of a user group"),
+        ("[[route]]\nchannel = \"C1\"\nescalate_after = \"soon\"", "write a duration"),
+        ("[[route]]\nwebhook = \"https://pager.example/secret\"", "must not stand in the file itself"),
+    ];
+    for (more, message) in table {
+        let found = told(&format!("{LEAST}\n{more}"));
+        assert!(found.iter().any(|found| found.contains(message)), "{more}: {found:?}");
+        assert!(found.iter().all(|found| !found.contains("pager.example")), "an address is a secret: {found:?}");
+    }
+}
+
+#[test]
+fn a_digest_has_a_time_a_zone_and_a_span() {
+    let digest = |text: &str| {
+        let slack =
+            "[slack]\nsigning_secret = { file = \"secret\" }\nbot_token = { file = \"secret\" }\nchannel = \"C1\"";
+        told(&format!("{LEAST}\n{slack}\ndigest = {{ {text} }}"))
+    };
+    for (text, message) in [
+        ("at = \"24:00\"", "write a time of day"),
+        ("at = \"+9:00\"", "write a time of day"),
+        ("timezone = \"Mars/Olympus\"", "name a time zone"),
+        ("stale_after = \"0s\"", "it must be between"),
+        ("every = \"1d\"", "every"),
+    ] {
+        let found = digest(text);
+        assert!(found.iter().any(|found| found.contains(message)), "{text}: {found:?}");
+    }
+}
+
+#[test]
 fn what_a_later_version_protects_is_refused_rather_than_ignored() {
     let table = [
-        ("[gateway]\npublic = \"127.0.0.1:8080\"", "`public` is not available"),
         ("[gateway]\nrecords = \"s3://bucket/prefix\"", "S3 is not available"),
         ("[gateway]\nstate = \"postgres://db/state\"", "PostgreSQL as the state is not available"),
     ];

@@ -85,6 +85,9 @@ impl Session {
         {
             return ended(kill.reason);
         }
+        if !self.asker.roles.is_empty() {
+            self.place.uses_roles();
+        }
         if self.roles_read.is_fresh(self.gateway.grants.version()) {
             return Ok(());
         }

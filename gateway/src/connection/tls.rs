@@ -27,6 +27,18 @@ pub const ALPN: &[u8] = b"postgresql";
 /// # Errors
 /// In a sentence, with the file.
 pub fn acceptor(config: &TlsConfig) -> Result<TlsAcceptor, String> {
+    serving(config, ALPN)
+}
+
+/// As [`acceptor`], towards browsers.
+///
+/// # Errors
+/// In a sentence, with the file.
+pub fn web_acceptor(config: &TlsConfig) -> Result<TlsAcceptor, String> {
+    serving(config, b"http/1.1")
+}
+
+fn serving(config: &TlsConfig, protocol: &[u8]) -> Result<TlsAcceptor, String> {
     let chain: Vec<CertificateDer<'static>> =
         CertificateDer::pem_file_iter(&config.cert)
             .and_then(Iterator::collect)
@@ -37,7 +49,7 @@ pub fn acceptor(config: &TlsConfig) -> Result<TlsAcceptor, String> {
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .map_err(|e| format!("{}: {e}", config.cert.display()))?;
-    server.alpn_protocols = vec![ALPN.to_vec()];
+    server.alpn_protocols = vec![protocol.to_vec()];
     // PostgreSQL resumes no sessions either, and nothing need be kept of those that are over.
     server.session_storage = Arc::new(NoServerSessionStorage {});
     server.send_tls13_tickets = 0;

@@ -6,7 +6,7 @@ use axum::{
     response::Json,
 };
 use countersign_shared::{
-    api::{AccessAnswer, AccessBody, ExtendBody},
+    api::{AccessAnswer, AccessBody, AccessOption, ExtendBody},
     ids::GrantId,
 };
 
@@ -24,6 +24,12 @@ use crate::{
 fn petitioner(caller: &Caller, body: &[u8]) -> Result<Petitioner, Refused> {
     let (who, from) = caller.acts(body)?;
     Ok(Petitioner { human: who.human.clone(), groups: who.groups.clone(), from: from.clone() })
+}
+
+/// What there is to ask for, for whoever asks.
+pub(super) async fn options(State(app): State<App>, caller: Caller) -> Result<Json<Vec<AccessOption>>, Refused> {
+    let who = petitioner(&caller, &[])?;
+    Ok(Json(ask::options(&app.gateway, &who).await?))
 }
 
 /// Asks for a role.

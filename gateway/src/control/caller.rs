@@ -108,7 +108,8 @@ async fn acting(app: &App, claims: &Claims, parts: &Parts) -> Result<Caller, Ref
     }
     let person = linked(&app.gateway, claims, slack).await?;
     if !app.once.first(&claims.jti, claims.exp) {
-        return Err(Refused::bad_request("This call was made already."));
+        let hint = "Ask again if you mean to.";
+        return Err(Refused::new(StatusCode::CONFLICT, "repeated", "This call was made already.", hint));
     }
     // From where they asked is not known; no rule about addresses lets that in.
     let from = SessionFacts { application: "slack".into(), address: Ipv4Addr::UNSPECIFIED.to_string() };

@@ -12,6 +12,7 @@ use countersign_shared::{api::GrantView, ids::GrantId};
 use super::{App, answer::Refused, caller::Caller, sight};
 use crate::{
     access::end::end_grant,
+    approval::view::slack_of,
     runtime::Gateway,
     store::{Grant, GrantEnd, GrantFilter, How, StoreError, Term},
 };
@@ -40,6 +41,9 @@ pub(super) fn view(gateway: &Gateway, grant: &Grant) -> GrantView {
         reason: first.reason.clone(),
         created_at: first.from,
         expires_at: sealed.last().map_or(first.from, |term| term.until),
+        seconds: u64::try_from((first.until - first.from).num_seconds()).unwrap_or_default(),
+        request: first.request.clone(),
+        slack: None,
         approved_by,
         state: state.to_owned(),
         ended_at: end.as_ref().map(|end| end.at),
@@ -80,10 +84,21 @@ pub(super) async fn list(
         .map(|grant| view(&app.gateway, grant))
         .collect();
     views.retain(|view| !open || view.state == "active");
+    for view in &mut views {
+        tell_bot_who(&app, &caller, view).await?;
+    }
     Ok(Json(views))
 }
 
-async fn visible(app: &App, caller: &Caller, id: &str) -> Result<Grant, Refused> {
+/// The bot tells holders of their grants, and so must know who they are in Slack.
+async fn tell_bot_who(app: &App, caller: &Caller, view: &mut GrantView) -> Result<(), StoreError> {
+    if matches!(caller, Caller::Bot) {
+        view.slack = slack_of(&app.gateway, view.owner.as_deref().unwrap_or(&view.principal)).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn visible(app: &App, caller: &Caller, id: &str) -> Result<Grant, Refused> {
     let absent = || Refused::not_found("grant");
     let id: GrantId = id.parse().map_err(|_| absent())?;
     let grant = app.gateway.store.grant(&id).await?.ok_or_else(absent)?;
@@ -97,7 +112,9 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<GrantView>, Refused> {
     let grant = visible(&app, &caller, &id).await?;
-    Ok(Json(view(&app.gateway, &grant)))
+    let mut view = view(&app.gateway, &grant);
+    tell_bot_who(&app, &caller, &mut view).await?;
+    Ok(Json(view))
 }
 
 /// Ends a grant now: given back by its holder, revoked by whoever else may.

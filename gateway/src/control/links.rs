@@ -90,7 +90,11 @@ pub(super) async fn remove(
     caller: Caller,
     Path((team, user)): Path<(String, String)>,
 ) -> Result<StatusCode, Refused> {
-    let (who, from) = caller.user()?;
+    // Through the bot, too: whoever has the account may end its link.
+    let (who, from) = match &caller {
+        Caller::Acting { identity, .. } if !identity.human.is_agent() => caller.acts(&[])?,
+        _ => caller.user()?,
+    };
     let administers = sight::administers_all(&app.gateway, who, from);
     let link = find(&app, team, user).await?;
     if !administers && !link.principal.eq_ignore_ascii_case(&who.human.principal) {

@@ -11,14 +11,17 @@ mod caller;
 mod cards;
 mod channels;
 mod decisions;
+mod digest;
 mod events;
 mod grants;
 mod guard;
 mod health;
 mod link;
 mod links;
+mod notices;
 mod openapi;
 mod pages;
+pub mod public;
 mod request_page;
 mod requests;
 mod sessions;
@@ -31,6 +34,8 @@ mod users;
 
 #[cfg(test)]
 mod page_stories;
+#[cfg(test)]
+mod replays;
 #[cfg(test)]
 mod sign_out_stories;
 #[cfg(test)]
@@ -83,10 +88,14 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/requests/{id}/decisions", post(decisions::decide))
         .route("/v1/requests/{id}/card", put(cards::put))
         .route("/v1/channels/{id}", put(channels::put))
-        .route("/v1/access", post(access::ask))
+        .route("/v1/access", get(access::options).post(access::ask))
         .route("/v1/grants", get(grants::list))
         .route("/v1/grants/{id}", get(grants::show).delete(grants::end))
         .route("/v1/grants/{id}/extend", post(access::extend))
+        .route("/v1/grants/{id}/keep", post(digest::keep))
+        .route("/v1/digest", get(digest::show))
+        .route("/v1/notices/claim", post(notices::claim))
+        .route("/v1/notices/posted", post(notices::posted))
         .route("/v1/sessions", get(sessions::list))
         .route("/v1/sessions/{id}", delete(sessions::kill))
         .route("/v1/users", get(users::list))

@@ -14,7 +14,8 @@ use crate::{
     store::{Request, RequestFilter},
 };
 
-/// `?state=pending,approved&principal=…&limit=…`, the newest first.
+/// `?state=pending,approved&principal=…&limit=…`, the newest first; `decidable=true`: only what the caller
+/// may decide on.
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
@@ -23,8 +24,10 @@ pub(super) async fn list(
     let Query(query) = query.map_err(|_| Refused::bad_request("The query can't be read."))?;
     let filter = filter(&query)?;
     let (gateway, mut views) = (&app.gateway, Vec::new());
+    let decidable = query.get("decidable").is_some_and(|value| value == "true");
     for request in gateway.store.requests(&filter).await? {
-        if sight::caller_sees(gateway, &caller, &request) {
+        let decides = !decidable || sight::caller_may_decide(gateway, &caller, &request);
+        if decides && sight::caller_sees(gateway, &caller, &request) {
             views.push(view(gateway, &request).await?);
         }
     }

@@ -55,6 +55,14 @@ pub(super) fn caller_sees(gateway: &Gateway, caller: &Caller, request: &Request)
     }
 }
 
+/// Whether `caller` may approve `request`, as far as can be said before they try.
+pub(super) fn caller_may_decide(gateway: &Gateway, caller: &Caller, request: &Request) -> bool {
+    let (Caller::Known { identity, .. } | Caller::Acting { identity, .. }) = caller else { return false };
+    let asked = &request.new.asked;
+    !duties::same_human(&identity.human, &asked.asker.human)
+        && may_approve(&gateway.policies(), asked, &identity.human, &identity.groups, Utc::now())
+}
+
 /// Whether a grant is `who`'s own or an agent's that they answer for.
 pub(super) fn holds(who: &Identity, grant: &Grant) -> bool {
     let holder = &grant.first.human;

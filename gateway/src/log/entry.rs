@@ -44,6 +44,8 @@ pub enum Kind {
     Granted,
     /// A grant ended.
     GrantEnded,
+    /// Somebody wants a grant kept that is not used.
+    GrantKept,
     /// A session was ended by the gateway.
     AccessEnded,
     /// Tokens count no more: signed out, denied, called inactive.

@@ -6,6 +6,7 @@ pub mod directory;
 pub mod sqlite;
 pub mod tokens;
 mod types;
+pub mod usage;
 
 #[cfg(test)]
 mod conformance;
@@ -13,6 +14,8 @@ mod conformance;
 mod conformance_directory;
 #[cfg(test)]
 mod conformance_tokens;
+#[cfg(test)]
+mod conformance_usage;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -31,7 +34,7 @@ pub use types::{
 
 /// The state. Every method either does all of what it says, durably, or nothing.
 #[async_trait]
-pub trait Store: directory::Directory + tokens::Tokens + Send + Sync {
+pub trait Store: directory::Directory + tokens::Tokens + usage::UsageStore + Send + Sync {
     /// Remembers a login; binds the principal to its first `(issuer, sub)`.
     ///
     /// # Errors

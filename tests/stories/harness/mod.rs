@@ -131,12 +131,24 @@ impl Story {
     /// The gateway alone, from a config that `change` makes of the usual one. It may write files for it
     /// into the folder.
     pub async fn gateway_with(change: impl Fn(&str, &Path) -> String) -> Self {
+        Self::changed("gateway", change).await
+    }
+
+    /// The same, and the bot.
+    pub async fn serves_with(change: impl Fn(&str, &Path) -> String) -> Self {
+        let story = Self::changed("serve", change).await;
+        story.bot_is_there().await;
+        story
+    }
+
+    /// What `verb` starts, from a config that `change` makes of the usual one.
+    pub async fn changed(verb: &str, change: impl Fn(&str, &Path) -> String) -> Self {
         for _ in 0..3 {
             let mut story = Self::prepare().await;
             let file = &story.world.facts.config;
             let config = fs::read_to_string(file).expect("the config");
             fs::write(file, change(&config, &story.folder())).expect("a changed config");
-            match story.try_start("gateway").await {
+            match story.try_start(verb).await {
                 Ok(process) => story.gateway = Some(process),
                 Err(NotStarted(said)) if said.contains("in use") => continue,
                 Err(NotStarted(said)) => panic!("the gateway did not start:\n{said}"),
@@ -284,6 +296,7 @@ fn workspace(people: &People) -> WorkspaceConfig {
         channels: vec![slack::Channel::public(CHANNEL, "db-approvals")],
         commands: vec!["/access".to_owned()],
         scopes: declared_scopes(),
+        events: vec!["app_home_opened".to_owned()],
         // The machine builds something else beside it.
         ack_within: PATIENCE,
         trigger_lives: PATIENCE,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use countersign_demo::{
     browser::Browser,
     people::Person,
-    slack::{Message, Submission},
+    slack::{Message, Submission, View},
 };
 
 use tokio::time::{interval, timeout};
@@ -50,7 +50,7 @@ impl Story {
 }
 
 impl Colleague<'_> {
-    fn user(&self) -> &str {
+    pub fn user(&self) -> &str {
         &self.person.slack_id
     }
 
@@ -78,6 +78,41 @@ impl Colleague<'_> {
         };
         let told = self.story.workspace.wait_for(PATIENCE, told).await;
         told.unwrap_or_else(|in_vain| panic!("{} is not told {text:?}: {in_vain}", self.person.name))
+    }
+
+    /// Types `/access …`.
+    pub async fn types(&self, text: &str) {
+        let typed = self.story.workspace.command(self.user(), CHANNEL, "/access", text).await;
+        typed.unwrap_or_else(|error| panic!("{} types {text}: {error}", self.person.name));
+    }
+
+    /// Waits for a form that holds the input `block`.
+    pub async fn sees_form(&self, block: &str) -> View {
+        let has = |view: &View| view.blocks().iter().any(|found| found["block_id"] == block);
+        let form =
+            |workspace: &countersign_demo::slack::Workspace| workspace.open_views(self.user()).into_iter().find(has);
+        self.story.workspace.wait_for(PATIENCE, form).await.expect("a form")
+    }
+
+    /// Fills a form and submits it.
+    pub async fn submits(&self, view: &View, values: &[(&str, &str)]) {
+        let submitted = self.story.workspace.submit_view(self.user(), &view.id, values).await;
+        assert!(matches!(submitted, Ok(Submission::Closed | Submission::Cleared)), "{submitted:?}");
+    }
+
+    /// Waits until the bot writes them directly something that holds `text`.
+    pub async fn is_written(&self, text: &str) -> Message {
+        let written = |workspace: &countersign_demo::slack::Workspace| {
+            workspace.direct_messages(self.user()).into_iter().rfind(|message| message.shown().contains(text))
+        };
+        let written = self.story.workspace.wait_for(PATIENCE, written).await;
+        written.unwrap_or_else(|in_vain| panic!("{} is not written {text:?}: {in_vain}", self.person.name))
+    }
+
+    /// Presses a button of a message that the bot wrote them.
+    pub async fn presses_on(&self, message: &Message, action: &str) {
+        let pressed = self.story.workspace.press(self.user(), &message.channel, &message.ts, action).await;
+        pressed.unwrap_or_else(|error| panic!("{} presses {action}: {error}", self.person.name));
     }
 
     /// Types `/access link`, signs in, and confirms.

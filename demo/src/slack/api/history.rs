@@ -13,7 +13,12 @@ pub(super) fn conversations_history(state: &mut State, arguments: &Arguments) ->
     let id = arguments.text("channel").ok_or_else(|| Refused::missing("channel"))?;
     let bot = &state.app().bot_user_id;
     let channel = state.channel(id).ok_or("channel_not_found")?;
-    granted(state, if channel.is_private { "groups:history" } else { "channels:history" })?;
+    let scope = match channel {
+        channel if channel.direct_with.is_some() => "im:history",
+        channel if channel.is_private => "groups:history",
+        _ => "channels:history",
+    };
+    granted(state, scope)?;
     if !channel.has(bot) {
         return Err(if channel.is_private { "channel_not_found" } else { "not_in_channel" }.into());
     }

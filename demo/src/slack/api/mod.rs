@@ -4,6 +4,7 @@ mod arguments;
 mod chat;
 mod content;
 mod directory;
+pub(super) mod files;
 mod history;
 mod sockets;
 pub(super) mod views;
@@ -86,6 +87,8 @@ const METHODS: &[(&str, &str, Handler)] = &[
     ("usergroups.list", "usergroups:read", directory::usergroups_list),
     ("usergroups.users.list", "usergroups:read", directory::usergroups_users_list),
     ("conversations.open", "im:write", directory::conversations_open),
+    ("files.getUploadURLExternal", "files:write", files::get_upload_url),
+    ("files.completeUploadExternal", "files:write", files::complete_upload),
     // The scope depends on the channel; the method looks.
     ("conversations.info", "", directory::conversations_info),
     ("conversations.history", "", history::conversations_history),
@@ -94,7 +97,7 @@ const METHODS: &[(&str, &str, Handler)] = &[
 const CONNECTIONS: &str = "connections:write";
 
 pub(super) fn routes() -> Router<Arc<Shared>> {
-    Router::new().route("/api/{*method}", any(call))
+    Router::new().route("/api/{*method}", any(call)).merge(files::routes())
 }
 
 async fn call(

@@ -10,6 +10,7 @@ mod open;
 mod people;
 mod requests;
 mod tokens;
+mod usage;
 
 #[cfg(test)]
 mod cheats;
@@ -17,9 +18,9 @@ mod cheats;
 mod races;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use countersign_shared::{
-    api::{CardRef, Event, Needed, Outcome, SlackRef},
+    api::{CardRef, Claim, Event, Needed, Outcome, SlackRef},
     duties::Human,
     ids::{GrantId, RequestId},
     request::State,
@@ -34,6 +35,7 @@ use super::{
     StoreError, Term,
     directory::{Account, Directory, DirectoryGroup, DirectoryUser, Gone, GroupFields, GroupId, UserFields, UserId},
     tokens::{TokenEnd, TokenFacts, Tokens},
+    usage::{Keep, Usage, UsageStore},
 };
 use crate::statement::decide::Known;
 
@@ -313,5 +315,32 @@ impl Tokens for SqliteStore {
 
     async fn denied_tokens(&self) -> Result<Vec<TokenEnd>, StoreError> {
         tokens::denied(&self.readers).await
+    }
+}
+
+#[async_trait]
+impl UsageStore for SqliteStore {
+    async fn record_uses(&self, uses: &[(GrantId, DateTime<Utc>)]) -> Result<(), StoreError> {
+        let uses = uses.to_vec();
+        self.write(move |db| Box::pin(async move { usage::record(db, &uses).await })).await
+    }
+
+    async fn usage(&self) -> Result<Usage, StoreError> {
+        usage::read(&self.readers).await
+    }
+
+    async fn keep_grant(&self, keep: &Keep) -> Result<(), StoreError> {
+        let keep = keep.clone();
+        self.write(move |db| Box::pin(async move { usage::keep(db, &keep).await })).await
+    }
+
+    async fn claim(&self, name: &str, by: &str, now: DateTime<Utc>, lease: TimeDelta) -> Result<Claim, StoreError> {
+        let (name, by) = (name.to_owned(), by.to_owned());
+        self.write(move |db| Box::pin(async move { usage::claim(db, &name, &by, now, lease).await })).await
+    }
+
+    async fn posted(&self, name: &str, by: &str, now: DateTime<Utc>) -> Result<bool, StoreError> {
+        let (name, by) = (name.to_owned(), by.to_owned());
+        self.write(move |db| Box::pin(async move { usage::posted(db, &name, &by, now).await })).await
     }
 }

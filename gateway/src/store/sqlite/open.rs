@@ -42,6 +42,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         include_str!("../../../../migrations/sqlite/20261127000000_create_ended_tokens.sql"),
     ),
     (20_261_127_200_000, "add impact", include_str!("../../../../migrations/sqlite/20261127200000_add_impact.sql")),
+    (20_261_127_300_000, "create usage", include_str!("../../../../migrations/sqlite/20261127300000_create_usage.sql")),
 ];
 
 /// The path in `sqlite://path`.

@@ -10,7 +10,8 @@ use super::{
     super::{
         Approval, PendingLink, Store, StoreError,
         conformance::{approval_of, conformance, led_to, now, pending, see, state_of, user},
-        conformance_directory, conformance_tokens,
+        conformance_directory, conformance_tokens, conformance_usage,
+        usage::UsageStore as _,
     },
     SqliteStore,
 };
@@ -39,6 +40,27 @@ async fn sqlite_keeps_a_directory_as_every_store_does() {
 async fn sqlite_remembers_ended_tokens_as_every_store_does() {
     let (_folder, _, store) = fresh().await;
     conformance_tokens::conformance(&store).await;
+}
+
+#[tokio::test]
+async fn sqlite_keeps_uses_and_notices_as_every_store_does() {
+    let (_folder, _, store) = fresh().await;
+    conformance_usage::conformance(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_notice_is_claimed_by_one_of_a_thousand() {
+    let (_folder, _, store) = fresh().await;
+    let mut tasks = JoinSet::new();
+    for number in 0..1000 {
+        let store = store.clone();
+        let lease = TimeDelta::seconds(90);
+        tasks.spawn(async move { store.claim("digest:2026-11-24", &format!("bot {number}"), now(), lease).await });
+    }
+    let claims: Vec<_> = tasks.join_all().await.into_iter().map(Result::unwrap).collect();
+    let yours = claims.iter().filter(|claim| **claim == countersign_shared::api::Claim::Yours).count();
+    assert_eq!(yours, 1);
+    assert!(claims.iter().all(|claim| *claim != countersign_shared::api::Claim::InDoubt));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -1,0 +1,116 @@
+//! What somebody asks for with a command or a button: one call of the control API, signed as theirs.
+//!
+//! The bot says who it was and what they want. Whether they may is the gateway's to say.
+
+use countersign_shared::{
+    api::{
+        AccessAnswer, AccessBody, AccessOption, ExtendBody, GrantView, KeepBody, KeepView, RequestView, SessionView,
+    },
+    bot_token::SlackAccount,
+    digest::of_bytes,
+    ids::{GrantId, SessionId},
+};
+use reqwest::Method;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::control::{Control, ControlError};
+
+/// Somebody who asks, once.
+pub(crate) struct Acts<'a> {
+    control: &'a Control,
+    account: &'a SlackAccount,
+    /// What Slack delivered, by its own id.
+    once: Option<&'a str>,
+}
+
+impl<'a> Acts<'a> {
+    /// What `account` asks for. `once` is the id of what Slack delivered: however often it is, it
+    /// counts once.
+    pub(crate) const fn of(control: &'a Control, account: &'a SlackAccount, once: Option<&'a str>) -> Self {
+        Self { control, account, once }
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &[&str], query: Option<&str>) -> Result<T, ControlError> {
+        let answer = self.control.act(Method::GET, (path, query), Vec::new(), self.account, None).await?;
+        crate::control::read(answer).await
+    }
+
+    async fn change(&self, method: Method, path: &[&str], body: Vec<u8>) -> Result<reqwest::Response, ControlError> {
+        // The same press or command for the same call has the same number, whichever bot it reaches.
+        let number = self.once.map(|once| {
+            of_bytes(format!("{once}\n{method} {}\n{}", path.join("/"), of_bytes(&body)).as_bytes()).to_string()
+        });
+        self.control.act(method, (path, None), body, self.account, number).await
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &(impl Serialize + Sync),
+    ) -> Result<T, ControlError> {
+        let body = serde_json::to_vec(body).map_err(|error| ControlError::Unreachable(error.to_string()))?;
+        crate::control::read(self.change(Method::POST, path, body).await?).await
+    }
+
+    /// Roles that they may ask for.
+    pub(crate) async fn options(&self) -> Result<Vec<AccessOption>, ControlError> {
+        self.get(&["access"], None).await
+    }
+
+    /// Asks for a role.
+    pub(crate) async fn ask(&self, body: &AccessBody) -> Result<AccessAnswer, ControlError> {
+        self.post(&["access"], body).await
+    }
+
+    /// Asks for more time.
+    pub(crate) async fn extend(&self, id: &GrantId, body: &ExtendBody) -> Result<AccessAnswer, ControlError> {
+        self.post(&["grants", id.as_str(), "extend"], body).await
+    }
+
+    /// The grants that they see, those that count now.
+    pub(crate) async fn grants(&self) -> Result<Vec<GrantView>, ControlError> {
+        self.get(&["grants"], Some("limit=1000")).await
+    }
+
+    /// One that they see.
+    pub(crate) async fn grant(&self, id: &GrantId) -> Result<GrantView, ControlError> {
+        self.get(&["grants", id.as_str()], None).await
+    }
+
+    /// Ends a grant.
+    pub(crate) async fn end_grant(&self, id: &GrantId) -> Result<GrantView, ControlError> {
+        crate::control::read(self.change(Method::DELETE, &["grants", id.as_str()], Vec::new()).await?).await
+    }
+
+    /// Leaves an unused grant as it is for a while.
+    pub(crate) async fn keep(&self, id: &GrantId, reason: &str) -> Result<KeepView, ControlError> {
+        self.post(&["grants", id.as_str(), "keep"], &KeepBody { reason: reason.to_owned() }).await
+    }
+
+    /// What waits and is theirs.
+    pub(crate) async fn own_requests(&self, principal: &str) -> Result<Vec<RequestView>, ControlError> {
+        let mine: String = url::form_urlencoded::byte_serialize(principal.as_bytes()).collect();
+        self.get(&["requests"], Some(&format!("state=pending&principal={mine}"))).await
+    }
+
+    /// What waits for them.
+    pub(crate) async fn requests_to_decide(&self) -> Result<Vec<RequestView>, ControlError> {
+        self.get(&["requests"], Some("state=pending&decidable=true")).await
+    }
+
+    /// The sessions that they may end.
+    pub(crate) async fn sessions(&self) -> Result<Vec<SessionView>, ControlError> {
+        self.get(&["sessions"], None).await
+    }
+
+    /// Ends a session.
+    pub(crate) async fn kill(&self, id: &SessionId) -> Result<(), ControlError> {
+        crate::control::done(self.change(Method::DELETE, &["sessions", id.as_str()], Vec::new()).await?).await
+    }
+
+    /// Ends the link of their account.
+    pub(crate) async fn unlink(&self) -> Result<(), ControlError> {
+        let path = ["links", &self.account.team, &self.account.user];
+        crate::control::done(self.change(Method::DELETE, &path, Vec::new()).await?).await
+    }
+}

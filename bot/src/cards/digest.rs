@@ -1,0 +1,253 @@
+//! The digest: what somebody should look at, with Revoke and Keep.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use countersign_shared::api::{AccessDigest, DigestGrant, Finding, GrantView, KeepView};
+use serde_json::Value;
+
+use super::{
+    access::{span, what},
+    blocks::{self, Message},
+    life,
+    visible::{escaped, short},
+};
+
+/// How many grants a message shows; it has fifty blocks at most.
+const SHOWN: usize = 18;
+/// How many lines each of its lists has.
+const LINES: usize = 12;
+
+fn matters(digest: &AccessDigest) -> Vec<&DigestGrant> {
+    digest.grants.iter().filter(|found| found.finding.matters()).collect()
+}
+
+/// Whether there is nothing to look at.
+#[must_use]
+pub fn is_empty(digest: &AccessDigest) -> bool {
+    matters(digest).is_empty() && digest.roles.is_empty() && digest.agents.is_empty() && digest.sessions.is_empty()
+}
+
+fn count(digest: &AccessDigest, finding: Finding) -> usize {
+    digest.grants.iter().filter(|found| found.finding == finding).count()
+}
+
+fn many(number: usize, one: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+}
+
+/// What is not looked at, and why: unused is something else than not known.
+fn rest(digest: &AccessDigest) -> String {
+    let words = [
+        (Finding::InUse, "in use"),
+        (Finding::TooNew, "too new to tell"),
+        (Finding::NoData, "older than the records, so that nothing is known"),
+        (Finding::Kept, "kept for now"),
+    ];
+    let parts: Vec<String> = words
+        .into_iter()
+        .map(|(finding, words)| (count(digest, finding), words))
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, words)| format!("{number} {words}"))
+        .collect();
+    if parts.is_empty() { "no other grants".into() } else { parts.join(", ") }
+}
+
+fn ago(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    span(now - at)
+}
+
+/// What is to be said of a grant.
+fn finding(found: &DigestGrant, now: DateTime<Utc>) -> String {
+    let grant = &found.grant;
+    let until = format!("until {}", grant.expires_at.format("%Y-%m-%d %H:%M UTC"));
+    match (found.finding, found.last_used) {
+        (Finding::Stale, Some(last)) => format!("not used for {}; {until}", ago(last, now)),
+        (Finding::NeverUsed, _) => format!("never used since {} ago; {until}", ago(grant.created_at, now)),
+        (Finding::FarEnd, _) => format!("as good as without an end: {until}"),
+        _ => until,
+    }
+}
+
+fn row(found: &DigestGrant, now: DateTime<Utc>) -> Value {
+    let grant = &found.grant;
+    let owner = grant.owner.as_deref().map(|owner| format!(", an agent of {}", short(owner, 100))).unwrap_or_default();
+    let by = if grant.approved_by.is_empty() {
+        "given by policy".to_owned()
+    } else {
+        short(&format!("approved by {}", grant.approved_by.join(", ")), 200)
+    };
+    let kept = found
+        .kept
+        .as_ref()
+        .map(|kept| format!(" Kept before by {}: {}", short(&kept.by, 100), short(&kept.reason, 200)));
+    blocks::rich(vec![
+        blocks::line(vec![
+            blocks::bold(&what(grant)),
+            blocks::plain(&format!(", {}{owner}: {}.", short(&grant.principal, 100), finding(found, now))),
+        ]),
+        blocks::line(vec![blocks::plain(&format!(
+            "{}, {by}: {}{}",
+            grant.id,
+            short(&grant.reason, 300),
+            kept.unwrap_or_default()
+        ))]),
+    ])
+}
+
+fn buttons(found: &DigestGrant, keep: bool) -> Value {
+    let id = found.grant.id.as_str();
+    let mut row = vec![blocks::button("revoke", if keep { "Revoke" } else { "Give back" }, Some("danger"), id)];
+    if keep {
+        row.push(blocks::button("keep", "Keep", None, id));
+    }
+    blocks::actions(&format!("grant:{id}"), row)
+}
+
+fn list(head: &str, mut lines: Vec<String>) -> Option<Value> {
+    if lines.is_empty() {
+        return None;
+    }
+    let more = lines.len().saturating_sub(LINES);
+    lines.truncate(LINES);
+    if more > 0 {
+        lines.push(format!("and {more} more"));
+    }
+    let lines = lines.iter().map(|line| blocks::line(vec![blocks::plain(line)])).collect();
+    Some(blocks::rich(vec![blocks::line(vec![blocks::bold(head)]), blocks::bullets(lines)]))
+}
+
+fn line(text: &str) -> Value {
+    blocks::rich(vec![blocks::line(vec![blocks::plain(text)])])
+}
+
+/// The digest for the channel.
+#[must_use]
+pub fn message(digest: &AccessDigest) -> Message {
+    let (now, found) = (digest.at, matters(digest));
+    if is_empty(digest) {
+        let text = format!("Access digest: nothing to look at; {}.", rest(digest));
+        return Message { blocks: vec![line(&text)], text };
+    }
+    let text = format!("Access digest: {} to look at.", many(found.len(), "grant"));
+    let mut blocks = vec![blocks::header(&format!("Access digest, {}", now.format("%Y-%m-%d")))];
+    for found in found.iter().take(SHOWN) {
+        blocks.extend([row(found, now), buttons(found, true)]);
+    }
+    if found.len() > SHOWN {
+        let more = format!("{} more are in the table in the thread only.", found.len() - SHOWN);
+        blocks.push(line(&more));
+    }
+    let last = |at: Option<DateTime<Utc>>, what: &str| {
+        at.map_or_else(|| format!("never {what}"), |at| format!("last {what} {} ago", ago(at, now)))
+    };
+    let roles = digest.roles.iter().map(|role| {
+        let (given, used) = (last(role.last_given, "given"), last(role.last_used, "used"));
+        format!("{}: {given}, {used}", short(&role.role, 63))
+    });
+    let agents = digest.agents.iter().map(|agent| {
+        format!("{}, of {}: {}", short(&agent.name, 100), short(&agent.owner, 100), short(&agent.why, 100))
+    });
+    let sessions = digest.sessions.iter().map(|session| {
+        let (who, on) = (short(&session.principal, 100), short(&session.connection, 63));
+        format!("{who} on {on}, for {}: {}", ago(session.started_at, now), session.id)
+    });
+    blocks.extend(list("Roles that nobody had or used in 30 days", roles.collect()));
+    blocks.extend(list("Agents for whom nobody answers", agents.collect()));
+    blocks.extend(list("Sessions of more than a day", sessions.collect()));
+    let since = digest.recorded_since.format("%Y-%m-%d");
+    let stale = span(TimeDelta::seconds(i64::try_from(digest.stale_after).unwrap_or(i64::MAX / 1_000)));
+    blocks.push(line(&format!(
+        "Besides: {}. Uses are recorded since {since}; a grant is stale after {stale} without one.",
+        rest(digest)
+    )));
+    Message { text, blocks }
+}
+
+/// The digest of one holder's own grants.
+#[must_use]
+pub fn own(found: &[&DigestGrant], digest: &AccessDigest) -> Message {
+    let head = format!("You have {} that you may not need.", many(found.len(), "role"));
+    let mut blocks = vec![blocks::rich(vec![blocks::line(vec![blocks::bold(&head)])])];
+    for found in found.iter().take(SHOWN) {
+        blocks.extend([row(found, digest.at), buttons(found, false)]);
+    }
+    if found.len() > SHOWN {
+        blocks.push(line("There are more: /access status lists them."));
+    }
+    Message { text: escaped(&head), blocks }
+}
+
+/// In place of the buttons of a grant that somebody wants kept.
+#[must_use]
+pub fn kept(kept: &KeepView) -> Value {
+    let until = kept.until.format("%Y-%m-%d");
+    line(&format!("Kept until {until} by {}: {}", short(&kept.by, 100), short(&kept.reason, 300)))
+}
+
+/// In place of the buttons of a grant that has ended.
+#[must_use]
+pub fn gone(grant: &GrantView) -> Value {
+    line(&format!("It {}.", life::how(grant)))
+}
+
+/// The digest as lines, for a terminal.
+#[must_use]
+pub fn lines(digest: &AccessDigest) -> String {
+    let mut lines = Vec::new();
+    for found in matters(digest) {
+        let grant = &found.grant;
+        lines.push(format!(
+            "{}  {}  {}: {}",
+            grant.id,
+            short(&grant.principal, 100),
+            what(grant),
+            finding(found, digest.at)
+        ));
+    }
+    lines.extend(
+        digest.roles.iter().map(|role| format!("role {}: nobody had or used it in 30 days", short(&role.role, 63))),
+    );
+    let agents = digest.agents.iter();
+    lines.extend(
+        agents
+            .map(|agent| format!("agent {}, of {}: {}", short(&agent.name, 100), short(&agent.owner, 100), agent.why)),
+    );
+    let sessions = digest.sessions.iter();
+    lines.extend(sessions.map(|session| {
+        let (who, on) = (short(&session.principal, 100), short(&session.connection, 63));
+        format!("session {}: {who} on {on}, for {}", session.id, ago(session.started_at, digest.at))
+    }));
+    lines.push(if lines.is_empty() {
+        format!("nothing to look at; {}", rest(digest))
+    } else {
+        format!("besides: {}", rest(digest))
+    });
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cards::samples;
+
+    #[test]
+    fn a_digest_tells_unused_from_unknown_and_an_empty_one_is_a_line() {
+        let message = message(&samples::digest_of(3));
+        let shown = serde_json::to_string(&message.blocks).unwrap();
+        for part in ["not used for 20 d", "never used since", "1 too new to tell", "older than the records"] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        let empty = AccessDigest {
+            grants: Vec::new(),
+            roles: Vec::new(),
+            agents: Vec::new(),
+            sessions: Vec::new(),
+            ..samples::digest_of(0)
+        };
+        let message = super::message(&empty);
+        assert_eq!(
+            (message.text.as_str(), message.blocks.len()),
+            ("Access digest: nothing to look at; no other grants.", 1)
+        );
+        assert_eq!(lines(&empty), "nothing to look at; no other grants");
+    }
+}

@@ -1,0 +1,200 @@
+//! Reaching somebody for what waits: along the routes of its connection, and once more before its deadline.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use countersign_shared::{api::RequestView, secret::Secret};
+use serde_json::json;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Bot,
+    cards::{self, request::page},
+    control::ControlError,
+    outbox::{self, Notice, To},
+};
+
+/// The longest time before its deadline that is reminded of a request.
+const REMINDER: TimeDelta = TimeDelta::minutes(5);
+/// How long nothing is looked at where nothing rings.
+const LONGEST: Duration = Duration::from_secs(60);
+/// How long a webhook may take.
+const WEBHOOK: Duration = Duration::from_secs(10);
+/// How many names are remembered.
+const REMEMBERED: usize = 20_000;
+
+/// A place on the way.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    /// Where it is said; the request's own channel where there is none.
+    pub channel: Option<String>,
+    /// Who is mentioned there.
+    pub usergroup: Option<String>,
+    /// Who is called.
+    pub webhook: Option<Secret<String>>,
+    /// So long until the next one.
+    pub escalate_after: Option<TimeDelta>,
+}
+
+/// The ways, by connection.
+pub type Routes = BTreeMap<String, Vec<Stop>>;
+
+/// What this process has said, or is about to.
+#[derive(Default)]
+pub(crate) struct Reached {
+    said: Mutex<HashSet<String>>,
+    bell: Notify,
+}
+
+impl Reached {
+    /// Something about a request has changed.
+    pub(crate) fn ring(&self) {
+        self.bell.notify_one();
+    }
+
+    fn is_new(&self, name: &str) -> bool {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.len() >= REMEMBERED {
+            // The gateway remembers all of them.
+            said.clear();
+        }
+        said.insert(name.to_owned())
+    }
+}
+
+/// When somebody is reminded: in the last third of its time.
+fn reminded_at(view: &RequestView) -> DateTime<Utc> {
+    view.expires_at - REMINDER.min((view.expires_at - view.created_at) / 3)
+}
+
+/// When each stop is reached.
+fn stops<'s>(view: &RequestView, way: &'s [Stop]) -> Vec<(DateTime<Utc>, &'s Stop)> {
+    let mut at = Some(view.created_at);
+    let mut stops = Vec::new();
+    for stop in way {
+        let Some(reached) = at else { break };
+        stops.push((reached, stop));
+        at = stop.escalate_after.map(|after| reached + after);
+    }
+    stops
+}
+
+/// Reaches people until `shutdown`.
+pub(crate) async fn follow(bot: &Bot, shutdown: &CancellationToken) {
+    loop {
+        let wait = match look(bot).await {
+            Ok(wait) => wait,
+            Err(error) => {
+                tracing::warn!(%error, "the gateway does not say what waits; trying again");
+                Duration::from_secs(5)
+            }
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = bot.reached().bell.notified() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+/// Looks at what waits once; how long until there is something to do again.
+async fn look(bot: &Bot) -> Result<Duration, ControlError> {
+    let waiting = bot.control().requests(true).await?;
+    let now = Utc::now();
+    let mut next: Option<DateTime<Utc>> = None;
+    let mut later = |at: DateTime<Utc>| {
+        if at > now {
+            next = Some(next.map_or(at, |next| next.min(at)));
+        }
+        at <= now
+    };
+    for view in waiting.iter().filter(|view| view.expires_at > now) {
+        if later(reminded_at(view)) && bot.reached().is_new(&format!("reminder:{}", view.id)) {
+            remind(bot, view.clone(), now);
+        }
+        let way = bot.routes().get(&view.connection).map(Vec::as_slice).unwrap_or_default();
+        for (number, (at, stop)) in stops(view, way).into_iter().enumerate() {
+            let name = format!("route:{}:{number}", view.id);
+            if later(at) && bot.reached().is_new(&name) {
+                reach(bot, view.clone(), stop.clone(), name);
+            }
+        }
+    }
+    let wait = next.and_then(|next| (next - now).to_std().ok()).unwrap_or(LONGEST);
+    Ok(wait.min(LONGEST))
+}
+
+fn remind(bot: &Bot, view: RequestView, now: DateTime<Utc>) {
+    let channel = view.channel.clone().unwrap_or_else(|| bot.channel().to_owned());
+    let message = cards::reach::reminder(&view, bot.page_url(), now);
+    let (name, until) = (format!("reminder:{}", view.id), view.expires_at);
+    let notice = Notice { name, to: To::Channel(channel), message, until };
+    bot.spawn(|bot| async move { drop(outbox::post(&bot, notice).await) });
+}
+
+fn reach(bot: &Bot, view: RequestView, stop: Stop, name: String) {
+    if let Some(webhook) = stop.webhook {
+        let name = format!("{name}:webhook");
+        let view = view.clone();
+        bot.spawn(|bot| async move { call(&bot, &webhook, &view, &name).await });
+    }
+    if stop.channel.is_none() && stop.usergroup.is_none() {
+        return;
+    }
+    let channel = stop.channel.or_else(|| view.channel.clone()).unwrap_or_else(|| bot.channel().to_owned());
+    let message = cards::reach::waits(&view, stop.usergroup.as_deref(), bot.page_url());
+    let notice = Notice { name, to: To::Channel(channel), message, until: view.expires_at };
+    bot.spawn(|bot| async move { drop(outbox::post(&bot, notice).await) });
+}
+
+/// Calls an on-call service. Without the statement: who runs it need not see that.
+async fn call(bot: &Bot, webhook: &Secret<String>, view: &RequestView, name: &str) {
+    let body = json!({
+        "request": view.id, "connection": view.connection, "principal": view.principal, "expires_at": view.expires_at,
+        "needed": cards::outcome::needed(&view.needed), "url": page(bot.page_url(), &view.id),
+        "text": cards::reach::sentence(view),
+    });
+    outbox::once(bot, name, view.expires_at, || async {
+        let sent = bot.slack().plain().post(webhook.reveal()).timeout(WEBHOOK).json(&body).send().await;
+        match sent {
+            Ok(answer) if answer.status().is_success() => Ok(()),
+            Ok(answer) => Err(format!("status {}", answer.status())),
+            Err(error) => Err(error.without_url().to_string()),
+        }
+    })
+    .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cards::samples;
+
+    fn stop(minutes: Option<i64>) -> Stop {
+        Stop { channel: None, usergroup: None, webhook: None, escalate_after: minutes.map(TimeDelta::minutes) }
+    }
+
+    #[test]
+    fn a_way_ends_where_nothing_is_said_of_the_next() {
+        let view = samples::view();
+        let minutes = |way: &[Stop]| -> Vec<i64> {
+            stops(&view, way).into_iter().map(|(at, _)| (at - view.created_at).num_minutes()).collect()
+        };
+        assert_eq!(minutes(&[]), Vec::<i64>::new());
+        assert_eq!(minutes(&[stop(Some(2)), stop(Some(3)), stop(None), stop(None)]), [0, 2, 5]);
+        assert_eq!(minutes(&[stop(None), stop(Some(3))]), [0]);
+    }
+
+    #[test]
+    fn a_reminder_comes_in_the_last_third_and_five_minutes_before_at_most() {
+        let view = samples::view();
+        assert_eq!((view.expires_at - reminded_at(&view)).num_seconds(), 300, "of fifteen minutes");
+        let short = RequestView { expires_at: view.created_at + TimeDelta::minutes(2), ..view };
+        assert_eq!((short.expires_at - reminded_at(&short)).num_seconds(), 40);
+    }
+}

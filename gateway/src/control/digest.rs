@@ -1,0 +1,163 @@
+//! `GET /v1/digest`: what somebody should look at; `POST /v1/grants/{id}/keep`: and leaves as it is.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Path, State},
+    response::Json,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use countersign_shared::{
+    api::{AccessDigest, DigestAgent, DigestGrant, DigestRole, KeepBody, KeepView},
+    duties,
+};
+use serde_json::json;
+
+use super::{
+    App,
+    answer::{Exact, Refused},
+    caller::Caller,
+    grants, sight,
+};
+use crate::{
+    access::digest::{Held, finding},
+    approval::{say::problem, view::slack_of},
+    log::{Entry, Kind},
+    runtime::Gateway,
+    store::{GrantFilter, StoreError, usage::Keep},
+};
+
+/// Where the config names none.
+const STALE_AFTER: TimeDelta = TimeDelta::days(14);
+/// So long a grant that somebody keeps is left alone.
+const KEPT_FOR: TimeDelta = TimeDelta::days(30);
+/// The longest reason, in characters.
+const LONGEST_REASON: usize = 500;
+/// So long nobody had or used a role that is told of.
+const ROLE_UNUSED: TimeDelta = TimeDelta::days(30);
+/// So long a session lives that is told of.
+const OLD_SESSION: TimeDelta = TimeDelta::hours(24);
+
+fn keep_view(keep: &Keep) -> KeepView {
+    KeepView { by: keep.by.clone(), until: keep.until, reason: keep.reason.clone() }
+}
+
+/// All there is to say, for the bot and for who may read about everybody.
+pub(super) async fn show(State(app): State<App>, caller: Caller) -> Result<Json<AccessDigest>, Refused> {
+    if !matches!(caller, Caller::Bot) {
+        let (who, from) = caller.acts(&[])?;
+        if !sight::reads_people(&app.gateway, who, from) {
+            return Err(Refused::forbidden("Only who administers or audits every connection reads the digest."));
+        }
+    }
+    let mut digest = digest(&app.gateway, Utc::now()).await?;
+    if matches!(caller, Caller::Bot) {
+        for found in &mut digest.grants {
+            let answerable = found.grant.owner.as_deref().unwrap_or(&found.grant.principal);
+            found.grant.slack = slack_of(&app.gateway, answerable).await?;
+        }
+    }
+    Ok(Json(digest))
+}
+
+async fn digest(gateway: &Gateway, now: DateTime<Utc>) -> Result<AccessDigest, StoreError> {
+    let config = gateway.config.slack.as_ref().and_then(|slack| slack.digest.as_ref());
+    let stale_after = config.and_then(|digest| TimeDelta::from_std(digest.stale_after).ok()).unwrap_or(STALE_AFTER);
+    let usage = gateway.store.usage().await?;
+    let all = gateway.store.grants(&GrantFilter::default()).await?;
+    let mut found = Vec::new();
+    for grant in all.iter().filter(|grant| gateway.grants.get(&grant.first.grant).is_some()) {
+        let view = grants::view(gateway, grant);
+        let (uses, keep) = (usage.uses.get(&view.id), usage.keeps.get(&view.id));
+        let held = Held { from: view.created_at, until: view.expires_at, uses, keep };
+        found.push(DigestGrant {
+            finding: finding(held, usage.since, stale_after, now),
+            last_used: uses.map(|uses| uses.last),
+            kept: keep.map(keep_view),
+            grant: view,
+        });
+    }
+    found.sort_by_key(|found| (found.finding, found.last_used, found.grant.created_at));
+    let roles = gateway.config.roles.iter().map(|role| {
+        let given = all.iter().filter(|grant| grant.first.role == role.name);
+        let last_given = given.clone().filter_map(|grant| grant.terms().map(|term| term.from).max()).max();
+        let last_used = given.filter_map(|grant| usage.uses.get(&grant.first.grant)).map(|uses| uses.last).max();
+        DigestRole { role: role.name.clone(), last_given, last_used }
+    });
+    let idle = |role: &DigestRole| role.last_given.max(role.last_used).is_none_or(|last| now - last > ROLE_UNUSED);
+    let sessions = gateway.sessions.list();
+    Ok(AccessDigest {
+        at: now,
+        stale_after: u64::try_from(stale_after.num_seconds()).unwrap_or_default(),
+        recorded_since: usage.since,
+        roles: roles.filter(idle).collect(),
+        agents: agents(gateway).await?,
+        sessions: sessions.into_iter().filter(|session| now - session.started_at > OLD_SESSION).collect(),
+        grants: found,
+    })
+}
+
+/// Agents for whom nobody answers any more, as far as is known.
+async fn agents(gateway: &Gateway) -> Result<Vec<DigestAgent>, StoreError> {
+    let mut lost = Vec::new();
+    let accounts = gateway.store.accounts().await?;
+    for agent in &gateway.config.agents {
+        let gone = accounts.iter().find(|account| account.principal.eq_ignore_ascii_case(&agent.owner));
+        let known = gateway.store.person(&agent.owner).await?.is_some();
+        let why = match gone {
+            Some(account) if account.gone.is_some() => "the directory says that they are gone",
+            _ if !known => "they have never signed in",
+            _ => continue,
+        };
+        lost.push(DigestAgent { name: agent.name.clone(), owner: agent.owner.clone(), why: why.to_owned() });
+    }
+    Ok(lost)
+}
+
+/// Leaves an unused grant as it is for a while. Whoever could end it may, but never its holder, and nobody
+/// who is the same human.
+pub(super) async fn keep(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Exact(body, bytes): Exact<KeepBody>,
+) -> Result<Json<KeepView>, Refused> {
+    let (who, from) = caller.acts(&bytes)?;
+    let grant = grants::visible(&app, &caller, &id).await?;
+    let holder = &grant.first.human;
+    if duties::same_human(&who.human, holder) || who.human.is_agent() {
+        let hint = Some("Another person has to.");
+        return Err(Refused::from(problem("own_request", "You cannot keep a grant of your own.", hint)));
+    }
+    if !sight::ends_grant(&app.gateway, who, from, &grant) {
+        return Err(Refused::forbidden("Only who approved a grant or administers its connection may keep it."));
+    }
+    let reason = body.reason.trim();
+    if reason.is_empty() || reason.chars().count() > LONGEST_REASON {
+        let error = format!("`reason` has between 1 and {LONGEST_REASON} characters.");
+        return Err(Refused::from(problem("bad_request", error, Some("Say why it should stay."))));
+    }
+    if app.gateway.grants.get(&grant.first.grant).is_none() {
+        return Err(Refused::from(problem("over", "The grant has ended already.", None)));
+    }
+    let at = Utc::now();
+    let (by, reason) = (who.human.principal.clone(), reason.to_owned());
+    let keep = Keep { grant: grant.first.grant.clone(), at, until: at + KEPT_FOR, by, reason };
+    // Goes on where the caller hangs up in the middle.
+    let gateway = Arc::clone(&app.gateway);
+    let kept = tokio::spawn(async move {
+        let entry = Entry {
+            principal: Some(grant.first.human.principal.clone()),
+            connection: Some(grant.first.connection.clone()),
+            outcome: Some("kept".to_owned()),
+            detail: json!({
+                "grant": keep.grant, "role": grant.first.role, "by": keep.by, "reason": keep.reason, "until": keep.until,
+            }),
+            ..Entry::new(Kind::GrantKept)
+        };
+        gateway.log.append_durably(&entry).await?;
+        gateway.store.keep_grant(&keep).await?;
+        Ok::<_, Refused>(keep_view(&keep))
+    });
+    kept.await.map_err(|error| Refused::unavailable(&error))?.map(Json)
+}
