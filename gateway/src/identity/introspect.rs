@@ -12,7 +12,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use countersign_shared::{
-    digest::{Digest, of_bytes},
+    digest::{Digest, of_token},
     secret::Secret,
 };
 use futures_util::{StreamExt, stream};
@@ -81,7 +81,7 @@ impl Issuers {
     /// does not answer, it does.
     pub(super) async fn still_counts(&self, issuer: &Issuer, token: &str, until: DateTime<Utc>, now: Instant) -> bool {
         let Some(polled) = &issuer.polled else { return true };
-        let digest = of_bytes(token.as_bytes());
+        let digest = of_token(token);
         {
             let mut all = polled.known();
             let known = all.entry(digest).or_insert_with(|| Known {

@@ -101,6 +101,23 @@ impl KeyRing {
     }
 }
 
+/// The same token with the other signature that verifies: `(r, n - s)` for the `(r, s)` of ES256.
+pub fn flipped(token: &str) -> String {
+    const N: [u8; 32] = [
+        0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad,
+        0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+    ];
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let mut signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    let mut borrow = false;
+    for (s, n) in signature[32..].iter_mut().zip(N).rev() {
+        let (less, first) = n.overflowing_sub(*s);
+        let (less, second) = less.overflowing_sub(u8::from(borrow));
+        (*s, borrow) = (less, first || second);
+    }
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
 /// The provider's own keys.
 pub static OWN: LazyLock<KeyRing> = LazyLock::new(KeyRing::new);
 /// Somebody else's keys of the same kinds.
