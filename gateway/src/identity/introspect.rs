@@ -64,15 +64,18 @@ impl Introspection {
         self.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(&self, digest: Digest, answer: Answer, now: Instant) {
+    /// Keeps an answer. Whether the token still counts: what was called inactive meanwhile does not, whatever
+    /// this answer is.
+    fn keep(&self, digest: Digest, answer: Answer, now: Instant) -> bool {
         *self.silent() = (answer == Answer::None).then_some(now);
-        if let Some(known) = self.known().get_mut(&digest) {
-            match answer {
-                Answer::Active => known.active = Some(now),
-                Answer::Inactive => known.inactive = true,
-                Answer::None => {}
-            }
+        let mut all = self.known();
+        let Some(known) = all.get_mut(&digest) else { return answer != Answer::Inactive };
+        match answer {
+            Answer::Active => known.active = Some(now),
+            Answer::Inactive => known.inactive = true,
+            Answer::None => {}
         }
+        !known.inactive
     }
 }
 
@@ -99,11 +102,11 @@ impl Issuers {
             return true;
         }
         let answer = self.ask(issuer, polled, token).await;
-        polled.keep(digest, answer, now);
-        if answer == Answer::None {
+        let counts = polled.keep(digest, answer, now);
+        if counts && answer == Answer::None {
             tracing::warn!(issuer = issuer.name, "a token is taken that its provider was not asked about");
         }
-        answer != Answer::Inactive
+        counts
     }
 
     /// How often an issuer's tokens are to be asked about, for those that are.
@@ -111,7 +114,8 @@ impl Issuers {
         self.issuers.iter().filter_map(|issuer| Some((issuer.name.as_str(), issuer.polled.as_ref()?.config.every)))
     }
 
-    /// Asks about the tokens that sessions rest on; those that are inactive.
+    /// Asks about the tokens that sessions rest on; those that are inactive. Of what a login has learnt that already,
+    /// nobody is asked again.
     pub async fn inactive(&self, issuer: &str, resting: &HashSet<Digest>) -> Vec<Digest> {
         let found = self.issuers.iter().find(|known| known.name == issuer);
         let Some((issuer, polled)) = found.and_then(|issuer| Some((issuer, issuer.polled.as_ref()?))) else {
@@ -125,7 +129,7 @@ impl Issuers {
                 let fresh = known.active.is_some_and(|at| at.elapsed() < polled.config.every);
                 known.expires_at > wall && (known.inactive || fresh || resting.contains(digest))
             });
-            let asked = all.iter().filter(|(digest, _)| resting.contains(digest));
+            let asked = all.iter().filter(|(digest, known)| resting.contains(digest) && !known.inactive);
             asked.map(|(digest, known)| (*digest, known.token.clone())).collect()
         };
         let asked = stream::iter(tokens)
@@ -142,7 +146,8 @@ impl Issuers {
         for (digest, answer) in &answers {
             polled.keep(*digest, *answer, Instant::now());
         }
-        answers.into_iter().filter(|(_, answer)| *answer == Answer::Inactive).map(|(digest, _)| digest).collect()
+        let all = polled.known();
+        resting.iter().filter(|digest| all.get(digest).is_some_and(|known| known.inactive)).copied().collect()
     }
 
     async fn ask(&self, issuer: &Issuer, polled: &Introspection, token: &str) -> Answer {
@@ -180,7 +185,10 @@ impl Issuers {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
+    use tokio::sync::Notify;
 
     use super::*;
     use crate::{
@@ -253,6 +261,40 @@ mod tests {
         house.provider.introspects(&ana, Introspected::Says(json!({ "active": false })));
         poll::ask(&house.gateway, &house.provider.url).await;
         assert!(place.killed().is_some(), "it answers again");
+    }
+
+    #[tokio::test]
+    async fn what_one_login_has_learnt_ends_the_sessions_though_the_provider_falls_silent() {
+        let house = house().await;
+        let ana = token(&house, "ana@acme.dev");
+        let place = house.session_by(&ana).await;
+        let polled = house.gateway.issuers.issuers[0].polled.as_ref().unwrap();
+        polled.known().values_mut().for_each(|known| known.active = None);
+        house.provider.introspects(&ana, Introspected::Says(json!({ "active": false })));
+        assert!(house.gateway.issuers.verify(&ana).await.is_err());
+        house.provider.introspects(&ana, Introspected::Fails(500));
+        let asked = house.provider.introspections();
+        poll::ask(&house.gateway, &house.provider.url).await;
+        assert!(place.killed().is_some());
+        assert_eq!(house.provider.introspections(), asked, "nobody is asked about what is known");
+    }
+
+    #[tokio::test]
+    async fn no_answer_lets_nobody_in_whose_token_was_called_inactive_meanwhile() {
+        let house = house().await;
+        let ana = token(&house, "ana@acme.dev");
+        let go = Arc::new(Notify::new());
+        house.provider.introspects(&ana, Introspected::FailsAfter(Arc::clone(&go)));
+        let meanwhile = async {
+            while house.provider.introspections() == 0 {
+                tokio::task::yield_now().await;
+            }
+            let polled = house.gateway.issuers.issuers[0].polled.as_ref().unwrap();
+            polled.keep(of_token(&ana), Answer::Inactive, Instant::now());
+            go.notify_one();
+        };
+        let (verified, ()) = tokio::join!(house.gateway.issuers.verify(&ana), meanwhile);
+        assert_eq!(verified, Err(TokenRefused::Invalid("its provider calls it inactive")));
     }
 
     #[tokio::test]

@@ -141,6 +141,8 @@ pub enum Introspected {
     Says(Value),
     /// A status, and nothing else.
     Fails(u16),
+    /// 500, once it is told to.
+    FailsAfter(Arc<tokio::sync::Notify>),
 }
 
 /// A provider on a loopback port of its own; ends with the test's runtime.
@@ -274,17 +276,24 @@ async fn introspect(
     headers: HeaderMap,
     Form(form): Form<HashMap<String, String>>,
 ) -> Result<Json<Value>, StatusCode> {
-    let mut shown = provider.shown.lock().unwrap();
-    shown.introspections += 1;
+    let says = {
+        let mut shown = provider.shown.lock().unwrap();
+        shown.introspections += 1;
+        shown.introspected.get(&form["token"]).cloned()
+    };
     // RFC 6749, §2.3.1: both in the form's spelling.
     let basic = STANDARD.encode("countersign:it%27s+a+s%25cret");
     if headers.get("authorization").unwrap().to_str().unwrap() != format!("Basic {basic}") {
         return Err(StatusCode::UNAUTHORIZED);
     }
-    match shown.introspected.get(&form["token"]) {
+    match says {
         None => Ok(Json(json!({ "active": true }))),
-        Some(Introspected::Says(said)) => Ok(Json(said.clone())),
-        Some(Introspected::Fails(status)) => Err(StatusCode::from_u16(*status).unwrap()),
+        Some(Introspected::Says(said)) => Ok(Json(said)),
+        Some(Introspected::Fails(status)) => Err(StatusCode::from_u16(status).unwrap()),
+        Some(Introspected::FailsAfter(told)) => {
+            told.notified().await;
+            Err(StatusCode::INTERNAL_SERVER_ERROR)
+        }
     }
 }
 
