@@ -27,6 +27,10 @@ const AT_ONCE: usize = 16;
 /// Whoever has just not answered is left alone for so long by those who log in.
 const REST: Duration = Duration::from_secs(10);
 
+/// The least time for which a token is kept after somebody came with it: a login may take so long until its session
+/// can be found.
+const LOGIN: Duration = Duration::from_secs(60);
+
 /// What is known of an issuer's tokens.
 pub(super) struct Introspection {
     config: PollConfig,
@@ -37,6 +41,8 @@ pub(super) struct Introspection {
 struct Known {
     token: Secret<String>,
     expires_at: DateTime<Utc>,
+    /// When somebody last came with it.
+    came: Instant,
     /// When it was last called active; `None` where it was called inactive, or never asked about.
     active: Option<Instant>,
     inactive: bool,
@@ -90,9 +96,11 @@ impl Issuers {
             let known = all.entry(digest).or_insert_with(|| Known {
                 token: Secret::new(token.to_owned()),
                 expires_at: until,
+                came: now,
                 active: None,
                 inactive: false,
             });
+            known.came = now;
             let is_fresh = known.active.is_some_and(|at| now.saturating_duration_since(at) < polled.config.every);
             if known.inactive || is_fresh {
                 return !known.inactive;
@@ -124,9 +132,11 @@ impl Issuers {
         let wall = Utc::now();
         let tokens: Vec<(Digest, Secret<String>)> = {
             let mut all = polled.known();
-            // Those that nobody rests on are kept no longer than what was said of them counts.
+            // Those that nobody rests on are kept no longer than what was said of them counts, and a login takes.
+            let login = polled.config.every.max(LOGIN);
             all.retain(|digest, known| {
                 let fresh = known.active.is_some_and(|at| at.elapsed() < polled.config.every);
+                let fresh = fresh || known.came.elapsed() < login;
                 known.expires_at > wall && (known.inactive || fresh || resting.contains(digest))
             });
             let asked = all.iter().filter(|(digest, known)| resting.contains(digest) && !known.inactive);
@@ -298,6 +308,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_login_that_takes_long_is_asked_about_all_the_same() {
+        let house = house().await;
+        let ana = token(&house, "ana@acme.dev");
+        house.provider.introspects(&ana, Introspected::Fails(500));
+        let identity = house.gateway.issuers.verify(&ana).await.unwrap();
+        poll::ask(&house.gateway, &house.provider.url).await;
+        house.provider.introspects(&ana, Introspected::Says(json!({ "active": false })));
+        let resting = HashSet::from([identity.token.unwrap().digest]);
+        let inactive = house.gateway.issuers.inactive(&house.provider.url, &resting).await;
+        assert_eq!(inactive, resting.into_iter().collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
     async fn a_token_that_nobody_rests_on_is_kept_no_longer_than_it_must_be() {
         let house = house().await;
         let ana = token(&house, "ana@acme.dev");
@@ -308,6 +331,10 @@ mod tests {
         assert!(issuers.inactive(&house.provider.url, &HashSet::from([digest])).await.is_empty());
         assert_eq!(kept(), 1);
         issuers.issuers[0].polled.as_ref().unwrap().known().get_mut(&digest).unwrap().active = None;
+        assert!(issuers.inactive(&house.provider.url, &HashSet::new()).await.is_empty());
+        assert_eq!(kept(), 1, "whoever has just come with it may still be about to log in");
+        let before = Instant::now().checked_sub(EVERY).unwrap();
+        issuers.issuers[0].polled.as_ref().unwrap().known().get_mut(&digest).unwrap().came = before;
         assert!(issuers.inactive(&house.provider.url, &HashSet::new()).await.is_empty());
         assert_eq!(kept(), 0);
     }
