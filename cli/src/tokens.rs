@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::Subcommand;
 use countersign_shared::{
     api::{DeniedToken, DenyTokenAnswer, DenyTokenBody},
-    digest::of_bytes,
+    digest,
 };
 use reqwest::Method;
 use serde_json::Value;
@@ -53,7 +53,7 @@ async fn work(api: &Api, what: What, json: bool) -> Result<(), String> {
                 let mut token = String::new();
                 let read = std::io::stdin().take(64 << 10).read_to_string(&mut token);
                 read.map_err(|error| format!("no token can be read from stdin: {error}"))?;
-                of_token(token.trim(), issuer, reason)?
+                named_by(token.trim(), issuer, reason)?
             } else {
                 DenyTokenBody { issuer, jti: Some(jti), sha256: None, reason }
             };
@@ -69,7 +69,7 @@ async fn work(api: &Api, what: What, json: bool) -> Result<(), String> {
 }
 
 /// What names a token, without the token.
-fn of_token(token: &str, issuer: Option<String>, reason: String) -> Result<DenyTokenBody, String> {
+fn named_by(token: &str, issuer: Option<String>, reason: String) -> Result<DenyTokenBody, String> {
     let claims = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
     let claims = claims.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
     let claims = claims.ok_or("what came on stdin is no token")?;
@@ -77,7 +77,7 @@ fn of_token(token: &str, issuer: Option<String>, reason: String) -> Result<DenyT
     Ok(DenyTokenBody {
         issuer: issuer.or_else(|| text("iss")),
         jti: text("jti"),
-        sha256: Some(of_bytes(token.as_bytes())),
+        sha256: Some(digest::of_token(token)),
         reason,
     })
 }
@@ -101,10 +101,10 @@ mod tests {
     fn a_token_is_named_and_not_sent() {
         let claims = URL_SAFE_NO_PAD.encode(r#"{"iss":"https://idp","jti":"7"}"#);
         let token = format!("e30.{claims}.c2ln");
-        let body = of_token(&token, None, "it leaked".into()).unwrap();
+        let body = named_by(&token, None, "it leaked".into()).unwrap();
         assert_eq!((body.issuer.as_deref(), body.jti.as_deref()), (Some("https://idp"), Some("7")));
-        assert_eq!(body.sha256, Some(of_bytes(token.as_bytes())));
+        assert_eq!(body.sha256, Some(digest::of_bytes(format!("e30.{claims}").as_bytes())));
         assert!(!serde_json::to_string(&body).unwrap().contains("c2ln"));
-        assert!(of_token("hunter2", None, String::new()).is_err());
+        assert!(named_by("hunter2", None, String::new()).is_err());
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use countersign_shared::ids::RequestId;
 use pgwire::error::ErrorInfo;
 
-use crate::{identity::TokenRefused, statement::understood::Pin, wire::backend};
+use crate::{identity::TokenRefused, sessions::MOST_RENEWALS, statement::understood::Pin, wire::backend};
 
 /// Why the gateway says no.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +73,8 @@ pub enum Refusal {
     },
     /// A token that does not renew its session.
     Token,
+    /// A good token for a session that has had too many.
+    RenewedTooOften,
     /// `countersign.token` in company, or to be shown.
     TokenAlone,
     /// A setting that must stay as it is.
@@ -214,6 +216,7 @@ impl Refusal {
             Self::FailedTransaction => "25P02",
             Self::OwnSetting { .. } | Self::Pinned { .. } | Self::TokenAlone => "22023",
             Self::Token => "28P01",
+            Self::RenewedTooOften => "54000",
             Self::Unavailable { .. } => "58000",
             Self::NotSupported { .. } => "0A000",
         }
@@ -265,6 +268,13 @@ impl Refusal {
                      reason in its log."
                         .into(),
                 ),
+            ),
+            Self::RenewedTooOften => (
+                format!(
+                    "a session is renewed with at most {MOST_RENEWALS} tokens; it goes on with the one that it has"
+                ),
+                None,
+                Some("Connect again before that one ends.".into()),
             ),
             Self::TokenAlone => (
                 "countersign.token can only be set, by a statement of its own".to_owned(),
@@ -398,6 +408,14 @@ mod tests {
         let text = String::from_utf8_lossy(&frame).into_owned();
         assert!(text.contains("denied by priya@acme.dev") && text.contains("not on a Friday"), "{text}");
         assert_eq!(report(&frame[5..]).expect("a report").code, "42501");
+    }
+
+    #[test]
+    fn who_has_renewed_too_often_reads_what_to_do() {
+        let refusal = Refusal::RenewedTooOften;
+        let text = String::from_utf8_lossy(&refusal.frame()).into_owned();
+        assert!(text.contains("at most 64 tokens") && text.contains("Connect again"), "{text}");
+        assert_eq!(refusal.code(), "54000");
     }
 
     #[test]

@@ -68,6 +68,9 @@ pub struct Standing {
     pub login: String,
 }
 
+/// With so many tokens has a session been renewed at most: it remembers each, since the denial of any ends it.
+pub const MOST_RENEWALS: usize = 64;
+
 /// The token that a session rests on.
 struct Token {
     now: Option<TokenFacts>,
@@ -142,14 +145,25 @@ impl Live {
         token.now.as_ref().is_some_and(is) || named && token.before.iter().any(is)
     }
 
-    /// Goes on with another token, until its end and with these groups.
+    /// Whether it has room for one more token, or has rested on this one already.
+    #[must_use]
+    pub fn may_renew(&self, token: Option<&TokenFacts>) -> bool {
+        let rests = self.locked_token();
+        let known = |now: &TokenFacts| Some(now) == token || rests.before.contains(now);
+        rests.before.len() < MOST_RENEWALS || rests.now.as_ref().is_none_or(known)
+    }
+
+    /// Goes on with another token, until its end and with these groups. Only where it
+    /// [may](Self::may_renew).
     pub fn renew(&self, token: Option<TokenFacts>, expires_at: DateTime<Utc>, groups: Vec<String>) {
         {
             let mut rests = self.locked_token();
             rests.expires_at = expires_at;
-            if rests.now != token {
-                let old = std::mem::replace(&mut rests.now, token);
-                rests.before.extend(old);
+            if rests.now != token
+                && let Some(old) = std::mem::replace(&mut rests.now, token)
+                && !rests.before.contains(&old)
+            {
+                rests.before.push(old);
             }
         }
         *self.groups.lock().unwrap_or_else(PoisonError::into_inner) = Some(groups);
@@ -493,6 +507,38 @@ mod tests {
         assert_eq!(place.narrowed(), None, "told once");
         live.narrow(&["dba".into(), "engineering".into()]);
         assert_eq!(live.groups(), ["engineering"], "what is lost comes back with the next login only");
+    }
+
+    #[test]
+    fn a_session_remembers_each_token_once_and_so_many_of_them() {
+        let of = |number: usize| TokenFacts {
+            issuer: "https://idp".into(),
+            subject: "1".into(),
+            id: Some(number.to_string()),
+            sign_in: None,
+            digest: countersign_shared::digest::of_bytes(&number.to_be_bytes()),
+            issued_at: DateTime::UNIX_EPOCH,
+        };
+        let (first, second) = (of(0), of(1));
+        let place =
+            Sessions::default().join(view(&SessionId::random()), Standing { token: Some(first.clone()), ..standing() });
+        let live = place.live();
+        let renews = |token: &TokenFacts| {
+            let may = live.may_renew(Some(token));
+            if may {
+                live.renew(Some(token.clone()), Utc::now(), vec![]);
+            }
+            may
+        };
+        for _ in 0..2 * MOST_RENEWALS {
+            assert!(renews(&second) && renews(&first), "two in turn are two");
+        }
+        assert_eq!(live.locked_token().before.len(), 2);
+        let renewed = (2..1000).map(of).take_while(renews).count();
+        assert_eq!(live.locked_token().before.len(), MOST_RENEWALS);
+        assert_eq!(renewed, MOST_RENEWALS - 1, "of the two, one was the last");
+        assert!(renews(&of(renewed + 1)), "the one that it has is no other");
+        assert!(live.rests_on_token("https://idp", &Which::Id("0".into())), "the first is not forgotten");
     }
 
     #[test]

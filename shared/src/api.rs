@@ -532,7 +532,7 @@ pub struct DenyTokenBody {
     /// Its `jti`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jti: Option<String>,
-    /// The SHA-256 of its text.
+    /// The SHA-256 of what is signed of it: of its text before the last dot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Digest>,
     /// Why; the log keeps it.
@@ -556,7 +556,7 @@ pub struct DeniedToken {
     /// Its `jti`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jti: Option<String>,
-    /// The SHA-256 of its text.
+    /// The SHA-256 of what is signed of it: of its text before the last dot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Digest>,
     /// Why.

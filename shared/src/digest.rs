@@ -126,6 +126,15 @@ pub fn of_bytes(bytes: &[u8]) -> Digest {
     Digest(out)
 }
 
+/// The digest by which a token is denied and remembered: of what is signed, `header.payload`, the text before its
+/// last dot. Not of the signature: of one that ECDSA made, anybody makes another that verifies too, `(r, n - s)`,
+/// and a denied token would come back with it. Of a text without a dot, which is no token, it is of the whole.
+#[must_use]
+pub fn of_token(token: &str) -> Digest {
+    let signed = token.rsplit_once('.').map_or(token, |(signed, _)| signed);
+    of_bytes(signed.as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,6 +150,16 @@ mod tests {
     fn absent_and_empty_differ() {
         let absent = Fields::of("t").optional("a", None::<&str>).finish();
         assert_ne!(absent, Fields::of("t").optional("a", Some("")).finish());
+    }
+
+    #[test]
+    fn a_token_has_one_digest_whatever_its_signature() {
+        let digest = of_bytes(b"e30.e30");
+        for token in ["e30.e30.c2ln", "e30.e30.other", "e30.e30."] {
+            assert_eq!(of_token(token), digest, "{token}");
+        }
+        assert_ne!(of_token("e30.e31.c2ln"), digest);
+        assert_eq!(of_token("e30"), of_bytes(b"e30"));
     }
 
     #[test]

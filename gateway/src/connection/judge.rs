@@ -14,7 +14,7 @@ use crate::{
     metrics::StatementDecision,
     refusal::Refusal,
     statement::{
-        classify::{OwnSetting, classify, without_token},
+        classify::{NOT_KEPT, OwnSetting, classify, without_token},
         decide::{Asked, Decision, SqlFacts, decide},
         understood::Understood,
     },
@@ -196,9 +196,28 @@ impl Session {
     pub(super) async fn record_denial(&self, sql: &str, refusal: &Refusal, rules: &[String]) -> Result<(), Ended> {
         let mut entry = self.header.entry(Kind::Denied);
         entry.detail["rules"] = serde_json::json!(rules);
-        entry.sql = Some(without_token(sql).to_owned());
+        entry.sql = Some(kept(sql, refusal).to_owned());
         entry.outcome = Some(refusal.line());
         self.gateway.metrics.statement(&self.connection.name, StatementDecision::Deny);
         self.gateway.log.append_durably(&entry).await.map_err(|down| unavailable(&down))
+    }
+}
+
+/// A denied text as the log may keep it. What the tree has seen, the text need not show.
+fn kept<'a>(sql: &'a str, refusal: &Refusal) -> &'a str {
+    if *refusal == Refusal::TokenAlone { NOT_KEPT } else { without_token(sql) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_with_a_token_is_not_kept_however_it_hides_the_name() {
+        let hidden = r"SELECT set_config(E'countersign\x2etoken', 'ey', false)";
+        assert_eq!(kept(hidden, &Refusal::TokenAlone), NOT_KEPT);
+        let denied = Refusal::Denied { message: String::new(), detail: String::new() };
+        assert_eq!(kept("SET countersign./**/token = 'ey", &denied), NOT_KEPT);
+        assert_eq!(kept("SELECT 1", &denied), "SELECT 1");
     }
 }

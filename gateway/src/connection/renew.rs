@@ -25,6 +25,8 @@ enum Not {
     Taken(String),
     /// Somebody who must be asked does not answer.
     Known,
+    /// The session has been renewed too often.
+    Again,
 }
 
 impl Session {
@@ -63,6 +65,10 @@ impl Session {
                 entry.outcome = Some("it can't be checked now".to_owned());
                 Refusal::Unavailable { message: "the gateway can't check this token now".to_owned() }
             }
+            Err(Not::Again) => {
+                entry.outcome = Some("the session has been renewed too often".to_owned());
+                Refusal::RenewedTooOften
+            }
         };
         self.gateway.log.append_durably(&entry).await.map_err(|down| unavailable(&down))?;
         Ok(Err(answer))
@@ -83,6 +89,9 @@ impl Session {
             && new.issued_at < old.issued_at
         {
             return Err(not("the token is older than the one that the session has"));
+        }
+        if !self.place.live().may_renew(identity.token.as_ref()) {
+            return Err(Not::Again);
         }
         directory::admit(&self.gateway, identity).await.map_err(|error| match error {
             StoreError::Unavailable(_) => {

@@ -153,7 +153,7 @@ const CALLS: &[Call] = &[
     Call(
         "post",
         "/v1/tokens/denied",
-        "Deny a token by its `jti` or its SHA-256, now, in running sessions too",
+        "Deny a token by its `jti` or the SHA-256 of its `header.payload`, now, in running sessions too",
         "who administers every connection",
         Some("DenyTokenBody"),
         201,

@@ -19,6 +19,7 @@ use super::router;
 use crate::{
     access::book::{Live, Now},
     approval::house::{House, other_digest, slack},
+    identity::provider::flipped,
     store::{NewRequest, PendingLink, Term},
 };
 
@@ -396,7 +397,7 @@ async fn a_denied_token_logs_nobody_in_and_ends_what_rests_on_it() {
         places.push(house.session_by(token).await);
     }
     let denies = async |body: Value| call(&app, "POST", "/v1/tokens/denied", Some(&olu), Some(body)).await;
-    let sha256 = countersign_shared::digest::of_bytes(bare.as_bytes());
+    let sha256 = countersign_shared::digest::of_token(&bare);
     for (case, body) in [
         ("an issuer that is none of ours", json!({ "issuer": "https://idp", "jti": "leaked", "reason": "x" })),
         ("no reason", json!({ "jti": "leaked", "reason": " " })),
@@ -415,7 +416,9 @@ async fn a_denied_token_logs_nobody_in_and_ends_what_rests_on_it() {
         assert_eq!(told, "the token counts no more; sign in again");
     }
     assert!(places[2].killed().is_none(), "her other session rests on another token");
-    for (token, status) in [(&leaked, 401), (&bare, 401), (&other, 200)] {
+    let (flipped_bare, flipped_other) = (flipped(&bare), flipped(&other));
+    assert_ne!(flipped_bare, bare);
+    for (token, status) in [(&leaked, 401), (&bare, 401), (&flipped_bare, 401), (&other, 200), (&flipped_other, 200)] {
         assert_eq!(call(&app, "GET", "/v1/sessions", Some(token), None).await.status.as_u16(), status);
     }
     let listed = call(&app, "GET", "/v1/tokens/denied", Some(&olu), None).await.json();

@@ -12,7 +12,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use countersign_shared::{
-    digest::{Digest, of_bytes},
+    digest::{Digest, of_token},
     secret::Secret,
 };
 use futures_util::{StreamExt, stream};
@@ -27,6 +27,10 @@ const AT_ONCE: usize = 16;
 /// Whoever has just not answered is left alone for so long by those who log in.
 const REST: Duration = Duration::from_secs(10);
 
+/// The least time for which a token is kept after somebody came with it: a login may take so long until its session
+/// can be found.
+const LOGIN: Duration = Duration::from_secs(60);
+
 /// What is known of an issuer's tokens.
 pub(super) struct Introspection {
     config: PollConfig,
@@ -37,6 +41,8 @@ pub(super) struct Introspection {
 struct Known {
     token: Secret<String>,
     expires_at: DateTime<Utc>,
+    /// When somebody last came with it.
+    came: Instant,
     /// When it was last called active; `None` where it was called inactive, or never asked about.
     active: Option<Instant>,
     inactive: bool,
@@ -64,15 +70,18 @@ impl Introspection {
         self.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(&self, digest: Digest, answer: Answer, now: Instant) {
+    /// Keeps an answer. Whether the token still counts: what was called inactive meanwhile does not, whatever
+    /// this answer is.
+    fn keep(&self, digest: Digest, answer: Answer, now: Instant) -> bool {
         *self.silent() = (answer == Answer::None).then_some(now);
-        if let Some(known) = self.known().get_mut(&digest) {
-            match answer {
-                Answer::Active => known.active = Some(now),
-                Answer::Inactive => known.inactive = true,
-                Answer::None => {}
-            }
+        let mut all = self.known();
+        let Some(known) = all.get_mut(&digest) else { return answer != Answer::Inactive };
+        match answer {
+            Answer::Active => known.active = Some(now),
+            Answer::Inactive => known.inactive = true,
+            Answer::None => {}
         }
+        !known.inactive
     }
 }
 
@@ -81,15 +90,17 @@ impl Issuers {
     /// does not answer, it does.
     pub(super) async fn still_counts(&self, issuer: &Issuer, token: &str, until: DateTime<Utc>, now: Instant) -> bool {
         let Some(polled) = &issuer.polled else { return true };
-        let digest = of_bytes(token.as_bytes());
+        let digest = of_token(token);
         {
             let mut all = polled.known();
             let known = all.entry(digest).or_insert_with(|| Known {
                 token: Secret::new(token.to_owned()),
                 expires_at: until,
+                came: now,
                 active: None,
                 inactive: false,
             });
+            known.came = now;
             let is_fresh = known.active.is_some_and(|at| now.saturating_duration_since(at) < polled.config.every);
             if known.inactive || is_fresh {
                 return !known.inactive;
@@ -99,11 +110,11 @@ impl Issuers {
             return true;
         }
         let answer = self.ask(issuer, polled, token).await;
-        polled.keep(digest, answer, now);
-        if answer == Answer::None {
+        let counts = polled.keep(digest, answer, now);
+        if counts && answer == Answer::None {
             tracing::warn!(issuer = issuer.name, "a token is taken that its provider was not asked about");
         }
-        answer != Answer::Inactive
+        counts
     }
 
     /// How often an issuer's tokens are to be asked about, for those that are.
@@ -111,7 +122,8 @@ impl Issuers {
         self.issuers.iter().filter_map(|issuer| Some((issuer.name.as_str(), issuer.polled.as_ref()?.config.every)))
     }
 
-    /// Asks about the tokens that sessions rest on; those that are inactive.
+    /// Asks about the tokens that sessions rest on; those that are inactive. Of what a login has learnt that already,
+    /// nobody is asked again.
     pub async fn inactive(&self, issuer: &str, resting: &HashSet<Digest>) -> Vec<Digest> {
         let found = self.issuers.iter().find(|known| known.name == issuer);
         let Some((issuer, polled)) = found.and_then(|issuer| Some((issuer, issuer.polled.as_ref()?))) else {
@@ -120,12 +132,14 @@ impl Issuers {
         let wall = Utc::now();
         let tokens: Vec<(Digest, Secret<String>)> = {
             let mut all = polled.known();
-            // Those that nobody rests on are kept no longer than what was said of them counts.
+            // Those that nobody rests on are kept no longer than what was said of them counts, and a login takes.
+            let login = polled.config.every.max(LOGIN);
             all.retain(|digest, known| {
                 let fresh = known.active.is_some_and(|at| at.elapsed() < polled.config.every);
+                let fresh = fresh || known.came.elapsed() < login;
                 known.expires_at > wall && (known.inactive || fresh || resting.contains(digest))
             });
-            let asked = all.iter().filter(|(digest, _)| resting.contains(digest));
+            let asked = all.iter().filter(|(digest, known)| resting.contains(digest) && !known.inactive);
             asked.map(|(digest, known)| (*digest, known.token.clone())).collect()
         };
         let asked = stream::iter(tokens)
@@ -142,7 +156,8 @@ impl Issuers {
         for (digest, answer) in &answers {
             polled.keep(*digest, *answer, Instant::now());
         }
-        answers.into_iter().filter(|(_, answer)| *answer == Answer::Inactive).map(|(digest, _)| digest).collect()
+        let all = polled.known();
+        resting.iter().filter(|digest| all.get(digest).is_some_and(|known| known.inactive)).copied().collect()
     }
 
     async fn ask(&self, issuer: &Issuer, polled: &Introspection, token: &str) -> Answer {
@@ -180,7 +195,10 @@ impl Issuers {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
+    use tokio::sync::Notify;
 
     use super::*;
     use crate::{
@@ -256,6 +274,53 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_one_login_has_learnt_ends_the_sessions_though_the_provider_falls_silent() {
+        let house = house().await;
+        let ana = token(&house, "ana@acme.dev");
+        let place = house.session_by(&ana).await;
+        let polled = house.gateway.issuers.issuers[0].polled.as_ref().unwrap();
+        polled.known().values_mut().for_each(|known| known.active = None);
+        house.provider.introspects(&ana, Introspected::Says(json!({ "active": false })));
+        assert!(house.gateway.issuers.verify(&ana).await.is_err());
+        house.provider.introspects(&ana, Introspected::Fails(500));
+        let asked = house.provider.introspections();
+        poll::ask(&house.gateway, &house.provider.url).await;
+        assert!(place.killed().is_some());
+        assert_eq!(house.provider.introspections(), asked, "nobody is asked about what is known");
+    }
+
+    #[tokio::test]
+    async fn no_answer_lets_nobody_in_whose_token_was_called_inactive_meanwhile() {
+        let house = house().await;
+        let ana = token(&house, "ana@acme.dev");
+        let go = Arc::new(Notify::new());
+        house.provider.introspects(&ana, Introspected::FailsAfter(Arc::clone(&go)));
+        let meanwhile = async {
+            while house.provider.introspections() == 0 {
+                tokio::task::yield_now().await;
+            }
+            let polled = house.gateway.issuers.issuers[0].polled.as_ref().unwrap();
+            polled.keep(of_token(&ana), Answer::Inactive, Instant::now());
+            go.notify_one();
+        };
+        let (verified, ()) = tokio::join!(house.gateway.issuers.verify(&ana), meanwhile);
+        assert_eq!(verified, Err(TokenRefused::Invalid("its provider calls it inactive")));
+    }
+
+    #[tokio::test]
+    async fn a_login_that_takes_long_is_asked_about_all_the_same() {
+        let house = house().await;
+        let ana = token(&house, "ana@acme.dev");
+        house.provider.introspects(&ana, Introspected::Fails(500));
+        let identity = house.gateway.issuers.verify(&ana).await.unwrap();
+        poll::ask(&house.gateway, &house.provider.url).await;
+        house.provider.introspects(&ana, Introspected::Says(json!({ "active": false })));
+        let resting = HashSet::from([identity.token.unwrap().digest]);
+        let inactive = house.gateway.issuers.inactive(&house.provider.url, &resting).await;
+        assert_eq!(inactive, resting.into_iter().collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
     async fn a_token_that_nobody_rests_on_is_kept_no_longer_than_it_must_be() {
         let house = house().await;
         let ana = token(&house, "ana@acme.dev");
@@ -266,6 +331,10 @@ mod tests {
         assert!(issuers.inactive(&house.provider.url, &HashSet::from([digest])).await.is_empty());
         assert_eq!(kept(), 1);
         issuers.issuers[0].polled.as_ref().unwrap().known().get_mut(&digest).unwrap().active = None;
+        assert!(issuers.inactive(&house.provider.url, &HashSet::new()).await.is_empty());
+        assert_eq!(kept(), 1, "whoever has just come with it may still be about to log in");
+        let before = Instant::now().checked_sub(EVERY).unwrap();
+        issuers.issuers[0].polled.as_ref().unwrap().known().get_mut(&digest).unwrap().came = before;
         assert!(issuers.inactive(&house.provider.url, &HashSet::new()).await.is_empty());
         assert_eq!(kept(), 0);
     }

@@ -101,6 +101,23 @@ impl KeyRing {
     }
 }
 
+/// The same token with the other signature that verifies: `(r, n - s)` for the `(r, s)` of ES256.
+pub fn flipped(token: &str) -> String {
+    const N: [u8; 32] = [
+        0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad,
+        0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+    ];
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let mut signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    let mut borrow = false;
+    for (s, n) in signature[32..].iter_mut().zip(N).rev() {
+        let (less, first) = n.overflowing_sub(*s);
+        let (less, second) = less.overflowing_sub(u8::from(borrow));
+        (*s, borrow) = (less, first || second);
+    }
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
 /// The provider's own keys.
 pub static OWN: LazyLock<KeyRing> = LazyLock::new(KeyRing::new);
 /// Somebody else's keys of the same kinds.
@@ -124,6 +141,8 @@ pub enum Introspected {
     Says(Value),
     /// A status, and nothing else.
     Fails(u16),
+    /// 500, once it is told to.
+    FailsAfter(Arc<tokio::sync::Notify>),
 }
 
 /// A provider on a loopback port of its own; ends with the test's runtime.
@@ -257,17 +276,24 @@ async fn introspect(
     headers: HeaderMap,
     Form(form): Form<HashMap<String, String>>,
 ) -> Result<Json<Value>, StatusCode> {
-    let mut shown = provider.shown.lock().unwrap();
-    shown.introspections += 1;
+    let says = {
+        let mut shown = provider.shown.lock().unwrap();
+        shown.introspections += 1;
+        shown.introspected.get(&form["token"]).cloned()
+    };
     // RFC 6749, §2.3.1: both in the form's spelling.
     let basic = STANDARD.encode("countersign:it%27s+a+s%25cret");
     if headers.get("authorization").unwrap().to_str().unwrap() != format!("Basic {basic}") {
         return Err(StatusCode::UNAUTHORIZED);
     }
-    match shown.introspected.get(&form["token"]) {
+    match says {
         None => Ok(Json(json!({ "active": true }))),
-        Some(Introspected::Says(said)) => Ok(Json(said.clone())),
-        Some(Introspected::Fails(status)) => Err(StatusCode::from_u16(*status).unwrap()),
+        Some(Introspected::Says(said)) => Ok(Json(said)),
+        Some(Introspected::Fails(status)) => Err(StatusCode::from_u16(status).unwrap()),
+        Some(Introspected::FailsAfter(told)) => {
+            told.notified().await;
+            Err(StatusCode::INTERNAL_SERVER_ERROR)
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::{Map, Value};
 
-use countersign_shared::digest::{Digest, of_bytes};
+use countersign_shared::digest::{Digest, of_token};
 
 use super::{TokenRefused, strict};
 
@@ -59,7 +59,7 @@ pub(super) struct Claims {
     pub sign_in: Option<String>,
     /// `iat`.
     pub issued_at: DateTime<Utc>,
-    /// Of the token itself.
+    /// Of what is signed.
     pub digest: Digest,
 }
 
@@ -72,7 +72,7 @@ pub(super) fn parse<'a>(token: &'a str, kinds: &[&str]) -> Result<Unverified<'a>
     if token.len() > LONGEST {
         return Err(invalid("it is too long"));
     }
-    let digest = of_bytes(token.as_bytes());
+    let digest = of_token(token);
     let (message, signature) = token.rsplit_once('.').ok_or(invalid("it is not a JWT"))?;
     let (header, claims) = message.split_once('.').ok_or(invalid("it is not a JWT"))?;
     if claims.contains('.') || signature.is_empty() {

@@ -17,7 +17,7 @@ pub struct TokenFacts {
     pub id: Option<String>,
     /// `sid`: the sign-in at the provider that it is from.
     pub sign_in: Option<String>,
-    /// Of the token itself.
+    /// Of what is signed of it ([`of_token`](countersign_shared::digest::of_token)).
     pub digest: Digest,
     /// `iat`.
     pub issued_at: DateTime<Utc>,
@@ -34,7 +34,7 @@ pub enum Which {
     SignIn(String),
     /// The one with this `jti`.
     Id(String),
-    /// The one with this SHA-256.
+    /// The one with this SHA-256 of what is signed.
     Digest(Digest),
 }
 

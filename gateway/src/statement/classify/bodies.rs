@@ -7,7 +7,7 @@ use pg_query::{
 };
 
 use super::{
-    Names, TransactionMove, parse,
+    NOTE_TOKEN, Names, TransactionMove, parse,
     plpgsql::{self, Piece},
     settings,
     walk::{DEEPEST, Place, Walk},
@@ -139,7 +139,8 @@ impl Walk<'_> {
         if (found.changes_names || found.changes_objects) && (found.uses_names || found.uses_path) {
             found.opaque("it changes what its own names mean");
         }
-        for note in &mut found.notes {
+        // That note is looked for, wherever it comes from.
+        for note in found.notes.iter_mut().filter(|note| *note != NOTE_TOKEN) {
             *note = format!("{label}: {note}");
         }
         if self.planned && early {

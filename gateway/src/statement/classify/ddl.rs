@@ -264,6 +264,7 @@ impl Walk<'_> {
 
     pub fn create_function(&mut self, n: &CreateFunctionStmt) {
         self.function_ddl(Action::Create, &n.funcname);
+        self.options_set(&n.options);
         for option in &n.options {
             if let Some(NodeEnum::DefElem(o)) = &option.node
                 && o.defname == "language"

@@ -43,7 +43,8 @@ use crate::catalog::{Snapshot, builtins::FIRST_USER_OID};
 pub(super) use parse::with_tree;
 pub use relations::is_temporary_schema;
 pub use settings::{
-    NOTE_ENCODING, NOTE_OWN_SETTING, NOTE_READ_WRITE, NOTE_RESETS_ALL, NOTE_STRINGS, NOTE_TOKEN, TOKEN, without_token,
+    NOT_KEPT, NOTE_ENCODING, NOTE_OWN_SETTING, NOTE_READ_WRITE, NOTE_RESETS_ALL, NOTE_STRINGS, NOTE_TOKEN, TOKEN,
+    without_token,
 };
 
 /// How a statement moves the transaction.
@@ -277,6 +278,7 @@ fn analyse(sql: &str, tree: &ParseResult, catalog: &Snapshot, names: &Names) -> 
 fn keep_token_out(sql: &str, mut analysis: Analysis) -> Analysis {
     if settings::mentions_token(sql)
         && let Some(first) = analysis.statements.first_mut()
+        && !first.notes.iter().any(|note| note == NOTE_TOKEN)
     {
         first.notes.push(NOTE_TOKEN.to_owned());
     }

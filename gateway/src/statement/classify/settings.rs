@@ -150,7 +150,8 @@ pub(super) fn own_setting(raw: &RawStmt) -> Option<OwnSetting> {
     }
 }
 
-/// Whether a text has `countersign.token` in it, however it is quoted or spaced.
+/// Whether a text has `countersign.token` in it, however it is quoted or spaced. The second net, for texts that
+/// are no SQL: escapes in a name hide it here, and not from the tree.
 pub(super) fn mentions_token(sql: &str) -> bool {
     let bytes = sql.as_bytes();
     let (own, token) = (&OWN.as_bytes()[..OWN.len() - 1], TOKEN.as_bytes());
@@ -158,16 +159,29 @@ pub(super) fn mentions_token(sql: &str) -> bool {
     let between = |byte: &u8| byte.is_ascii_whitespace() || b"\".'".contains(byte);
     bytes.iter().enumerate().filter(|(at, byte)| byte.eq_ignore_ascii_case(&b'c') && begins(*at)).any(|(at, _)| {
         let rest = &bytes[at + own.len()..];
-        let gap = rest.iter().take_while(|byte| between(byte)).count();
+        let mut gap = 0;
+        while let Some(byte) = rest.get(gap) {
+            gap += match &rest[gap..] {
+                _ if between(byte) => 1,
+                [b'/', b'*', comment @ ..] => {
+                    2 + comment.windows(2).position(|end| end == b"*/").map_or(0, |at| at + 2)
+                }
+                [b'-', b'-', comment @ ..] => 2 + comment.iter().take_while(|byte| !b"\r\n".contains(byte)).count(),
+                _ => break,
+            };
+        }
         let dotted = rest[..gap].contains(&b'.');
         dotted && rest.get(gap..gap + token.len()).is_some_and(|found| found.eq_ignore_ascii_case(token))
     })
 }
 
+/// What the log has instead of such a text.
+pub const NOT_KEPT: &str = "(not kept: it has countersign.token in it)";
+
 /// A text as the log may keep it.
 #[must_use]
 pub fn without_token(sql: &str) -> &str {
-    if mentions_token(sql) { "(not kept: it has countersign.token in it)" } else { sql }
+    if mentions_token(sql) { NOT_KEPT } else { sql }
 }
 
 fn own_name(name: &str) -> Option<String> {
@@ -180,6 +194,31 @@ fn values(args: &[Node]) -> Option<Vec<String>> {
 }
 
 impl Walk<'_> {
+    /// Notes a setting by its name as the server reads it, whatever comments and escapes the text has.
+    fn keep_token_out(&mut self, name: &str) {
+        if own_name(name).as_deref() == Some(TOKEN) {
+            self.note(NOTE_TOKEN);
+        }
+    }
+
+    /// The SET within ALTER ROLE, ALTER DATABASE and the like.
+    pub fn set_for_later(&mut self, n: Option<&VariableSetStmt>) {
+        if let Some(n) = n {
+            self.keep_token_out(&n.name);
+        }
+    }
+
+    /// The SET among the options of a function.
+    pub fn options_set(&mut self, options: &[Node]) {
+        for option in options {
+            if let Some(NodeEnum::DefElem(n)) = &option.node
+                && let Some(NodeEnum::VariableSetStmt(set)) = n.arg.as_deref().and_then(|arg| arg.node.as_ref())
+            {
+                self.keep_token_out(&set.name);
+            }
+        }
+    }
+
     pub fn set(&mut self, n: &VariableSetStmt) {
         self.found.statement.changes_session = true;
         let name = n.name.to_ascii_lowercase();
@@ -224,6 +263,7 @@ impl Walk<'_> {
     fn setting(&mut self, name: &str, change: Change<'_>) {
         self.found.statement.changes_session = true;
         if name.starts_with(OWN) {
+            self.keep_token_out(name);
             self.opaque(NOTE_OWN_SETTING);
             return;
         }
@@ -272,6 +312,7 @@ impl Walk<'_> {
 
     pub fn show(&mut self, n: &VariableShowStmt) {
         if own_name(&n.name).is_some() {
+            self.keep_token_out(&n.name);
             self.opaque(NOTE_OWN_SETTING);
         } else {
             self.on_connection(Action::Select);
@@ -314,7 +355,10 @@ impl Walk<'_> {
     pub fn reads_setting(&mut self, args: Option<&[Node]>) {
         self.reads_literals();
         let name = args.and_then(<[Node]>::first).and_then(constant);
-        if name.is_some_and(|name| own_name(&name).is_some()) {
+        if let Some(name) = name
+            && own_name(&name).is_some()
+        {
+            self.keep_token_out(&name);
             self.opaque(NOTE_OWN_SETTING);
         }
     }

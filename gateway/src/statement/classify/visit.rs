@@ -269,7 +269,11 @@ impl Walk<'_> {
             N::DiscardStmt(n) => self.discard(n),
             N::ListenStmt(_) | N::UnlistenStmt(_) => self.on_connection(Action::Listen),
             N::NotifyStmt(_) => self.on_connection(Action::Notify),
-            N::LoadStmt(_) | N::CheckPointStmt(_) | N::AlterSystemStmt(_) => self.server(),
+            N::AlterSystemStmt(n) => {
+                self.set_for_later(n.setstmt.as_ref());
+                self.server();
+            }
+            N::LoadStmt(_) | N::CheckPointStmt(_) => self.server(),
             N::CreatedbStmt(_) | N::DropdbStmt(_) | N::AlterDatabaseStmt(_) => self.server(),
             N::CreateTableSpaceStmt(_) | N::DropTableSpaceStmt(_) | N::AlterTableSpaceOptionsStmt(_) => self.server(),
             N::CreateSubscriptionStmt(_) | N::AlterSubscriptionStmt(_) | N::DropSubscriptionStmt(_) => self.server(),
@@ -278,11 +282,19 @@ impl Walk<'_> {
                 self.ddl(Action::Alter);
                 self.server();
             }
-            N::CreateRoleStmt(_) | N::AlterRoleStmt(_) | N::AlterRoleSetStmt(_) | N::DropRoleStmt(_) => {
+            N::CreateRoleStmt(_) | N::AlterRoleStmt(_) | N::DropRoleStmt(_) => {
+                self.privilege();
+            }
+            N::AlterRoleSetStmt(n) => {
+                self.set_for_later(n.setstmt.as_ref());
+                self.privilege();
+            }
+            N::AlterDatabaseSetStmt(n) => {
+                self.set_for_later(n.setstmt.as_ref());
                 self.privilege();
             }
             N::GrantStmt(n) => self.grant(n),
-            N::GrantRoleStmt(_) | N::AlterDefaultPrivilegesStmt(_) | N::AlterDatabaseSetStmt(_) => self.privilege(),
+            N::GrantRoleStmt(_) | N::AlterDefaultPrivilegesStmt(_) => self.privilege(),
             N::SecLabelStmt(_) | N::ReassignOwnedStmt(_) => self.privilege(),
             N::DropOwnedStmt(_) => {
                 self.privilege();
@@ -331,6 +343,7 @@ impl Walk<'_> {
             N::AlterFunctionStmt(n) => {
                 let name = n.func.as_ref().map(|f| f.objname.as_slice()).unwrap_or_default();
                 self.function_ddl(Action::Alter, name);
+                self.options_set(&n.actions);
             }
             N::AlterTableStmt(n) => self.alter_table(n),
             N::AlterTableCmd(n) => self.alter_table_command(n),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::{Doubt, Names, Statement, TransactionMove, bodies::Call, limits, literals};
+use super::{Doubt, NOTE_TOKEN, Names, Statement, TransactionMove, bodies::Call, limits, literals};
 use crate::{
     catalog::{Derived, Snapshot},
     statement::effect::{Action, Effect, Object},
@@ -62,7 +62,8 @@ impl Found {
     pub fn note(&mut self, note: impl Into<String>) {
         let note = note.into();
         // A statement that has thousands of reasons is not easier to read with all of them.
-        if self.notes.len() < 50 && !self.notes.contains(&note) {
+        let has_room = self.notes.len() < 50 || note == NOTE_TOKEN;
+        if has_room && !self.notes.contains(&note) {
             self.notes.push(note);
         }
     }
