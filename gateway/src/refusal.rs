@@ -414,7 +414,7 @@ mod tests {
     fn who_has_renewed_too_often_reads_what_to_do() {
         let refusal = Refusal::RenewedTooOften;
         let text = String::from_utf8_lossy(&refusal.frame()).into_owned();
-        assert!(text.contains("at most 64 tokens") && text.contains("Connect again"), "{text}");
+        assert!(text.contains(&format!("at most {MOST_RENEWALS} tokens")) && text.contains("Connect again"), "{text}");
         assert_eq!(refusal.code(), "54000");
     }
 

@@ -69,7 +69,7 @@ pub struct Standing {
 }
 
 /// With so many tokens has a session been renewed at most: it remembers each, since the denial of any ends it.
-pub const MOST_RENEWALS: usize = 64;
+pub const MOST_RENEWALS: usize = 256;
 
 /// The token that a session rests on.
 struct Token {
