@@ -56,7 +56,12 @@ impl Colleague<'_> {
 
     /// Presses a button of a request's card.
     pub async fn presses(&self, action: &str, id: &str) {
-        let card = self.story.card(id).await;
+        // Others speak of the request, too.
+        let has = |message: &Message| {
+            message.shown().contains(id) && message.buttons().iter().any(|button| button.action_id == action)
+        };
+        let card =
+            self.story.workspace.wait_for_message(CHANNEL, PATIENCE, has).await.expect("a card with that button");
         let pressed = self.story.workspace.press(self.user(), CHANNEL, &card.ts, action).await;
         pressed.unwrap_or_else(|error| panic!("{} presses {action}: {error}", self.person.name));
     }
