@@ -27,6 +27,8 @@ const RECENT: TimeDelta = TimeDelta::hours(24);
 const WARNING: TimeDelta = TimeDelta::minutes(15);
 /// How long nothing is looked at where nothing rings.
 const LONGEST: Duration = Duration::from_secs(60);
+/// How soon it is looked at again where something is about to count.
+const SOON: Duration = Duration::from_millis(500);
 /// How many names are remembered.
 const REMEMBERED: usize = 20_000;
 
@@ -103,8 +105,10 @@ pub(crate) async fn follow(bot: &Bot, shutdown: &CancellationToken) {
 /// Looks at all grants once; how long until there is something to tell again.
 async fn look(bot: &Bot) -> Result<Duration, ControlError> {
     let active = bot.control().grants(false).await?;
-    let ended = bot.control().grants(true).await?.into_iter().filter(|grant| grant.ended_at.is_some());
+    let all = bot.control().grants(true).await?;
     let now = Utc::now();
+    let unsettled = all.iter().any(|grant| is_unsettled(grant, now));
+    let ended = all.into_iter().filter(|grant| grant.ended_at.is_some());
     let warnings = active.iter().map(|grant| warned_at(grant) - now).filter(|left| *left > TimeDelta::zero());
     let next = warnings.min().and_then(|left| left.to_std().ok()).unwrap_or(LONGEST);
     for grant in active.into_iter().chain(ended) {
@@ -122,13 +126,36 @@ async fn look(bot: &Bot) -> Result<Duration, ControlError> {
             }
         }
     }
-    Ok(next.min(LONGEST))
+    Ok(next.min(if unsettled { SOON } else { LONGEST }))
+}
+
+/// A grant that was written down just now may count only a moment later, and nothing rings then.
+fn is_unsettled(grant: &GrantView, now: DateTime<Utc>) -> bool {
+    let new = now - grant.created_at < TimeDelta::seconds(60);
+    new && grant.ended_at.is_none() && grant.state != "active" && grant.expires_at > now
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cards::samples;
+
+    #[test]
+    fn what_is_about_to_count_is_looked_at_again_soon() {
+        let grant = samples::grant();
+        let now = grant.created_at;
+        let pending = GrantView { state: "waiting".into(), ended_at: None, ..grant.clone() };
+        let ended = GrantView { ended_at: Some(now), ..pending.clone() };
+        let table = [
+            ("it counts", &grant, 0, false),
+            ("not yet", &pending, 1, true),
+            ("never", &pending, 60, false),
+            ("over", &ended, 1, false),
+        ];
+        for (case, grant, seconds, soon) in table {
+            assert_eq!(is_unsettled(grant, now + TimeDelta::seconds(seconds)), soon, "{case}");
+        }
+    }
 
     #[test]
     fn what_is_told_when() {
