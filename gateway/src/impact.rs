@@ -243,9 +243,9 @@ impl Question {
     }
 
     async fn size(&self, end: &mut End) -> Result<Option<u64>, UpstreamError> {
-        let Some(table) = self.table.as_ref().filter(|_| self.impact.action != Action::Insert.as_str()) else {
-            return Ok(None);
-        };
+        // A row policy's functions were judged under the session's path, and would run under another here.
+        let asked = |table: &&Arc<Relation>| !has_policies(table) && self.impact.action != Action::Insert.as_str();
+        let Some(table) = self.table.as_ref().filter(asked) else { return Ok(None) };
         let sql = format!(
             "SELECT CASE WHEN pg_relation_size({oid}) < {COUNTED_BYTES} AND c.relkind = 'r' THEN -1
                ELSE coalesce((SELECT sum(p.reltuples) FROM pg_partition_tree({oid}) t
@@ -264,6 +264,10 @@ impl Question {
             None => Ok(None),
         }
     }
+}
+
+fn has_policies(table: &Arc<Relation>) -> bool {
+    table.expressions.iter().any(|e| e.what.starts_with("the policy "))
 }
 
 /// Why the same question would be answered otherwise to another session.
@@ -287,13 +291,12 @@ fn depends_on_the_session(analysis: &Understood, around: &Around<'_>) -> Option<
     if let Some(own) = own {
         return Some(format!("{own}() says something else to every session"));
     }
-    let guarded = |table: &Arc<Relation>| table.expressions.iter().any(|e| e.what.starts_with("the policy "));
     let tables = analysis.statements.iter().flat_map(|s| &s.tables);
     let relations = tables.filter_map(|table| {
         let (schema, name) = table.split_once('.')?;
         around.catalog.relation(schema, name)
     });
-    relations.into_iter().any(guarded).then(|| "row policies may show other rows to every session".to_owned())
+    relations.into_iter().any(has_policies).then(|| "row policies may show other rows to every session".to_owned())
 }
 
 /// What a question's parameters are bound to.

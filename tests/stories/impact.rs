@@ -85,12 +85,28 @@ async fn each_statement_of_a_text_is_measured() {
     let story = Story::under(HELD).await;
     let ana = story.logs_in("ana").await;
     let text = "select 1; delete from refunds where id < 0; delete from orders;
-                insert into refunds (order_id, amount_cents, reason, created_at) values (1, 1, 'a', now())";
+                insert into refunds (order_id, amount_cents, reason, created_at) values (1, 1, 'a', '2030-01-01')";
     let impact = story.impact_of(&ana, text, vec![]).await;
     let told: Vec<_> = impact.iter().map(|one| (one.action.as_str(), one.rows, one.counted)).collect();
     assert_eq!(told, [("delete", Some(0), true), ("delete", None, false), ("insert", Some(1), true)]);
     let why = "statements before it in the text may change that";
     assert_eq!(impact[1].unknown.as_deref(), Some(why), "what the first leaves is not what is there now");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_list_of_values_may_be_many_rows() {
+    let held = HELD.replace(r#"Action::"delete", "#, r#"Action::"delete", Action::"insert", "#);
+    let story = Story::under(&held).await;
+    let ana = story.logs_in("ana").await;
+    let row = |id: &str| {
+        format!("insert into refunds (order_id, amount_cents, reason, created_at) values ({id}, 1, 'a', now())")
+    };
+    for (sql, rows) in
+        [(row("1"), 1), (row("generate_series(1, 5)"), 5), (format!("{}, (2, 2, 'b', now())", row("1")), 2)]
+    {
+        let impact = story.impact_of(&ana, &sql, vec![]).await;
+        assert_eq!((impact[0].rows, impact[0].counted), (Some(rows), true), "{sql}: {impact:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -140,7 +140,8 @@ impl Session {
             return Some("what its names mean is not certain");
         }
         let within = self.status != b'I' || self.moved;
-        (within && self.wrote).then_some("the transaction has changes of its own, which nobody else can see or count")
+        (within && (self.wrote || self.own_catalog.is_changed()))
+            .then_some("the transaction has changes of its own, which nobody else can see or count")
     }
 
     async fn quit(&self, held: &Held, quit: Quit) -> Result<Result<Permit, Refusal>, Ended> {

@@ -110,13 +110,44 @@ fn count(
 fn inserted(n: &pg_query::protobuf::InsertStmt) -> Option<Rows> {
     let Some(source) = n.select_stmt.as_deref() else { return Some(Rows::Named(1)) };
     let NodeEnum::SelectStmt(select) = source.node.as_ref()? else { return None };
-    if !select.values_lists.is_empty() {
-        return u64::try_from(select.values_lists.len()).ok().map(Rows::Named);
+    match select.values_lists.as_slice() {
+        [] => {}
+        [only] => return one_list(only, n.with_clause.as_ref()),
+        // A function that gives several rows is refused where there are several lists.
+        lists => return u64::try_from(lists.len()).ok().map(Rows::Named),
     }
     let mut finds = template("SELECT FROM (SELECT FROM it) AS brought")?;
     let NodeEnum::RangeSubselect(from) = finds.from_clause.first_mut()?.node.as_mut()? else { return None };
     from.subquery = Some(Box::new(source.clone()));
     found(finds, n.with_clause.as_ref())
+}
+
+/// One list is what a SELECT would list: a function in it may give several rows.
+fn one_list(list: &Node, with: Option<&WithClause>) -> Option<Rows> {
+    let Some(NodeEnum::List(list)) = &list.node else { return None };
+    if list.items.iter().all(is_plain) {
+        return Some(Rows::Named(1));
+    }
+    let mut finds = template("SELECT FROM (SELECT a) AS brought")?;
+    let NodeEnum::RangeSubselect(from) = finds.from_clause.first_mut()?.node.as_mut()? else { return None };
+    let NodeEnum::SelectStmt(inner) = from.subquery.as_mut()?.node.as_mut()? else { return None };
+    let target = inner.target_list.pop()?;
+    for item in list.items.iter().filter(|item| !matches!(item.node, Some(NodeEnum::SetToDefault(_)))) {
+        let mut target = target.clone();
+        let NodeEnum::ResTarget(named) = target.node.as_mut()? else { return None };
+        named.val = Some(Box::new(item.clone()));
+        inner.target_list.push(target);
+    }
+    found(finds, with)
+}
+
+/// A value that calls nothing.
+fn is_plain(node: &Node) -> bool {
+    match &node.node {
+        Some(NodeEnum::AConst(_) | NodeEnum::ParamRef(_) | NodeEnum::SetToDefault(_)) => true,
+        Some(NodeEnum::TypeCast(cast)) => cast.arg.as_deref().is_some_and(is_plain),
+        _ => false,
+    }
 }
 
 /// Each row of the source does something to one row at most.
@@ -205,6 +236,10 @@ mod tests {
                 "SELECT pg_catalog.count(*) FROM (SELECT * FROM u LIMIT 3) brought",
             ),
             (
+                "insert into t values (default, generate_series(1, 1000000), now())",
+                "SELECT pg_catalog.count(*) FROM (SELECT generate_series(1, 1000000), now()) brought",
+            ),
+            (
                 "with old as (select id from t) delete from t where id in (select id from old)",
                 "WITH old AS (SELECT id FROM t) SELECT pg_catalog.count(*) FROM t WHERE id IN (SELECT id FROM old)",
             ),
@@ -221,6 +256,7 @@ mod tests {
         let table = [
             ("insert into t values (1), (2), (3)", Rows::Named(3)),
             ("insert into t default values", Rows::Named(1)),
+            ("insert into t values (1, default, '2', $1, '2030-01-01'::date)", Rows::Named(1)),
             (
                 "with gone as (delete from u returning id) delete from t where id in (select id from gone)",
                 Rows::Unknown,
