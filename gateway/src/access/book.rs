@@ -135,9 +135,16 @@ pub struct Book {
     inner: Mutex<Inner>,
     version: AtomicU64,
     bell: Notify,
+    giving: tokio::sync::Mutex<()>,
 }
 
 impl Book {
+    /// To be held from the look at what there is until what is given is here: two who ask at once for one
+    /// role would have it twice, and lose it once.
+    pub(super) async fn giving(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.giving.lock().await
+    }
+
     fn locked(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -134,6 +134,7 @@ fn kept(at: DateTime<Utc>) -> DateTime<Utc> {
 /// Why nothing was given.
 pub async fn give(gateway: &Gateway, right: Right) -> Result<Grant, Problem> {
     let Right { asked, role, wish, request, approved_by } = right;
+    let _one_at_a_time = gateway.grants.giving().await;
     let now = Now::read();
     fits(gateway, &asked, &role, &wish, now.wall)?;
     let before = match &wish.extends {

@@ -104,6 +104,17 @@ fn told(place: &Place) -> Option<String> {
 }
 
 #[tokio::test]
+async fn who_asks_twice_at_once_has_a_role_once() {
+    let house = house().await;
+    let wish = || house.wishes("ana@acme.dev", "reader", "1h");
+    let (one, two, three) = tokio::join!(wish(), wish(), wish());
+    let given: Vec<_> = [one, two, three].into_iter().filter_map(Result::ok).collect();
+    let [Answer::Given(grant)] = given.as_slice() else { panic!("{given:?}") };
+    assert!(house.revokes(&grant.first.grant).await);
+    assert!(house.roles("ana@acme.dev").is_empty(), "what is taken is gone");
+}
+
+#[tokio::test]
 async fn a_wish_is_approved_by_another_and_becomes_a_grant_once() {
     let house = house().await;
     let request = house.waits("ana@acme.dev", "writer", "2h").await;
