@@ -135,11 +135,7 @@ impl Service {
         if let Some((listener, tls)) = public {
             let pages = control::public_router(Arc::clone(&gateway)).merge(more.clone());
             let stop = stop.clone();
-            tokio::spawn(async move {
-                if let Err(error) = control::public::serve(listener, tls, pages, stop).await {
-                    tracing::error!(%error, "the public address is not served any more");
-                }
-            });
+            tokio::spawn(control::public::serve(listener, tls, pages, stop));
         }
         let pages = control::router(Arc::clone(&gateway)).merge(more);
         let pages = pages.into_make_service_with_connect_info::<SocketAddr>();
