@@ -20,11 +20,15 @@ const HEAD: [&str; 13] = [
     "kept_by",
 ];
 
-/// A field. One that a spreadsheet would run begins with an apostrophe.
+/// A field. What a spreadsheet would run begins with an apostrophe; where it reads lists with semicolons,
+/// each part of a field is a field.
 fn field(text: &str) -> String {
     let text = visible_line(text);
-    let runs = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let text = if runs { format!("'{text}") } else { text };
+    let tamed = |part: &str| {
+        let runs = part.trim_start().starts_with(['=', '+', '-', '@', '\t', '\r']);
+        if runs { format!("'{part}") } else { part.to_owned() }
+    };
+    let text = text.split(';').map(tamed).collect::<Vec<_>>().join(";");
     if text.contains(['"', ',', '\n', '\r', ';']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
@@ -70,6 +74,8 @@ mod tests {
             ("+1", "'+1"),
             ("-1", "'-1"),
             ("@x", "'@x"),
+            (" =1", "' =1"),
+            ("x;=cmd|'/C calc'!A0; -1;y", "\"x;'=cmd|'/C calc'!A0;' -1;y\""),
             ("a\nb", "a\\nb"),
             ("\u{202E}x", "\\u{202E}x"),
         ];

@@ -8,9 +8,12 @@ use super::{blocks, visible::short};
 /// A share of a table in percent from which on a second question is asked.
 const MUCH: f64 = 20.0;
 
+/// How long one of them may be.
+pub const LENGTH: usize = 400;
+
 /// The lines that come first on a card: what happens to how many rows of what.
 pub fn lines(view: &RequestView) -> Vec<Value> {
-    view.impact.iter().map(|one| blocks::line(vec![blocks::bold(&short(&one.sentence(), 400))])).collect()
+    view.impact.iter().map(|one| blocks::line(vec![blocks::bold(&short(&one.sentence(), LENGTH))])).collect()
 }
 
 /// What the button that approves says: with one number, that number.

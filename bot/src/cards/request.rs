@@ -72,9 +72,10 @@ pub fn fits(view: &RequestView) -> bool {
         && shown(&parameters(view), TEXT_LIMIT).whole
         && shown(view.reason.as_deref().unwrap_or_default(), REASON_LIMIT).whole
         && view.effects.len() <= EFFECT_LIMIT
-        && view.effects.iter().all(|effect| length(&effect.object) <= 250 && length(&effect.action) <= 50)
+        && view.effects.iter().all(|effect| length(&visible(&effect.object)) <= 250 && length(&effect.action) <= 50)
+        && view.impact.iter().all(|one| length(&visible(&one.sentence())) <= impact::LENGTH)
         && view.notes.len() <= NOTE_LIMIT
-        && view.notes.iter().all(|note| length(note) <= NOTE_LENGTH)
+        && view.notes.iter().all(|note| length(&visible(note)) <= NOTE_LENGTH)
 }
 
 fn parameters(view: &RequestView) -> String {
