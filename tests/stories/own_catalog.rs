@@ -197,3 +197,36 @@ async fn a_transaction_that_cannot_be_looked_into_is_not_taken_for_what_others_s
     }
     ana.is_held_for(USES, "the server gives up each look at the catalog").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_leaves_no_lock_and_no_setting_in_the_clients_transaction() {
+    const LOCKS: &str = "select count(*) from pg_locks where pid = pg_backend_pid() and locktype = 'relation' \
+         and relation in ('customers'::regclass, 'order_totals'::regclass)";
+    let story = Story::under(DELETES).await;
+    let ana = story.logs_in("ana").await;
+    for sql in ["begin", "set local lock_timeout = '7s'", BESIDE, "insert into beside values (1)"] {
+        ana.does(sql).await;
+    }
+    let asks = async |sql: &str| ana.runs(sql).ends().await.expect(sql).rows[0][0].clone().expect("a value");
+    assert_eq!(asks(LOCKS).await, "0", "what the view names is nobody's");
+    assert_eq!(asks("show lock_timeout").await, "7s");
+    assert_eq!(asks("select count(*) from beside").await, "1");
+    ana.does("rollback").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_transaction_changed_counts_for_others_once_it_is_over_whatever_begins_then() {
+    for end in ["commit and chain", "commit; begin"] {
+        let story = Story::under(DELETES).await;
+        let (ana, ben) = (story.logs_in("ana").await, story.logs_in("ben").await);
+        ben.does(COUNTS).await;
+        for sql in ["begin", DELETES_ALL] {
+            ana.does(sql).await;
+        }
+        // The catalog that all share is read after the change, and before its commit.
+        ben.does(USES).await;
+        ana.does(end).await;
+        ben.is_held_for(USES, end).await;
+        ana.does("rollback").await;
+    }
+}

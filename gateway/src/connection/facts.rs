@@ -169,9 +169,10 @@ impl Session {
         let facts = self.own_query(&format!("{FACTS}{meanings}")).await?;
         let Some(row) = facts.and_then(|mut rows| rows.pop()) else { return Ok(false) };
         let text = |index: usize| row.get(index).cloned().flatten().unwrap_or_default();
-        let list = |index: usize| serde_json::from_str::<Vec<String>>(&text(index)).unwrap_or_default();
-        self.names.search_path = list(0);
-        self.names.temporary = list(6);
+        let list = |index: usize| serde_json::from_str::<Vec<String>>(&text(index)).ok();
+        let (Some(path), Some(temporary)) = (list(0), list(6)) else { return Ok(false) };
+        self.names.search_path = path;
+        self.names.temporary = temporary;
         let settings = ["search_path", "TimeZone", "role", "transaction_read_only", "session_replication_role"];
         let places = settings.iter().zip(1..).chain(MEANINGS.iter().zip(7..));
         self.settings = places.map(|(name, index)| ((*name).to_owned(), text(index))).collect();

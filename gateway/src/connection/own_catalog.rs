@@ -138,7 +138,7 @@ impl Session {
 
 /// How often it is tried to read a catalog that others change meanwhile.
 const ATTEMPTS: usize = 5;
-/// What fails between these is undone, and the transaction goes on.
+/// What is done between these is undone, and the transaction goes on.
 const MARK: &str = "SAVEPOINT \"countersign looks\"";
 const UNDO: &str = "ROLLBACK TO SAVEPOINT \"countersign looks\"";
 const FORGET: &str = "RELEASE SAVEPOINT \"countersign looks\"";
@@ -149,16 +149,16 @@ enum Found {
     Seen(Box<Seen>),
 }
 
-/// Looks at the catalog in a savepoint of its own. The inner error is the server's, and is undone.
+/// Looks at the catalog in a savepoint that is undone. The inner error is the server's.
 ///
 /// # Errors
 /// Where the transaction can't go on.
 async fn look(server: &mut Own<'_>, next: &Next) -> Result<Result<Found, String>, String> {
     server.rows(MARK).await?;
+    // A look waits for nobody's lock, and leaves none of its own: what it took goes with the savepoint.
+    server.rows("SET LOCAL lock_timeout TO '200ms'").await?;
     let found = find(server, next).await;
-    if found.is_err() {
-        server.rows(UNDO).await?;
-    }
+    server.rows(UNDO).await?;
     server.rows(FORGET).await?;
     Ok(found)
 }

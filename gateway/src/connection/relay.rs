@@ -192,12 +192,12 @@ impl Session {
             self.dirty |= self.changed || self.own_catalog.is_changed();
             self.changed = false;
         }
+        if std::mem::take(&mut self.settles) || self.status == b'I' && self.own_catalog.is_changed() {
+            // Only now do others see what changed; also where another transaction has begun since.
+            self.forget_catalog();
+        }
         if self.status == b'I' {
             self.wrote = false;
-            if self.own_catalog.is_changed() {
-                // Only now do others see what changed.
-                self.forget_catalog();
-            }
             self.own_catalog.ends();
             self.portals.retain(|_, portal| stays(portal));
         }

@@ -131,6 +131,8 @@ pub struct Session {
     pub(super) settings: Vec<(String, String)>,
     /// Something that is more than a read ran in this transaction.
     pub(super) wrote: bool,
+    /// A transaction that changed the catalog is about to end, whatever begins after it in one text.
+    pub(super) settles: bool,
     /// Names may resolve differently than we know.
     pub(super) dirty: bool,
     /// Names or settings were changed in this transaction; its end may undo that.
@@ -325,6 +327,7 @@ impl Session {
             names: Names { login: connection.upstream.user.clone(), ..Names::default() },
             settings: Vec::new(),
             wrote: false,
+            settles: false,
             dirty: true,
             changed: false,
             own_catalog: OwnCatalog::default(),

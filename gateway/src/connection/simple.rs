@@ -172,6 +172,7 @@ impl Session {
             self.changed = true;
         }
         self.wrote |= !text.only_reads;
+        self.settles |= text.moves_transaction && (self.own_catalog.is_changed() || text.changes_catalog);
         if text.moves_transaction {
             self.own_catalog.begins(&self.catalog);
         }
