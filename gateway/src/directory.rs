@@ -14,17 +14,12 @@ use countersign_shared::duties::Human;
 
 use crate::{
     access::{
-        book,
         end::{Why, end, end_principal},
-        keep,
+        keep, stand,
     },
     identity::Identity,
     runtime::Gateway,
     sessions::{Live, Place},
-    statement::{
-        decide::{Asker, permits},
-        effect::{Action, Effect},
-    },
     store::{
         Seen, StoreError,
         directory::{Gone, UserFields, UserId},
@@ -128,18 +123,17 @@ pub async fn settle(gateway: &Gateway, whom: Option<&Whom>) {
     gateway.holds.ring_all();
 }
 
-/// The directory may have changed between a login and the moment from which its session can be found.
+/// The directory, or another login, may have said something else between a login and the moment from which
+/// its session can be found.
 pub async fn look_again(gateway: &Gateway, place: &Place) {
-    if gateway.config.scim.is_some() {
-        let live = place.live();
-        let now = now(gateway, &live.standing().human).await;
-        look(gateway, &live, &now);
-    }
+    let live = place.live();
+    let now = now(gateway, &live.standing().human).await;
+    look(gateway, &live, &now);
 }
 
 /// The groups of a session's newer token may not be those that it needs.
 pub fn look_after_renewal(gateway: &Gateway, live: &Arc<Live>) {
-    if !may_go_on(gateway, live) {
+    if !stand::may_go_on(gateway, live) {
         let reason = format!("the groups of {} have changed; connect again", live.standing().human.principal);
         end(gateway, std::slice::from_ref(live), &Why::Gone { reason });
     }
@@ -165,7 +159,8 @@ fn look(gateway: &Gateway, live: &Arc<Live>, now: &Result<Now, StoreError>) {
         Ok(Now::Gone(gone)) => Some(is_gone(human, *gone)),
         Ok(Now::Has(groups)) => {
             live.narrow(groups);
-            (!may_go_on(gateway, live)).then(|| format!("{} lost a group that this session needs", human.principal))
+            (!stand::may_go_on(gateway, live))
+                .then(|| format!("{} lost a group that this session needs", human.principal))
         }
         Err(error) => {
             tracing::error!(%error, session = %live.id(), "the state can't say whether a session may go on");
@@ -183,19 +178,4 @@ pub fn is_gone(human: &Human, gone: Gone) -> String {
         None => format!("{} was {}", human.principal, gone.as_str()),
         Some(owner) => format!("{owner}, who answers for {}, was {}", human.principal, gone.as_str()),
     }
-}
-
-/// Whether policy permits `connect`, and names the login at the database that the session has.
-fn may_go_on(gateway: &Gateway, live: &Live) -> bool {
-    let standing = live.standing();
-    let roles = gateway.grants.roles_of(&standing.human, live.connection(), book::Now::read()).names;
-    let asker = Asker { human: standing.human.clone(), groups: live.groups(), roles };
-    gateway.config.connections.get(live.connection()).is_some_and(|config| {
-        let connect = Effect::on_connection(Action::Connect);
-        let on = (config.name.as_str(), &config.tags);
-        // A role that came later brings no other login to a session that lives.
-        let has_login = |roles: &[String]| config.as_seen_by(&asker.groups, roles).upstream.user == standing.login;
-        (has_login(&asker.roles) || has_login(&[]))
-            && permits(&gateway.policies(), &asker, on, &connect, &standing.facts, Utc::now())
-    })
 }

@@ -75,9 +75,9 @@ fn expired() -> GrantEnd {
 pub async fn seen(gateway: &Gateway, seen: &Seen) -> Result<(), StoreError> {
     let before = gateway.store.person(&seen.human.principal).await?;
     gateway.store.seen(seen).await?;
-    let lost =
-        |before: &crate::statement::decide::Known| before.groups.iter().any(|group| !seen.groups.contains(group));
-    if before.is_some_and(|before| lost(&before)) {
+    // What the directory gives stands on both sides.
+    let now = gateway.store.person(&seen.human.principal).await?.map(|now| now.groups).unwrap_or_default();
+    if before.is_some_and(|before| before.groups.iter().any(|group| !now.contains(group))) {
         gateway.regrouped.notify_one();
     }
     Ok(())

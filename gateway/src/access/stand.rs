@@ -20,27 +20,38 @@ use crate::{
 };
 
 /// What is the same for sessions that are asked about in the same words.
-type Question = (Human, Vec<String>, Vec<String>, String, String, String);
+type Question = (Human, Vec<String>, Vec<String>, String, String, String, String);
 
 /// Answers that were given in this look.
 #[derive(Default)]
 struct Answers(HashMap<Question, bool>);
 
+/// Whether a session may go on, as its groups and its principal's roles stand now.
+pub fn may_go_on(gateway: &Gateway, live: &Live) -> bool {
+    let roles = gateway.grants.roles_of(&live.standing().human, live.connection(), Now::read()).names;
+    Answers::default().may_connect(gateway, live, roles)
+}
+
 impl Answers {
+    /// Whether policy permits `connect`, and the config names the login at the database that the session has.
     fn may_connect(&mut self, gateway: &Gateway, live: &Live, roles: Vec<String>) -> bool {
         let standing = live.standing();
         let SessionFacts { application, address } = standing.facts.clone();
         let (human, groups) = (standing.human.clone(), live.groups());
-        let question = (human, groups, roles, live.connection().to_owned(), application, address);
+        let login = standing.login.clone();
+        let question = (human, groups, roles, live.connection().to_owned(), login, application, address);
         if let Some(answer) = self.0.get(&question) {
             return *answer;
         }
-        let (human, groups, roles, connection, ..) = question.clone();
+        let (human, groups, roles, connection, login, ..) = question.clone();
         let asker = Asker { human, groups, roles };
         let answer = gateway.config.connections.get(&connection).is_some_and(|config| {
             let connect = Effect::on_connection(Action::Connect);
             let on = (config.name.as_str(), &config.tags);
-            permits(&gateway.policies(), &asker, on, &connect, &standing.facts, Utc::now())
+            // A role that came later brings no other login to a session that lives.
+            let has_login = |roles: &[String]| config.as_seen_by(&asker.groups, roles).upstream.user == login;
+            (has_login(&asker.roles) || has_login(&[]))
+                && permits(&gateway.policies(), &asker, on, &connect, &standing.facts, Utc::now())
         });
         self.0.insert(question, answer);
         answer
