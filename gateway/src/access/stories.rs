@@ -318,6 +318,24 @@ async fn a_principal_that_is_gone_loses_sessions_grants_and_wishes() {
 }
 
 #[tokio::test]
+async fn what_is_given_while_somebody_goes_is_not_given() {
+    let house = house().await;
+    let given = house.given("ana@acme.dev", "reader", "8h").await;
+    let gone = UserFields {
+        user_name: "ana@acme.dev".into(),
+        external_id: None,
+        active: false,
+        display_name: None,
+        profile: serde_json::Map::new(),
+    };
+    house.gateway.store.create_user(&gone, Utc::now()).await.unwrap();
+    let another = crate::store::Term { grant: GrantId::random(), ..given.first.clone() };
+    let refused = house.gateway.store.give(&another).await.unwrap_err().to_string();
+    assert!(refused.contains("gone"), "{refused}");
+    assert!(house.gateway.store.grant(&another.grant).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn who_went_while_the_gateway_died_has_no_role_after_the_start() {
     let house = house().await;
     let hers = house.given("ana@acme.dev", "reader", "8h").await.first.grant;

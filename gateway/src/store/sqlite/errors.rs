@@ -36,6 +36,7 @@ pub(super) fn refused(error: sqlx::Error, state: Option<State>) -> StoreError {
         Some("unknown_person") => return StoreError::NotFound("person with this issuer and subject"),
         Some("agent") => "an agent cannot approve; only people can",
         Some("other_digest") => "the approval is for another digest than the request's",
+        Some("gone") => "the directory says that its holder is gone",
         Some("exists") => "there is a request with this id already",
         Some("illegal_move") => "a request cannot make this move",
         Some("unapproved") => "a request without an approval of its digest cannot be approved or released",

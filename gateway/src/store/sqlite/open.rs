@@ -43,6 +43,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     ),
     (20_261_127_200_000, "add impact", include_str!("../../../../migrations/sqlite/20261127200000_add_impact.sql")),
     (20_261_127_300_000, "create usage", include_str!("../../../../migrations/sqlite/20261127300000_create_usage.sql")),
+    (
+        20_261_127_400_000,
+        "refuse grants to who is gone",
+        include_str!("../../../../migrations/sqlite/20261127400000_refuse_grants_to_who_is_gone.sql"),
+    ),
 ];
 
 /// The path in `sqlite://path`.
