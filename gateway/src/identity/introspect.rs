@@ -19,7 +19,10 @@ use futures_util::{StreamExt, stream};
 use serde_json::Value;
 use url::form_urlencoded::byte_serialize;
 
-use super::{Issuer, Issuers, discovery};
+use super::{
+    Issuer, Issuers,
+    discovery::{self, FetchError},
+};
 use crate::config::PollConfig;
 
 /// How many questions are on their way to one provider.
@@ -53,8 +56,28 @@ struct Known {
 enum Answer {
     Active,
     Inactive,
-    /// Nothing that could be understood.
+    /// Nothing that could be understood about this token. Others are asked about all the same.
+    Unclear,
+    /// Nothing at all.
     None,
+}
+
+/// Why there is no answer.
+struct Unanswered {
+    why: String,
+    /// Whether the provider would answer no more about another token.
+    of_all: bool,
+}
+
+impl From<FetchError> for Unanswered {
+    fn from(error: FetchError) -> Self {
+        let of_all = match &error {
+            FetchError::Status { status, .. } => *status >= 500,
+            FetchError::Failed { .. } => true,
+            _ => false,
+        };
+        Self { why: error.to_string(), of_all }
+    }
 }
 
 impl Introspection {
@@ -79,7 +102,7 @@ impl Introspection {
         match answer {
             Answer::Active => known.active = Some(now),
             Answer::Inactive => known.inactive = true,
-            Answer::None => {}
+            Answer::Unclear | Answer::None => {}
         }
         !known.inactive
     }
@@ -111,7 +134,7 @@ impl Issuers {
         }
         let answer = self.ask(issuer, polled, token).await;
         let counts = polled.keep(digest, answer, now);
-        if counts && answer == Answer::None {
+        if counts && answer != Answer::Active {
             tracing::warn!(issuer = issuer.name, "a token is taken that its provider was not asked about");
         }
         counts
@@ -145,7 +168,7 @@ impl Issuers {
         let asked = stream::iter(tokens)
             .map(|(digest, token)| async move { (digest, self.ask(issuer, polled, token.reveal()).await) });
         let answers: Vec<(Digest, Answer)> = asked.buffer_unordered(AT_ONCE).collect().await;
-        let unanswered = answers.iter().filter(|(_, answer)| *answer == Answer::None).count();
+        let unanswered = answers.iter().filter(|(_, answer)| matches!(answer, Answer::Unclear | Answer::None)).count();
         if unanswered > 0 {
             tracing::warn!(
                 issuer = issuer.name,
@@ -164,16 +187,21 @@ impl Issuers {
         match self.introspect(issuer, &polled.config, token).await {
             Ok(true) => Answer::Active,
             Ok(false) => Answer::Inactive,
-            Err(error) => {
-                tracing::warn!(issuer = issuer.name, error, "the identity provider was asked about a token in vain");
-                Answer::None
+            Err(Unanswered { why, of_all }) => {
+                tracing::warn!(
+                    issuer = issuer.name,
+                    error = why,
+                    "the identity provider was asked about a token in vain"
+                );
+                if of_all { Answer::None } else { Answer::Unclear }
             }
         }
     }
 
-    async fn introspect(&self, issuer: &Issuer, who: &PollConfig, token: &str) -> Result<bool, String> {
-        let document = issuer.keys.document(Instant::now()).await.ok_or("it can't be reached")?;
-        let address = document.introspection_endpoint.ok_or("it offers no introspection")?;
+    async fn introspect(&self, issuer: &Issuer, who: &PollConfig, token: &str) -> Result<bool, Unanswered> {
+        let silent = |why: &str| Unanswered { why: why.to_owned(), of_all: true };
+        let document = issuer.keys.document(Instant::now()).await.ok_or_else(|| silent("it can't be reached"))?;
+        let address = document.introspection_endpoint.ok_or_else(|| silent("it offers no introspection"))?;
         let secret = who.client_secret.reveal();
         let mut form = vec![("token", token)];
         let mut request = self.client.post(address.clone()).header("accept", "application/json");
@@ -185,11 +213,11 @@ impl Issuers {
         } else {
             form.extend([("client_id", who.client_id.as_str()), ("client_secret", secret)]);
         }
-        let answer = discovery::fetch(&address, request.form(&form)).await.map_err(|error| error.to_string())?;
+        let answer = discovery::fetch(&address, request.form(&form)).await?;
         // RFC 7662, §2.2. A derived reader would take the list `[false]` for the object, too.
         let said: Value = serde_json::from_slice(&answer).unwrap_or_default();
         let active = said.as_object().and_then(|said| said.get("active")).and_then(Value::as_bool);
-        active.ok_or_else(|| "its answer can't be read".to_owned())
+        active.ok_or_else(|| Unanswered { why: "its answer can't be read".to_owned(), of_all: false })
     }
 }
 
@@ -252,12 +280,13 @@ mod tests {
         let ana = token(&house, "ana@acme.dev");
         let place = house.session_by(&ana).await;
         for (case, answer) in [
-            ("an error", Introspected::Fails(500)),
             ("who asks is not known", Introspected::Fails(401)),
             ("a redirect", Introspected::Fails(302)),
             ("no word of it", Introspected::Says(json!({}))),
             ("text for a truth", Introspected::Says(json!({ "active": "false" }))),
             ("a list", Introspected::Says(json!([false]))),
+            ("too many questions", Introspected::Fails(429)),
+            ("an error", Introspected::Fails(500)),
         ] {
             house.provider.introspects(&ana, answer);
             poll::ask(&house.gateway, &house.provider.url).await;
@@ -271,6 +300,20 @@ mod tests {
         house.provider.introspects(&ana, Introspected::Says(json!({ "active": false })));
         poll::ask(&house.gateway, &house.provider.url).await;
         assert!(place.killed().is_some(), "it answers again");
+    }
+
+    #[tokio::test]
+    async fn what_is_unclear_of_one_token_says_nothing_of_another() {
+        let house = house().await;
+        let (ana, ben) = (token(&house, "ana@acme.dev"), token(&house, "ben@acme.dev"));
+        house.provider.introspects(&ben, Introspected::Says(json!({ "active": false })));
+        for (case, answer) in
+            [("too many questions", Introspected::Fails(429)), ("no word of it", Introspected::Says(json!({})))]
+        {
+            house.provider.introspects(&ana, answer);
+            assert!(house.gateway.issuers.verify(&ana).await.is_ok(), "{case}");
+            assert!(house.gateway.issuers.verify(&ben).await.is_err(), "{case}: his is asked about all the same");
+        }
     }
 
     #[tokio::test]
