@@ -76,6 +76,8 @@ struct Ran {
     text: Arc<Understood>,
     standing: u64,
     policies: Digest,
+    /// Somebody approved it, all of its rows.
+    held: bool,
 }
 
 impl Portal {
@@ -305,10 +307,16 @@ impl Session {
             limit,
             analysis: Arc::clone(&*analysis),
         };
-        let policies = self.gateway.policies().version();
-        let goes_on = portal.ran.as_ref().is_some_and(|then| {
-            (then.standing, then.policies) == (self.standing, policies) && then.text.effects == analysis.effects
+        let (policies, by_time) = {
+            let now = self.gateway.policies();
+            (now.version(), now.rests_on_time())
+        };
+        let goes_on = portal.ran.as_ref().filter(|then| {
+            (then.standing, then.policies) == (self.standing, policies)
+                && then.text.effects == analysis.effects
+                && (then.held || !by_time)
         });
+        let (goes_on, went_held) = (goes_on.is_some(), goes_on.is_some_and(|then| then.held));
         let simply_passes = goes_on || portal.sent && self.allowed(&analysis) || analysis.only_undoes;
         if !simply_passes {
             // It waits until everything before it is answered without error.
@@ -343,7 +351,8 @@ impl Session {
             portal.sent = true;
             portal.describe = None;
             let text = Arc::clone(&*analysis);
-            portal.ran = (limit > 0).then_some(Ran { text, standing: self.standing, policies });
+            let held = went_held || permit.request().is_some();
+            portal.ran = (limit > 0).then_some(Ran { text, standing: self.standing, policies, held });
         }
         self.unsynced = true;
         let moves = |s: &Statement| !matches!(s.transaction, TransactionMove::None | TransactionMove::Savepoint);

@@ -63,20 +63,22 @@ impl Writes {
 }
 
 fn one(node: &Node) -> Option<Writes> {
-    let (action, relation, rows) = match node.node.as_ref()? {
+    let (action, relation, rows, with) = match node.node.as_ref()? {
         NodeEnum::DeleteStmt(n) => {
             let rows = count(n.relation.as_ref(), &n.using_clause, n.where_clause.as_deref(), n.with_clause.as_ref());
-            (Action::Delete, n.relation.as_ref(), rows)
+            (Action::Delete, n.relation.as_ref(), rows, n.with_clause.as_ref())
         }
         NodeEnum::UpdateStmt(n) => {
             let rows = count(n.relation.as_ref(), &n.from_clause, n.where_clause.as_deref(), n.with_clause.as_ref());
-            (Action::Update, n.relation.as_ref(), rows)
+            (Action::Update, n.relation.as_ref(), rows, n.with_clause.as_ref())
         }
-        NodeEnum::InsertStmt(n) => (Action::Insert, n.relation.as_ref(), inserted(n)),
-        NodeEnum::MergeStmt(n) => (Action::Merge, n.relation.as_ref(), merged(n)),
+        NodeEnum::InsertStmt(n) => (Action::Insert, n.relation.as_ref(), inserted(n), n.with_clause.as_ref()),
+        NodeEnum::MergeStmt(n) => (Action::Merge, n.relation.as_ref(), merged(n), n.with_clause.as_ref()),
         _ => return None,
     };
     let relation = relation?;
+    // What writes before it is no part of its own number, and nobody should take that for all.
+    let rows = rows.filter(|rows| !matches!(rows, Rows::Named(_)) || with.is_none_or(reads));
     let table = (relation.schemaname.clone(), relation.relname.clone());
     Some(Writes { action, table, rows: rows.unwrap_or(Rows::Unknown) })
 }
@@ -174,13 +176,17 @@ fn template(sql: &str) -> Option<SelectStmt> {
     }
 }
 
-/// As text, with what stood before the statement in WITH. What writes there can't be asked without writing.
-fn text(mut select: SelectStmt, with: Option<&WithClause>) -> Option<String> {
-    let reads = |cte: &Node| {
+/// Whether what stands before a statement in WITH only reads.
+fn reads(with: &WithClause) -> bool {
+    with.ctes.iter().all(|cte| {
         let Some(NodeEnum::CommonTableExpr(cte)) = &cte.node else { return false };
         matches!(cte.ctequery.as_deref().and_then(|q| q.node.as_ref()), Some(NodeEnum::SelectStmt(_)))
-    };
-    if with.is_some_and(|with| !with.ctes.iter().all(reads)) {
+    })
+}
+
+/// As text, with what stood before the statement in WITH. What writes there can't be asked without writing.
+fn text(mut select: SelectStmt, with: Option<&WithClause>) -> Option<String> {
+    if !with.is_none_or(reads) {
         return None;
     }
     select.with_clause = with.cloned();
@@ -262,6 +268,8 @@ mod tests {
                 Rows::Unknown,
             ),
             ("with gone as (delete from u returning id) insert into t select * from gone", Rows::Unknown),
+            ("with gone as (delete from u returning id) insert into t values (1)", Rows::Unknown),
+            ("with few as (select 1) insert into t values (1)", Rows::Named(1)),
             (
                 "merge into t using (select * from u) s on t.id = s.id when matched then delete",
                 Rows::AtMost("SELECT FROM (SELECT * FROM u) s LEFT JOIN t ON t.id = s.id".into()),

@@ -295,7 +295,13 @@ impl Held {
     async fn may_still_be_approved(&self, gateway: &Gateway, header: &Header, asked: &Asked) -> Look {
         let known = match gateway.store.people().await {
             Ok(known) => known,
-            Err(error) => return Look::No(unavailable(&error)),
+            Err(error) => {
+                // Nobody is to approve what runs no more.
+                let refusal = unavailable(&error);
+                let why = "the state can't say who may approve it".to_owned();
+                drop(self.quit(gateway, header, Quit::Void(why)).await);
+                return Look::No(refusal);
+            }
         };
         match decide(&gateway.policies(), asked, &[], &known, Utc::now()) {
             Decision::Allow | Decision::Hold(_) => Look::Waiting,
