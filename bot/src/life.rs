@@ -108,10 +108,11 @@ async fn look(bot: &Bot) -> Result<Duration, ControlError> {
     let all = bot.control().grants(true).await?;
     let now = Utc::now();
     let unsettled = all.iter().any(|grant| is_unsettled(grant, now));
-    let ended = all.into_iter().filter(|grant| grant.ended_at.is_some());
-    let warnings = active.iter().map(|grant| warned_at(grant) - now).filter(|left| *left > TimeDelta::zero());
+    let warnings = active.iter().chain(&all).filter(|grant| grant.ended_at.is_none());
+    let warnings = warnings.map(|grant| warned_at(grant) - now).filter(|left| *left > TimeDelta::zero());
     let next = warnings.min().and_then(|left| left.to_std().ok()).unwrap_or(LONGEST);
-    for grant in active.into_iter().chain(ended) {
+    // Of the two answers the later one may alone say that a grant counts; what both say is told once.
+    for grant in active.into_iter().chain(all) {
         // The card of the request says how it stands.
         if let Some(request) = grant.request.as_ref().filter(|_| grant.ended_at.is_some_and(|at| now - at < RECENT))
             && bot.life().is_new(&format!("card:{}", grant.id))
