@@ -57,6 +57,23 @@ pub enum Refusal {
         /// What changed.
         why: String,
     },
+    /// It touched more rows than were approved, and was undone.
+    TooManyRows {
+        /// Which request.
+        request: RequestId,
+        /// How many, of what, and how many were approved.
+        why: String,
+    },
+    /// What was approved could not be checked against what was done, so it was undone.
+    NotMeasured {
+        /// Which request.
+        request: RequestId,
+    },
+    /// A text whose rows can't be counted statement by statement.
+    Mixed {
+        /// Why.
+        why: &'static str,
+    },
     /// A prepared statement or portal that is not there, or is there twice.
     Prepared {
         /// SQLSTATE: `26000`, `34000`, `42P05`, `42P03`; `54000` where there are too many.
@@ -208,7 +225,7 @@ impl Refusal {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Denied { .. } | Self::DeniedBy { .. } => "42501",
+            Self::Denied { .. } | Self::DeniedBy { .. } | Self::TooManyRows { .. } => "42501",
             Self::Syntax { .. } => "42601",
             Self::UnknownRelation { .. } => "42P01",
             Self::Withdrawn { .. } | Self::Expired { .. } | Self::Void { .. } => "57014",
@@ -217,8 +234,8 @@ impl Refusal {
             Self::OwnSetting { .. } | Self::Pinned { .. } | Self::TokenAlone => "22023",
             Self::Token => "28P01",
             Self::RenewedTooOften => "54000",
-            Self::Unavailable { .. } => "58000",
-            Self::NotSupported { .. } => "0A000",
+            Self::Unavailable { .. } | Self::NotMeasured { .. } => "58000",
+            Self::NotSupported { .. } | Self::Mixed { .. } => "0A000",
         }
     }
 
@@ -249,6 +266,21 @@ impl Refusal {
             Self::Void { request, why } => {
                 (format!("request {request} is void"), Some(why.clone()), Some(SAY_AGAIN.into()))
             }
+            Self::TooManyRows { request, why } => (
+                format!("request {request} was undone: it touched more rows than were approved"),
+                Some(format!("{why}.")),
+                Some("Nothing of it is left. Look at what has changed since, and ask again.".into()),
+            ),
+            Self::NotMeasured { request } => (
+                format!("request {request} was undone: how many rows it touched can't be read from the database"),
+                Some("The row guard reads pg_stat_xact_all_tables, and needs track_counts to be on.".into()),
+                Some("Nothing of it is left. Ask whoever runs the database.".into()),
+            ),
+            Self::Mixed { why } => (
+                format!("this text is not held as one: {why}"),
+                Some("Each of its writes is counted, and undone where it touches more rows than were approved.".into()),
+                Some("Nothing was run. Send its statements one by one: BEGIN, each write, COMMIT.".into()),
+            ),
             Self::Prepared { message, .. } | Self::NotSupported { message } => (message.clone(), None, None),
             Self::FailedTransaction => (
                 "current transaction is aborted, commands ignored until end of transaction block".to_owned(),

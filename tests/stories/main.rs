@@ -13,6 +13,7 @@ mod ending_many;
 mod fidelity;
 mod giving_back;
 mod granting;
+mod guarded_rows;
 mod harness;
 mod impact;
 mod login;

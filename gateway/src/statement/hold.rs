@@ -16,6 +16,7 @@ use super::{
     assemble::Request,
     classify::{Analysis, Doubt},
     decide::{Asked, Decision, Denial, decide},
+    guard::Guard,
     record::{self, End, Header, Open},
 };
 use crate::{
@@ -29,7 +30,7 @@ use crate::{
 
 /// The right to forward one statement, once.
 #[derive(Debug)]
-pub struct Permit(Grounds);
+pub struct Permit(Grounds, Option<Box<Guard>>);
 
 #[derive(Debug)]
 enum Grounds {
@@ -46,6 +47,17 @@ impl Permit {
             Grounds::Released(released) => Some(released.request()),
             _ => None,
         }
+    }
+
+    /// Bounds what it may touch.
+    #[must_use]
+    pub fn guarded(self, guard: Option<Guard>) -> Self {
+        Self(self.0, guard.map(Box::new))
+    }
+
+    /// Takes what bounds it; whoever does must see to it.
+    pub fn take_guard(&mut self) -> Option<Box<Guard>> {
+        self.1.take()
     }
 
     /// Names the policies that would have stopped a statement that is only observed.
@@ -92,9 +104,9 @@ pub enum Judged {
 #[must_use]
 pub fn judge(mode: Mode, decision: Decision, analysis: &Analysis, connection: &str) -> Judged {
     match (decision, mode) {
-        (Decision::Allow, _) => Judged::Pass(Permit(Grounds::Allowed)),
-        (Decision::Hold(_), Mode::Observe) => Judged::Pass(Permit(observed("observed: would be held"))),
-        (Decision::Deny(_), Mode::Observe) => Judged::Pass(Permit(observed("observed: would be denied"))),
+        (Decision::Allow, _) => Judged::Pass(Permit(Grounds::Allowed, None)),
+        (Decision::Hold(_), Mode::Observe) => Judged::Pass(Permit(observed("observed: would be held"), None)),
+        (Decision::Deny(_), Mode::Observe) => Judged::Pass(Permit(observed("observed: would be denied"), None)),
         (Decision::Hold(needed), Mode::Enforce) => Judged::Ask(needed),
         (Decision::Deny(denial), Mode::Enforce) => Judged::No(refusal(denial, analysis, connection)),
     }
@@ -107,7 +119,7 @@ const fn observed(would_be: &'static str) -> Grounds {
 /// ROLLBACK always passes: it can only undo. So does a text without any statement.
 #[must_use]
 pub const fn rollback() -> Permit {
-    Permit(Grounds::Allowed)
+    Permit(Grounds::Allowed, None)
 }
 
 fn refusal(denial: Denial, analysis: &Analysis, connection: &str) -> Refusal {
@@ -266,7 +278,7 @@ impl Held {
             State::Approved => match release(gateway, &self.id, digest, asked, Utc::now()).await {
                 Ok(released) => {
                     self.ended(gateway, header, State::Released);
-                    return Look::Pass(Permit(Grounds::Released(released)));
+                    return Look::Pass(Permit(Grounds::Released(released), None));
                 }
                 Err(NotReleased::Void(why)) => {
                     self.ended(gateway, header, State::Void);
@@ -364,7 +376,7 @@ pub async fn finish(gateway: &Gateway, open: &Open, end: &End) {
             outcome.tag = Some(tags.join("; "));
             State::Done
         }
-        End::Failed(_) | End::Skipped | End::Unsent => {
+        End::Failed(_) | End::Skipped | End::Unsent | End::Undone(_) => {
             outcome.error = Some(end.line().into_owned());
             State::Done
         }

@@ -11,6 +11,7 @@ pub mod counting;
 pub mod decide;
 pub mod effect;
 pub mod forward;
+pub mod guard;
 pub mod hold;
 pub mod record;
 pub mod shape;
