@@ -19,6 +19,11 @@ pub enum Refusal {
         /// Which effect, which rules.
         detail: String,
     },
+    /// Policy denies it, and would not if somebody said why.
+    NeedsReason {
+        /// Which effect, which rules.
+        detail: String,
+    },
     /// Policy denies it, and it is not even SQL.
     Syntax {
         /// The parser's message.
@@ -221,11 +226,22 @@ impl From<Pin> for Refusal {
 }
 
 impl Refusal {
+    /// A denial that a reason would have spared.
+    #[must_use]
+    pub fn without_a_reason(self) -> Self {
+        match self {
+            Self::Denied { detail, .. } => Self::NeedsReason { detail },
+            other => other,
+        }
+    }
+
     /// SQLSTATE (manual, appendix A).
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Denied { .. } | Self::DeniedBy { .. } | Self::TooManyRows { .. } => "42501",
+            Self::Denied { .. } | Self::NeedsReason { .. } | Self::DeniedBy { .. } | Self::TooManyRows { .. } => {
+                "42501"
+            }
             Self::Syntax { .. } => "42601",
             Self::UnknownRelation { .. } => "42P01",
             Self::Withdrawn { .. } | Self::Expired { .. } | Self::Void { .. } => "57014",
@@ -245,6 +261,15 @@ impl Refusal {
             Self::Denied { message, detail } => {
                 (message.clone(), Some(detail.clone()), Some("Nothing was run. Ask whoever keeps the policy.".into()))
             }
+            Self::NeedsReason { detail } => (
+                "policy asks for a reason".to_owned(),
+                Some(detail.clone()),
+                Some(
+                    "Nothing was run. Say why, and send it again: SET countersign.reason = 'why', or begin the \
+                     statement with /* reason: why */"
+                        .into(),
+                ),
+            ),
             Self::Syntax { message, .. } => (message.clone(), None, None),
             Self::UnknownRelation { name } => (
                 format!("relation {name:?} does not exist"),

@@ -26,6 +26,7 @@ mod reaching;
 mod readers;
 mod refusing;
 mod renewing;
+mod saying_why;
 mod separation;
 mod several;
 mod signing_in;

@@ -149,6 +149,8 @@ pub struct Session {
     pub(super) catalogs: Arc<Shared>,
     /// `countersign.*`.
     pub(super) own: BTreeMap<String, String>,
+    /// The reason in the text that was analysed last.
+    pub(super) said: Option<String>,
     /// What texts are, and whether policy simply allows them.
     pub(super) memory: Memory,
     pub(super) withdraw: Arc<Withdraw>,
@@ -341,6 +343,7 @@ impl Session {
             catalog: Arc::default(),
             catalogs: gateway.catalogs.of(&connection.name),
             own,
+            said: None,
             memory: Memory::default(),
             withdraw,
             place,

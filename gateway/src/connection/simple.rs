@@ -132,6 +132,7 @@ impl Session {
                 Ok(held)
             }
             Judged::No(refusal) => {
+                let refusal = if self.misses_a_reason(&asked).await { refusal.without_a_reason() } else { refusal };
                 self.record_denial(&request.sql, &refusal, &rules).await?;
                 Ok(Err(refusal))
             }

@@ -73,6 +73,7 @@ impl Session {
         self.pipe.client.send(&notice(&held.notice(place.as_deref()), None));
         let deadline = (held.expires_at - Utc::now()).to_std().unwrap_or_default();
         let deadline = tokio::time::Instant::now() + deadline;
+        let mut told = 0;
         loop {
             let rung = tokio::select! {
                 biased;
@@ -102,7 +103,12 @@ impl Session {
                     let asked = self.asked(&analysis);
                     let digest = self.digest(request, &asked);
                     match held.look(&self.gateway, &self.header, digest, &asked).await {
-                        Look::Waiting => {}
+                        Look::Waiting(by) => {
+                            for (at, one) in by.iter().enumerate().skip(told) {
+                                self.pipe.client.send(&notice(&held.news(one, at + 1), None));
+                            }
+                            told = told.max(by.len());
+                        }
                         Look::Pass(permit) => return Ok(Ok(permit.guarded(guard))),
                         Look::No(refusal) => return Ok(Err(refusal)),
                     }

@@ -172,8 +172,8 @@ pub enum Quit {
 /// What a look at the request shows.
 #[derive(Debug)]
 pub enum Look {
-    /// Nothing decided.
-    Waiting,
+    /// Nothing decided. These have approved by now, the oldest first.
+    Waiting(Vec<String>),
     /// Go.
     Pass(Permit),
     /// It is over.
@@ -264,6 +264,18 @@ impl Held {
         format!("held for approval {} by {by}{place}; press Ctrl-C to withdraw", self.id)
     }
 
+    /// The sentence that the client reads when somebody has approved, and more are needed.
+    #[must_use]
+    pub fn news(&self, by: &str, approvals: usize) -> String {
+        let still = self.needed.count.saturating_sub(approvals);
+        let still = match still {
+            0 => "other approvals are still needed".to_owned(),
+            1 => "one more is needed".to_owned(),
+            n => format!("{n} more are needed"),
+        };
+        format!("request {} was approved by {by}; {still}", self.id)
+    }
+
     /// Looks at the stored request: released, refused, or still waiting. `asked` is the question as
     /// it stands now; `digest` likewise.
     pub async fn look(&self, gateway: &Gateway, header: &Header, digest: Digest, asked: &Asked) -> Look {
@@ -274,7 +286,10 @@ impl Held {
         };
         let outcome = request.outcome.clone().unwrap_or_default();
         match request.state {
-            State::Pending => return self.may_still_be_approved(gateway, header, asked).await,
+            State::Pending => {
+                let by = request.approvals.into_iter().map(|approval| approval.approver.principal).collect();
+                return self.may_still_be_approved(gateway, header, asked, by).await;
+            }
             State::Approved => match release(gateway, &self.id, digest, asked, Utc::now()).await {
                 Ok(released) => {
                     self.ended(gateway, header, State::Released);
@@ -304,7 +319,7 @@ impl Held {
 
     /// A hold whose decision has become a denial, since policy, roles or the catalog changed, is void:
     /// nobody need decide on it any more.
-    async fn may_still_be_approved(&self, gateway: &Gateway, header: &Header, asked: &Asked) -> Look {
+    async fn may_still_be_approved(&self, gateway: &Gateway, header: &Header, asked: &Asked, by: Vec<String>) -> Look {
         let known = match gateway.store.people().await {
             Ok(known) => known,
             Err(error) => {
@@ -316,7 +331,7 @@ impl Held {
             }
         };
         match decide(&gateway.policies(), asked, &[], &known, Utc::now()) {
-            Decision::Allow | Decision::Hold(_) => Look::Waiting,
+            Decision::Allow | Decision::Hold(_) => Look::Waiting(by),
             Decision::Deny(denial) => {
                 let why = denial.message.unwrap_or_else(|| "policy no longer permits it, approved or not".to_owned());
                 Look::No(self.quit(gateway, header, Quit::Void(why)).await)

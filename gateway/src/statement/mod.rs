@@ -14,6 +14,7 @@ pub mod forward;
 pub mod guard;
 pub mod hold;
 pub mod record;
+pub mod said;
 pub mod shape;
 pub mod understood;
 pub mod values;

@@ -168,6 +168,17 @@ impl Client {
         timeout(PATIENCE, notice).await.expect("a notice that the statement is held")
     }
 
+    /// The notice that has these words.
+    pub async fn is_told(&self, words: &str) -> String {
+        let mut notices = self.notices.lock().await;
+        loop {
+            let notice = notices.recv().await.expect("a notice, not the end of the connection");
+            if notice.message().contains(words) {
+                return notice.message().to_owned();
+            }
+        }
+    }
+
     /// Ctrl-C.
     pub async fn presses_ctrl_c(&self) {
         self.pg.cancel_token().cancel_query(NoTls).await.expect("a cancel request is taken");
