@@ -26,6 +26,7 @@ mod reaching;
 mod readers;
 mod refusing;
 mod renewing;
+mod retrying;
 mod saying_why;
 mod separation;
 mod several;
