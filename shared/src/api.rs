@@ -116,6 +116,8 @@ pub enum RequestKind {
     Statement,
     /// A wish for access.
     Access,
+    /// A statement that ran at once, by break-glass, and waits for somebody to look at it.
+    Review,
 }
 
 /// What access is asked for.
@@ -452,6 +454,24 @@ pub struct AccessDigest {
     pub agents: Vec<DigestAgent>,
     /// Sessions of more than a day.
     pub sessions: Vec<SessionView>,
+    /// What was run by break-glass and nobody has reviewed, the oldest first.
+    #[serde(default)]
+    pub reviews: Vec<DigestReview>,
+}
+
+/// A statement that was run by break-glass and nobody has reviewed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigestReview {
+    /// The review's id.
+    pub request: RequestId,
+    /// Who ran it.
+    pub principal: String,
+    /// Where.
+    pub connection: String,
+    /// Why, as they said.
+    pub reason: String,
+    /// When.
+    pub at: DateTime<Utc>,
 }
 
 /// `POST /v1/notices/claim`, `POST /v1/notices/posted`.

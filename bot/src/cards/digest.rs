@@ -1,7 +1,7 @@
 //! The digest: what somebody should look at, with Revoke and Keep.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use countersign_shared::api::{AccessDigest, DigestGrant, Finding, GrantView, KeepView};
+use countersign_shared::api::{AccessDigest, DigestGrant, DigestReview, Finding, GrantView, KeepView};
 use serde_json::Value;
 
 use super::{
@@ -23,7 +23,11 @@ fn matters(digest: &AccessDigest) -> Vec<&DigestGrant> {
 /// Whether there is nothing to look at.
 #[must_use]
 pub fn is_empty(digest: &AccessDigest) -> bool {
-    matters(digest).is_empty() && digest.roles.is_empty() && digest.agents.is_empty() && digest.sessions.is_empty()
+    matters(digest).is_empty()
+        && digest.roles.is_empty()
+        && digest.agents.is_empty()
+        && digest.sessions.is_empty()
+        && digest.reviews.is_empty()
 }
 
 fn count(digest: &AccessDigest, finding: Finding) -> usize {
@@ -102,6 +106,11 @@ fn buttons(found: &DigestGrant, keep: bool) -> Value {
     blocks::actions(&format!("grant:{id}"), row)
 }
 
+fn review_line(review: &DigestReview, now: DateTime<Utc>) -> String {
+    let (who, on) = (short(&review.principal, 100), short(&review.connection, 63));
+    format!("{}: {who} on {on}, {} ago: {}", review.request, ago(review.at, now), short(&review.reason, 200))
+}
+
 fn list(head: &str, mut lines: Vec<String>) -> Option<Value> {
     if lines.is_empty() {
         return None;
@@ -150,6 +159,8 @@ pub fn message(digest: &AccessDigest) -> Message {
         let (who, on) = (short(&session.principal, 100), short(&session.connection, 63));
         format!("{who} on {on}, for {}: {}", ago(session.started_at, now), session.id)
     });
+    let reviews = digest.reviews.iter().map(|review| review_line(review, now));
+    blocks.extend(list("Run by break-glass, and not reviewed", reviews.collect()));
     blocks.extend(list("Roles that nobody had or used in 30 days", roles.collect()));
     blocks.extend(list("Agents for whom nobody answers", agents.collect()));
     blocks.extend(list("Sessions of more than a day", sessions.collect()));
@@ -216,6 +227,7 @@ pub fn lines(digest: &AccessDigest) -> String {
         let (who, on) = (short(&session.principal, 100), short(&session.connection, 63));
         format!("session {}: {who} on {on}, for {}", session.id, ago(session.started_at, digest.at))
     }));
+    lines.extend(digest.reviews.iter().map(|review| format!("break-glass {}", review_line(review, digest.at))));
     lines.push(if lines.is_empty() {
         format!("nothing to look at; {}", rest(digest))
     } else {

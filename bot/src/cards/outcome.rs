@@ -1,11 +1,38 @@
 //! Where a request stands, in sentences.
 
 use countersign_shared::{
-    api::{AccessView, ApprovalView, Needed, RequestView},
+    api::{AccessView, ApprovalView, Needed, RequestKind, RequestView},
     request::{Assurance, State},
 };
 
 use super::visible::short;
+
+/// What the heading says of a statement that ran by break-glass.
+#[must_use]
+pub const fn review_heading(state: State) -> &'static str {
+    match state {
+        State::Denied => "Break-glass, found wrong",
+        State::Approved | State::Released | State::Done => "Break-glass, reviewed",
+        _ => "BREAK-GLASS: look at this",
+    }
+}
+
+/// Where such a review stands.
+fn reviewed(view: &RequestView) -> String {
+    let outcome = view.outcome.clone().unwrap_or_default();
+    let by = outcome.by.as_deref().map(|by| format!(" by {}", short(by, 100))).unwrap_or_default();
+    match view.state {
+        State::Denied => {
+            let because = outcome.reason.map(|reason| format!(": {}", short(&reason, 600))).unwrap_or_default();
+            sentence(format!("It has run, and was found wrong{by}{because}"))
+        }
+        State::Approved | State::Released | State::Done => {
+            let by: Vec<String> = view.approvals.iter().map(approval).collect();
+            sentence(format!("It has run, and was reviewed by {}", by.join(", ")))
+        }
+        _ => format!("It has run already, unasked. It waits for {} that looks at it.", needed(&view.needed)),
+    }
+}
 
 /// What the heading says of a state.
 #[must_use]
@@ -67,6 +94,9 @@ pub fn access(access: &AccessView) -> String {
 /// Where the request stands, in a sentence or two.
 #[must_use]
 pub fn standing(view: &RequestView) -> String {
+    if view.kind == RequestKind::Review {
+        return reviewed(view);
+    }
     let outcome = view.outcome.clone().unwrap_or_default();
     let by = outcome.by.as_deref().map(|by| format!(" by {}", short(by, 100))).unwrap_or_default();
     let reason = outcome.reason.as_deref().map(|reason| short(reason, 600));

@@ -1,7 +1,7 @@
 //! The card of a request: what will run, who asks, what it does, and where it stands.
 
 use countersign_shared::{
-    api::{GrantView, RequestView},
+    api::{GrantView, RequestKind, RequestView},
     digest::Digest,
     ids::RequestId,
     request::State,
@@ -137,12 +137,20 @@ fn summary(view: &RequestView) -> String {
         (None, State::Pending) => short(&view.sql, 200),
         _ => outcome::standing(view),
     };
-    let head = outcome::heading(view.state);
+    let head = head(view);
     escaped(&format!("{head}: {} by {who} on {}: {what}", view.id, short(&view.connection, 63)))
 }
 
+fn is_review(view: &RequestView) -> bool {
+    view.kind == RequestKind::Review
+}
+
+fn head(view: &RequestView) -> &'static str {
+    if is_review(view) { outcome::review_heading(view.state) } else { outcome::heading(view.state) }
+}
+
 fn heading(view: &RequestView) -> Value {
-    blocks::header(&format!("{}: {} on {}", outcome::heading(view.state), view.id, short(&view.connection, 63)))
+    blocks::header(&format!("{}: {} on {}", head(view), view.id, short(&view.connection, 63)))
 }
 
 fn asks(view: &RequestView) -> Vec<Value> {
@@ -150,7 +158,11 @@ fn asks(view: &RequestView) -> Vec<Value> {
     if let Some(owner) = &view.owner {
         parts.push(blocks::plain(&format!(", an agent of {},", short(owner, 200))));
     }
-    let asks = if view.access.is_some() { " asks for access to " } else { " asks to run this on " };
+    let asks = match view.kind {
+        RequestKind::Access => " asks for access to ",
+        RequestKind::Statement => " asks to run this on ",
+        RequestKind::Review => " broke the glass, and ran this on ",
+    };
     parts.push(blocks::plain(asks));
     parts.push(blocks::bold(&short(&view.connection, 63)));
     let from: Vec<String> = [("with", &view.application), ("from", &view.address)]
@@ -222,8 +234,10 @@ fn stands(view: &RequestView, base: &Url, whole: bool) -> Vec<Value> {
     let mut lines = vec![blocks::line(vec![blocks::bold(&outcome::standing(view))])];
     let page = page(base, &view.id);
     if view.state == State::Pending {
-        let until = view.expires_at.format("%H:%M:%S UTC");
-        lines.push(blocks::line(vec![blocks::plain(&format!("Ends by itself at {until}."))]));
+        if !is_review(view) {
+            let until = view.expires_at.format("%H:%M:%S UTC");
+            lines.push(blocks::line(vec![blocks::plain(&format!("Ends by itself at {until}."))]));
+        }
         if !whole {
             let why = "It does not fit on this card, so it cannot be approved here. Read and decide on ";
             lines.push(blocks::line(vec![blocks::bold(why), blocks::link(&page, "the request's page")]));
@@ -237,9 +251,16 @@ fn stands(view: &RequestView, base: &Url, whole: bool) -> Vec<Value> {
 fn buttons(view: &RequestView, whole: bool) -> Value {
     let id = view.id.as_str();
     let mut row = Vec::new();
-    if whole {
-        row.push(impact::button(view));
-    }
-    row.push(blocks::button("deny", "Deny", Some("danger"), id));
+    let deny = if is_review(view) {
+        // It has run: to close its review approves nothing that one would have to read whole.
+        row.push(blocks::button("approve", "Reviewed", Some("primary"), id));
+        "Found wrong"
+    } else {
+        if whole {
+            row.push(impact::button(view));
+        }
+        "Deny"
+    };
+    row.push(blocks::button("deny", deny, Some("danger"), id));
     blocks::actions(&block_id(&view.id, &view.digest), row)
 }

@@ -137,6 +137,7 @@ pub fn digest_of(count: usize) -> AccessDigest {
         grants,
         roles: (0..20).map(role).collect(),
         agents: vec![agent],
+        reviews: Vec::new(),
         sessions: vec![session],
     }
 }

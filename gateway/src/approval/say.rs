@@ -116,7 +116,14 @@ pub(super) fn approved(request: &NewRequest) -> String {
         RequestKind::Statement if request.session.is_none() => "Approved; it runs when it is sent again.".into(),
         RequestKind::Statement => "Approved; it runs now.".into(),
         RequestKind::Access => "Approved; access begins now.".into(),
+        RequestKind::Review => "Reviewed; it is closed.".into(),
     }
+}
+
+/// It has run; only somebody else can say that it was right.
+pub(super) fn review_stays() -> Problem {
+    let hint = Some("Ask another person to close it.");
+    problem("forbidden", "The review of a statement that was run by break-glass is not withdrawn.", hint)
 }
 
 /// A wish that had its approvals, and still came to nothing.
@@ -142,6 +149,7 @@ pub(super) fn denied(kind: RequestKind) -> String {
     match kind {
         RequestKind::Statement => "Denied; it will not run.".into(),
         RequestKind::Access => "Denied; no access is given.".into(),
+        RequestKind::Review => "Recorded: it should not have been run. The review is closed.".into(),
     }
 }
 
@@ -149,6 +157,7 @@ pub(super) fn withdrawn(kind: RequestKind) -> String {
     match kind {
         RequestKind::Statement => "Withdrawn; it will not run.".into(),
         RequestKind::Access => "Withdrawn; no access is given.".into(),
+        RequestKind::Review => "Withdrawn.".into(),
     }
 }
 

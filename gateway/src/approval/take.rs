@@ -100,6 +100,9 @@ fn may_choose(
 ) -> Result<(), Problem> {
     let asked = &request.new.asked;
     if choice == Choice::Withdraw {
+        if request.new.kind == RequestKind::Review {
+            return Err(say::review_stays());
+        }
         let own = duties::same_human(&who.human, &asked.asker.human);
         return if own { Ok(()) } else { Err(say::not_the_requester()) };
     }
@@ -191,6 +194,9 @@ async fn settle(
 ) -> Result<String, Problem> {
     let id = &request.new.id;
     let failed = |error: StoreError| say::store(&error, id);
+    if request.new.kind == RequestKind::Review {
+        return close(gateway, request).await;
+    }
     // Another's approval may have come in after we looked at the clock.
     let counted = countersigners(gateway, request, now.max(Utc::now())).await.map_err(failed)?;
     match decide(&gateway.policies(), &request.new.asked, &counted, known, now) {
@@ -218,6 +224,20 @@ async fn settle(
             Ok(say::no_longer_permitted())
         }
     }
+}
+
+/// A review is over with the first who has looked.
+async fn close(gateway: &Gateway, request: &Request) -> Result<String, Problem> {
+    let id = &request.new.id;
+    let failed = |error: StoreError| say::store(&error, id);
+    let moved = gateway.store.move_request(id, &[State::Pending], State::Approved, None).await;
+    if !moved.map_err(failed)? {
+        return after_race(gateway, id).await;
+    }
+    gateway.store.move_request(id, &[State::Approved], State::Released, None).await.map_err(failed)?;
+    let outcome = Outcome { tag: Some("reviewed".to_owned()), ..Outcome::default() };
+    gateway.store.move_request(id, &[State::Released], State::Done, Some(&outcome)).await.map_err(failed)?;
+    Ok(say::approved(&request.new))
 }
 
 async fn after_race(gateway: &Gateway, id: &RequestId) -> Result<String, Problem> {

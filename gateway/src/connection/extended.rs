@@ -20,7 +20,7 @@ use crate::{
     statement::{
         assemble::Request,
         classify::{Statement, TransactionMove, parameter_hazard},
-        decide::explain::rules_behind,
+        decide::{Decision, explain::rules_behind},
         understood::{Pin, Understood},
     },
     wire::{
@@ -530,6 +530,7 @@ impl Session {
         let asked = self.asked(&analysis);
         let mut rules = Vec::new();
         let judged = match self.decision(&asked).await {
+            Ok(Decision::Deny(_)) if self.glass_would_do(&asked).await => return Ok(true),
             Ok(decision) => {
                 rules = rules_behind(&self.gateway.policies(), &asked, &decision, chrono::Utc::now());
                 crate::statement::hold::judge(self.connection.mode, decision, &analysis, &self.connection.name)

@@ -184,12 +184,13 @@ impl Session {
     /// Answers `SET/SHOW countersign.*`; the frames of its answer.
     pub(super) fn own_setting(&mut self, setting: &OwnSetting) -> Result<Vec<Bytes>, Refusal> {
         use crate::wire::backend::{complete, one_column, one_value};
-        const KNOWN: [&str; 1] = ["reason"];
+        const KNOWN: [&str; 2] = ["reason", "break_glass"];
         let name = match setting {
             OwnSetting::Set { name, .. } | OwnSetting::Show { name } => name.as_str(),
         };
         if !KNOWN.contains(&name) {
-            let message = format!("there is no setting countersign.{name}; there is countersign.reason");
+            let message =
+                format!("there is no setting countersign.{name}; there are countersign.reason and .break_glass");
             return Err(Refusal::OwnSetting { message });
         }
         Ok(match setting {

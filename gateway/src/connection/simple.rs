@@ -8,6 +8,7 @@ use super::{
     session::{Ended, Session, unavailable},
 };
 use crate::{
+    config::Mode,
     refusal::Refusal,
     sessions::Doing,
     statement::{
@@ -117,6 +118,12 @@ impl Session {
             Ok(decision) => decision,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        if decision != Decision::Allow
+            && self.connection.mode == Mode::Enforce
+            && let Some(passed) = self.by_break_glass(request, &asked, &decision).await?
+        {
+            return Ok(passed);
+        }
         let rests = self.would_differ_without_roles(&asked, &decision).await;
         let rules = rules_behind(&self.gateway.policies(), &asked, &decision, chrono::Utc::now());
         match judge(self.connection.mode, decision, &request.analysis, &self.connection.name) {

@@ -13,9 +13,9 @@ use crate::{
         assemble::{Request, Surroundings},
         classify::TransactionMove,
         counting::{Part, parts},
-        decide::{Asked, Decision, decide},
+        decide::{Asked, Decision, decide, explain::rules_behind},
         guard::{Guard, Measured},
-        hold::{Held, Look, Permit, Quit, Wish},
+        hold::{Glass, Held, Look, Permit, Quit, Wish, break_glass},
         understood::Understood,
     },
 };
@@ -137,6 +137,45 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Whether the reason in `countersign.break_glass` would let a statement pass, which is only described yet.
+    pub(super) async fn glass_would_do(&self, asked: &Asked) -> bool {
+        let Some(reason) = self.own.get("break_glass").filter(|reason| !reason.trim().is_empty()) else { return false };
+        let asked = Asked { break_glass: true, reason: Some(reason.clone()), ..asked.clone() };
+        self.decision(&asked).await == Ok(Decision::Allow)
+    }
+
+    /// A statement that policy lets pass at once for the reason in `countersign.break_glass`; nothing where it
+    /// does not, or none is set. Either way the reason is used up.
+    pub(super) async fn by_break_glass(
+        &mut self,
+        request: &Request,
+        asked: &Asked,
+        decision: &Decision,
+    ) -> Result<Option<Result<Permit, Refusal>>, Ended> {
+        let Some(reason) = self.own.remove("break_glass").filter(|reason| !reason.trim().is_empty()) else {
+            return Ok(None);
+        };
+        let asked = Asked { break_glass: true, reason: Some(reason), ..asked.clone() };
+        if self.decision(&asked).await != Ok(Decision::Allow) {
+            let told = "policy does not let this statement pass by break-glass";
+            self.pipe.client.send(&notice(told, Some("SET countersign.break_glass counts for one statement.")));
+            return Ok(None);
+        }
+        let needed = match decision {
+            Decision::Hold(needed) => needed.clone(),
+            _ => Needed::default(),
+        };
+        let rules = rules_behind(&self.gateway.policies(), &asked, &Decision::Allow, Utc::now());
+        let notes = request.analysis.statements.iter().flat_map(|s| s.notes.iter().cloned()).collect();
+        let glass = Glass { digest: self.digest(request, &asked), needed, rules, notes: with_risks(notes, request) };
+        let passed = break_glass(&self.gateway, &self.header, request, &asked, glass).await;
+        Ok(Some(passed.map(|(permit, id)| {
+            let told = format!("break-glass: this runs now, and request {id} asks another person to review it");
+            self.pipe.client.send(&notice(&told, None));
+            permit
+        })))
     }
 
     /// What people will read of a statement, and what it may touch.

@@ -8,7 +8,7 @@ use axum::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use countersign_shared::{
-    api::{AccessDigest, DigestAgent, DigestGrant, DigestRole, KeepBody, KeepView},
+    api::{AccessDigest, DigestAgent, DigestGrant, DigestReview, DigestRole, KeepBody, KeepView, RequestKind},
     duties,
 };
 use serde_json::json;
@@ -24,7 +24,7 @@ use crate::{
     approval::{say::problem, view::slack_of},
     log::{Entry, Kind},
     runtime::Gateway,
-    store::{GrantFilter, StoreError, usage::Keep},
+    store::{GrantFilter, RequestFilter, StoreError, usage::Keep},
 };
 
 /// Where the config names none.
@@ -92,9 +92,26 @@ async fn digest(gateway: &Gateway, now: DateTime<Utc>) -> Result<AccessDigest, S
         recorded_since: usage.since,
         roles: roles.filter(idle).collect(),
         agents: agents(gateway).await?,
+        reviews: reviews(gateway).await?,
         sessions: sessions.into_iter().filter(|session| now - session.started_at > OLD_SESSION).collect(),
         grants: found,
     })
+}
+
+/// What was run by break-glass and nobody has reviewed.
+async fn reviews(gateway: &Gateway) -> Result<Vec<DigestReview>, StoreError> {
+    let filter =
+        RequestFilter { states: vec![countersign_shared::request::State::Pending], principal: None, limit: 1_000 };
+    let mut open = gateway.store.requests(&filter).await?;
+    open.retain(|request| request.new.kind == RequestKind::Review);
+    let view = |request: crate::store::Request| DigestReview {
+        request: request.new.id,
+        principal: request.new.asked.asker.human.principal,
+        connection: request.new.asked.connection,
+        reason: request.new.asked.reason.unwrap_or_default(),
+        at: request.new.created_at,
+    };
+    Ok(open.into_iter().rev().map(view).collect())
 }
 
 /// Agents for whom nobody answers any more, as far as is known.

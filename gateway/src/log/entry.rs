@@ -28,6 +28,8 @@ pub enum Kind {
     Denied,
     /// A statement is held.
     Held,
+    /// A statement passes at once, by break-glass.
+    BreakGlass,
     /// An approver decided.
     Decision,
     /// A hold was released.

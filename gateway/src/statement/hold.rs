@@ -37,6 +37,7 @@ enum Grounds {
     Allowed,
     Observed { would_be: &'static str, rules: Vec<String> },
     Released(Released),
+    BrokenGlass,
 }
 
 impl Permit {
@@ -85,6 +86,7 @@ impl Permit {
             Grounds::Allowed => "allow",
             Grounds::Observed { would_be, .. } => would_be,
             Grounds::Released(_) => "released",
+            Grounds::BrokenGlass => "break_glass",
         }
     }
 }
@@ -396,6 +398,65 @@ impl Held {
             tracing::error!(%down, "the end of a hold is not in the log");
         }
     }
+}
+
+/// Lets a statement pass at once, and asks for a review of it: in the log and in the state before it runs.
+/// The answer is the review's id.
+///
+/// # Errors
+/// A refusal, where log or state can't take it.
+pub async fn break_glass(
+    gateway: &Gateway,
+    header: &Header,
+    request: &Request,
+    asked: &Asked,
+    wish: Glass,
+) -> Result<(Permit, RequestId), Refusal> {
+    let id = RequestId::random();
+    let now = Utc::now();
+    let mut entry = header.entry(Kind::BreakGlass);
+    entry.request = Some(id.clone());
+    entry.sql = Some(request.sql.to_string());
+    entry.outcome = Some("break_glass".to_owned());
+    entry.detail = record::held(request, header, wish.digest, &wish.rules);
+    entry.detail["reason"] = serde_json::json!(asked.reason);
+    gateway.log.append_durably(&entry).await.map_err(|down| unavailable(&down))?;
+    let connection = &asked.connection;
+    let new = NewRequest {
+        id: id.clone(),
+        kind: RequestKind::Review,
+        digest: wish.digest,
+        // What is reviewed is asked as what it was: not permitted without it.
+        asked: Asked { break_glass: false, ..asked.clone() },
+        session: header.entry.session.clone(),
+        sql: request.sql.to_string(),
+        parameters: request.parameters_as_text(),
+        notes: wish.notes,
+        impact: Vec::new(),
+        needed: Needed { count: 1, ..wish.needed },
+        channel: gateway.config.connections.get(connection).and_then(|c| c.channel.clone()),
+        created_at: now,
+        // It waits for as long as it takes.
+        expires_at: now + chrono::TimeDelta::days(REVIEWED_WITHIN),
+    };
+    gateway.store.create_request(&new).await.map_err(|error| unavailable(&error))?;
+    Ok((Permit(Grounds::BrokenGlass, None), id))
+}
+
+/// As good as without an end, in days.
+const REVIEWED_WITHIN: i64 = 36_500;
+
+/// What a review is made of, beside the statement.
+#[derive(Debug)]
+pub struct Glass {
+    /// What was run.
+    pub digest: Digest,
+    /// Who may review it.
+    pub needed: Needed,
+    /// The policies that let it pass.
+    pub rules: Vec<String>,
+    /// Sentences for the card.
+    pub notes: Vec<String>,
 }
 
 /// Releases what was approved while nobody waited for it, if all is as it was.

@@ -172,6 +172,7 @@ async fn nobody_rewrites_what_was_asked_agreed_or_ended() {
     for (column, value) in [
         ("notes", "'[]'"),
         ("impact", "'[1]'"),
+        ("review", "1"),
         ("channel", "NULL"),
         ("owner", "'x'"),
         ("created_at", "1"),
@@ -185,14 +186,14 @@ async fn nobody_rewrites_what_was_asked_agreed_or_ended() {
         for verb in VERBS {
             cheats.push(format!(
                 "{verb} INTO requests SELECT '{id}', kind, digest, principal, issuer, subject, owner, asked, session, sql,
-                        parameters, notes, needed, channel, created_at, expires_at, '{state}', NULL, NULL, NULL, impact
+                        parameters, notes, needed, channel, created_at, expires_at, '{state}', NULL, NULL, NULL, impact, review
                    FROM requests WHERE id = '{waiting}'"
             ));
         }
     }
     cheats.push(format!(
         "INSERT INTO requests SELECT 'NEW3', kind, digest, 'ben@acme.dev', issuer, 'sub-ben', owner, asked, session, sql,
-                parameters, notes, needed, channel, created_at, expires_at, state, NULL, NULL, NULL, impact
+                parameters, notes, needed, channel, created_at, expires_at, state, NULL, NULL, NULL, impact, review
            FROM requests WHERE id = '{waiting}'"
     ));
     let mut db = cheater(&url).await;

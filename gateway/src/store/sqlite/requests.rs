@@ -23,7 +23,7 @@ use super::{
 /// Requests with their approvals, in one statement, so that both come from one snapshot.
 /// `?1` an id or null, `?2` a JSON array of states or null, `?3` a principal or null, `?4` how many.
 const SELECT: &str = "
-    SELECT id, kind, digest, asked, session, sql, parameters, notes, impact, needed, channel, created_at, expires_at,
+    SELECT id, CASE review WHEN 1 THEN 'review' ELSE kind END AS kind, digest, asked, session, sql, parameters, notes, impact, needed, channel, created_at, expires_at,
            state, outcome, card_channel, card_ts,
            (SELECT json_group_array(
                        json_object('digest', a.digest, 'principal', a.principal, 'issuer', a.issuer,
@@ -193,11 +193,11 @@ pub(super) async fn create(db: &mut SqliteConnection, new: &NewRequest) -> Resul
     let human = &new.asked.asker.human;
     sqlx::query(
         "INSERT INTO requests (id, kind, digest, principal, issuer, subject, owner, asked, session, sql, parameters,
-                               notes, impact, needed, channel, created_at, expires_at, state)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
+                               notes, impact, needed, channel, created_at, expires_at, review, state)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
     )
     .bind(new.id.as_str())
-    .bind(name(new.kind)?)
+    .bind(name(if new.kind == RequestKind::Review { RequestKind::Statement } else { new.kind })?)
     .bind(new.digest.to_string())
     .bind(&human.principal)
     .bind(&human.issuer)
@@ -213,6 +213,7 @@ pub(super) async fn create(db: &mut SqliteConnection, new: &NewRequest) -> Resul
     .bind(&new.channel)
     .bind(new.created_at.timestamp_millis())
     .bind(new.expires_at.timestamp_millis())
+    .bind(new.kind == RequestKind::Review)
     .execute(&mut *db)
     .await
     .map_err(|e| refused(e, None))?;
@@ -321,7 +322,7 @@ pub(super) async fn set_card(db: &mut SqliteConnection, id: &RequestId, card: &C
 pub(super) async fn end_orphans(db: &mut SqliteConnection, outcome: &Outcome) -> Result<Vec<RequestId>, StoreError> {
     let rows: Vec<(String, String)> = sqlx::query_as(
         "SELECT id, state FROM requests
-          WHERE (state IN ('pending', 'approved') AND kind = 'statement') OR state = 'released'
+          WHERE (state IN ('pending', 'approved') AND kind = 'statement' AND review = 0) OR state = 'released'
           ORDER BY created_at, id",
     )
     .fetch_all(&mut *db)
