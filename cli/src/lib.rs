@@ -3,13 +3,16 @@
 //! Exit codes: 0 fine, 1 failed, 2 usage or config. Errors go to stderr.
 
 mod api;
+mod audit;
 mod check;
 mod demo;
 mod digest;
+mod evidence;
 mod grants;
 mod logging;
 mod login;
 mod policy;
+mod progress;
 mod proxy;
 mod report;
 mod requests;
@@ -84,6 +87,14 @@ enum Verb {
     Report {
         #[command(subcommand)]
         what: report::What,
+        /// Prints JSON.
+        #[arg(long, global = true)]
+        json: bool,
+    },
+    /// The log: whether it is what was signed, and what is in it. Reads the records' files.
+    Audit {
+        #[command(subcommand)]
+        what: audit::What,
         /// Prints JSON.
         #[arg(long, global = true)]
         json: bool,
@@ -191,6 +202,7 @@ pub fn main() -> ExitCode {
                 policy::explain(&config, &connection, &sql, subject, json).await
             }
             Verb::Report { what, json } => report::run(&config, &what, json),
+            Verb::Audit { what, json } => audit::run(&config, what, json),
             Verb::Digest { now, dry_run, json } => digest::run(&config, now, dry_run, json).await,
             Verb::Login(how) => login::login(&config, how).await,
             Verb::Logout => login::logout(),

@@ -10,6 +10,7 @@ mod directory;
 mod disguised;
 mod edges;
 mod ending_many;
+mod evidence;
 mod fidelity;
 mod giving_back;
 mod granting;

@@ -1,0 +1,161 @@
+//! `audit`: whether the log is what was signed, and what is in it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::Subcommand;
+use countersign_gateway::log::chain::{Found, NoteError, Signed, Verifier, checkpoints_in, is_written, newest, verify};
+use serde_json::json;
+
+use crate::{evidence, progress::Bar};
+
+/// What to do with the log.
+#[derive(Subcommand)]
+pub enum What {
+    /// Verifies that nothing in it was changed, taken out, added, moved or forked. Needs the records and the public
+    /// key, and nothing else.
+    Verify {
+        /// The log's public key: log.vkey, kept elsewhere. Default: the key of the config's gateway.
+        #[arg(long)]
+        key: Option<PathBuf>,
+        /// Checkpoints of this log that were kept elsewhere: it must go on from each of them.
+        #[arg(long)]
+        checkpoint: Vec<PathBuf>,
+        /// Fails where entries are newer than the newest checkpoint.
+        #[arg(long)]
+        all_signed: bool,
+        /// The folder of records. Default: the config's.
+        records: Option<PathBuf>,
+    },
+    /// Prints the newest checkpoint, to be kept elsewhere.
+    Checkpoint {
+        /// As for `verify`.
+        #[arg(long)]
+        key: Option<PathBuf>,
+        /// The folder of records. Default: the config's.
+        records: Option<PathBuf>,
+    },
+    /// Prints the log's public key, for whoever verifies.
+    Key {
+        /// The folder of records. Default: the config's.
+        records: Option<PathBuf>,
+    },
+}
+
+/// Runs it.
+pub fn run(config: &Path, what: What, json: bool) -> ExitCode {
+    match what {
+        What::Verify { key, checkpoint, all_signed, records } => {
+            let asked = evidence::records(config, records).and_then(|records| {
+                let key = evidence::key(config, key.as_deref())?;
+                Ok((records, key))
+            });
+            match asked {
+                Ok((records, key)) => verified(&records, &key, &checkpoint, all_signed, json),
+                Err(problem) => crate::fail(&problem, 2),
+            }
+        }
+        What::Checkpoint { key, records } => {
+            let asked = evidence::records(config, records).and_then(|records| {
+                let key = evidence::key(config, key.as_deref())?;
+                newest(&records, &key).map_err(|e| e.to_string())
+            });
+            match asked {
+                Ok(Ok(signed)) => crate::say(signed.note.trim_end()),
+                Ok(Err(bad)) => return crate::fail(&bad.to_string(), 1),
+                Err(problem) => return crate::fail(&problem, 2),
+            }
+            ExitCode::SUCCESS
+        }
+        What::Key { records } => {
+            let own = evidence::records(config, records).and_then(|records| {
+                let key = evidence::key(config, None)?;
+                Ok((newest(&records, &key).map_err(|e| e.to_string())?, key))
+            });
+            match own {
+                Ok((Ok(signed), key)) => crate::say(&key.text_for(&signed.checkpoint.origin)),
+                Ok((Err(bad), _)) => return crate::fail(&bad.to_string(), 1),
+                Err(problem) => return crate::fail(&problem, 2),
+            }
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// What of a checkpoint that somebody kept is wrong: its form is a slip, its signature is not.
+fn kept(files: &[PathBuf], key: &Verifier) -> Result<Vec<Signed>, (String, u8)> {
+    let mut kept = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(file).map_err(|e| (format!("{}: {e}", file.display()), 2))?;
+        let signed = checkpoints_in(&text, key).map_err(|why| {
+            let code = if matches!(why, NoteError::Form(_)) { 2 } else { 1 };
+            (format!("{}: {why}", file.display()), code)
+        })?;
+        kept.extend(signed);
+    }
+    Ok(kept)
+}
+
+fn verified(records: &Path, key: &Verifier, files: &[PathBuf], all_signed: bool, json: bool) -> ExitCode {
+    let kept = match kept(files, key) {
+        Ok(kept) => kept,
+        Err((problem, code)) => return crate::fail(&problem, code),
+    };
+    let written = is_written(records);
+    let mut bar = Bar::new();
+    let verdict = verify(records, key, &kept, |progress| bar.at(progress.read, progress.of));
+    drop(bar);
+    match verdict {
+        Err(problem) => crate::fail(&format!("the records can't be read: {problem}"), 2),
+        Ok(Err(bad)) => {
+            if json {
+                let place = bad.place.as_ref().map(|place| json!({ "segment": place.segment, "line": place.line }));
+                crate::say_json(&json!({ "good": false, "what": bad.what, "place": place }));
+            }
+            crate::fail(&format!("the log is bad: {bad}"), 1)
+        }
+        Ok(Ok(found)) => {
+            let good = !(all_signed && found.unsigned > 0);
+            if json {
+                let Found { newest, checkpoints, unsigned, torn, bytes } = &found;
+                let (origin, entries) = (&newest.checkpoint.origin, newest.checkpoint.size);
+                crate::say_json(&json!({
+                    "good": good, "log": origin, "entries": entries, "unsigned": unsigned, "torn": torn, "bytes": bytes,
+                    "checkpoints": checkpoints, "checkpoint": newest.note, "end_is_proven": !kept.is_empty(),
+                }));
+            } else {
+                crate::say(&told(&found, &kept, written));
+            }
+            if good { ExitCode::SUCCESS } else { crate::fail("not all entries are signed", 1) }
+        }
+    }
+}
+
+/// What is proven of a good log, and what is not.
+fn told(found: &Found, kept: &[Signed], written: bool) -> String {
+    let entries = found.newest.checkpoint.size;
+    let mut lines = vec![format!(
+        "the log is good: {entries} entries are those that were signed ({} bytes, {} checkpoints, {})",
+        found.bytes, found.checkpoints, found.newest.checkpoint.origin
+    )];
+    if found.unsigned > 0 {
+        let why =
+            if written { "the gateway runs, and signs them soon" } else { "the next start of the gateway signs them" };
+        lines.push(format!("not proven: the newest {} entries are not signed yet; {why}", found.unsigned));
+    }
+    if found.torn {
+        lines.push("not proven: behind them is the beginning of an entry, as a crash leaves it".to_owned());
+    }
+    lines.push(match kept.iter().map(|kept| kept.checkpoint.size).max() {
+        Some(size) => format!("it goes on from the given checkpoint of {size} entries: none of these were cut off"),
+        None => {
+            "not proven: whether its newest entries were cut off, with their checkpoints. Only a checkpoint that was \
+                 kept elsewhere tells (--checkpoint FILE; the state and the daily digest have one)"
+                .to_owned()
+        }
+    });
+    lines.join("\n")
+}
