@@ -2,15 +2,48 @@
 
 use std::{
     fs,
+    io::{BufWriter, Write, stdout},
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use clap::Subcommand;
-use countersign_gateway::log::chain::{Found, NoteError, Signed, Verifier, checkpoints_in, is_written, newest, verify};
+use chrono::Utc;
+use clap::{Subcommand, ValueEnum};
+use countersign_gateway::{
+    log::{
+        Entry,
+        chain::{Found, NoteError, Signed, Verifier, checkpoints_in, is_written, newest, verify},
+    },
+    records::{
+        entries,
+        export::Format,
+        find::{Search, time},
+    },
+};
 use serde_json::json;
 
-use crate::{evidence, progress::Bar};
+use crate::{api::plain, evidence, progress::Bar};
+
+/// How entries are written.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Form {
+    /// A JSON object a line.
+    Jsonl,
+    /// RFC 4180, with a head line.
+    Csv,
+    /// Events of the Open Cybersecurity Schema Framework, a JSON object a line.
+    Ocsf,
+}
+
+impl From<Form> for Format {
+    fn from(form: Form) -> Self {
+        match form {
+            Form::Jsonl => Self::JsonLines,
+            Form::Csv => Self::Csv,
+            Form::Ocsf => Self::Ocsf,
+        }
+    }
+}
 
 /// What to do with the log.
 #[derive(Subcommand)]
@@ -28,6 +61,29 @@ pub enum What {
         #[arg(long)]
         all_signed: bool,
         /// The folder of records. Default: the config's.
+        records: Option<PathBuf>,
+    },
+    /// Writes entries for other programs.
+    Export {
+        /// As what.
+        #[arg(long, value_enum, default_value_t = Form::Jsonl)]
+        format: Form,
+        /// From when on: 7d, 2026-11-24, or RFC 3339.
+        #[arg(long)]
+        since: Option<String>,
+        /// Only those that a search finds.
+        #[arg(long, default_value = "")]
+        search: String,
+        /// The folder of records. Default: the config's.
+        records: Option<PathBuf>,
+    },
+    /// Finds entries: 'table:orders action:delete by:ana since:7d'.
+    Search {
+        /// What: table, action, by, on, kind, session, request, outcome, sql, since, until, each with a colon and a
+        /// value; or a word that the entry has. All must fit; with - before it, it must not.
+        search: String,
+        /// The folder of records. Default: the config's.
+        #[arg(long)]
         records: Option<PathBuf>,
     },
     /// Prints the newest checkpoint, to be kept elsewhere.
@@ -58,6 +114,29 @@ pub fn run(config: &Path, what: What, json: bool) -> ExitCode {
                 Err(problem) => crate::fail(&problem, 2),
             }
         }
+        What::Export { format, since, search, records } => {
+            let parsed = Search::parse(&search, Utc::now()).and_then(|search| {
+                let said = |text: &String| format!("{text:?} is no time; write 7d, 2026-11-24 or RFC 3339");
+                let since = since.as_ref().map(|text| time(text, Utc::now()).ok_or_else(|| said(text))).transpose()?;
+                Ok((evidence::records(config, records)?, search.since(since)))
+            });
+            let format = format.into();
+            match parsed {
+                Ok((records, search)) => each(&records, &search, Some(format), |seq, entry| format.line(seq, entry)),
+                Err(problem) => crate::fail(&problem, 2),
+            }
+        }
+        What::Search { search, records } => {
+            let parsed = Search::parse(&search, Utc::now());
+            let parsed = parsed.and_then(|search| Ok((evidence::records(config, records)?, search)));
+            match parsed {
+                Ok((records, search)) if json => {
+                    each(&records, &search, None, |seq, entry| Format::JsonLines.line(seq, entry))
+                }
+                Ok((records, search)) => each(&records, &search, None, found),
+                Err(problem) => crate::fail(&problem, 2),
+            }
+        }
         What::Checkpoint { key, records } => {
             let asked = evidence::records(config, records).and_then(|records| {
                 let key = evidence::key(config, key.as_deref())?;
@@ -83,6 +162,53 @@ pub fn run(config: &Path, what: What, json: bool) -> ExitCode {
             ExitCode::SUCCESS
         }
     }
+}
+
+/// Prints each entry that a search finds, as it is read: a log may be long.
+fn each(records: &Path, search: &Search, format: Option<Format>, line: impl Fn(u64, &Entry) -> String) -> ExitCode {
+    let mut out = BufWriter::new(stdout().lock());
+    if let Some(head) = format.and_then(Format::head)
+        && writeln!(out, "{head}").is_err()
+    {
+        return ExitCode::SUCCESS;
+    }
+    let mut all = entries(records);
+    for entry in &mut all {
+        match entry {
+            Ok((seq, entry)) if search.fits(&entry) => {
+                // Whoever reads only its beginning (`head`) is no failure.
+                if writeln!(out, "{}", line(seq, &entry)).is_err() {
+                    return ExitCode::SUCCESS;
+                }
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let _closed = out.flush();
+                return crate::fail(&format!("the log can't be read on: {error}; `audit verify` says more"), 1);
+            }
+        }
+    }
+    let _closed = out.flush();
+    if let Some((path, line)) = all.torn() {
+        tracing::warn!(path = %path.display(), line, "the last entry is not whole, and is left out");
+    }
+    ExitCode::SUCCESS
+}
+
+/// An entry on one line.
+fn found(seq: u64, entry: &Entry) -> String {
+    let kind = serde_json::to_value(entry.kind).ok();
+    let kind = kind.as_ref().and_then(|kind| kind.as_str()).unwrap_or_default();
+    let time = entry.time.format("%Y-%m-%d %H:%M:%S");
+    let mut line = format!("{seq:>8}  {time}  {kind}");
+    if let Some(session) = &entry.session {
+        line.push_str(&format!("  {session}"));
+    }
+    for part in [&entry.principal, &entry.connection, &entry.outcome, &entry.sql].into_iter().flatten() {
+        line.push_str("  ");
+        line.push_str(&plain(part));
+    }
+    line
 }
 
 /// What of a checkpoint that somebody kept is wrong: its form is a slip, its signature is not.

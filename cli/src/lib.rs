@@ -14,6 +14,7 @@ mod login;
 mod policy;
 mod progress;
 mod proxy;
+mod replay;
 mod report;
 mod requests;
 mod serve;
@@ -134,7 +135,9 @@ enum Verb {
     /// Opens a port of this machine for each connection, with a password of its own, for programs that keep
     /// one in a dialog.
     Proxy(proxy::What),
-    /// Who is connected, and ending it. Needs a login, or a token in COUNTERSIGN_TOKEN.
+    /// Plays a session back as it went. Reads the records' files.
+    Replay(replay::How),
+    /// Who is connected, and ending it; and who was. Needs a login, or a token in COUNTERSIGN_TOKEN.
     Sessions {
         #[command(subcommand)]
         what: sessions::What,
@@ -203,6 +206,7 @@ pub fn main() -> ExitCode {
             }
             Verb::Report { what, json } => report::run(&config, &what, json),
             Verb::Audit { what, json } => audit::run(&config, what, json),
+            Verb::Replay(how) => replay::run(&config, &how),
             Verb::Digest { now, dry_run, json } => digest::run(&config, now, dry_run, json).await,
             Verb::Login(how) => login::login(&config, how).await,
             Verb::Logout => login::logout(),

@@ -6,7 +6,8 @@ use chrono::Utc;
 use serde_json::json;
 
 use crate::{
-    config::GatewayConfig,
+    config::{Config, GatewayConfig},
+    loads::{self, Last},
     log::{
         Entry, Kind, Log, LogDown,
         chain::{Chaining, Known, LogKey, Signed},
@@ -51,6 +52,35 @@ pub fn start(log: &Log, policies: &Policies) -> Entry {
     }
     let outcome = Some(format!("policy {}", policies.version()));
     Entry { outcome, detail, ..Entry::new(Kind::Start) }
+}
+
+/// What is in force from the start on, each as an entry of its own.
+///
+/// # Errors
+/// Where the log can't take them.
+pub async fn loaded(log: &Log, config: &Config, policies: &Policies) -> Result<(), LogDown> {
+    let last = Last::of(&config.gateway.records);
+    let before = last.read();
+    let (policy_before, config_before) =
+        before.as_ref().map(|(policy, config)| (policy.as_slice(), config.as_str())).unzip();
+    // It was read a moment ago; what is there now is what a reader of the log wants to compare with.
+    let text = std::fs::read_to_string(&config.file).unwrap_or_default();
+    log.append_durably(&loads::config(config, &text, config_before)).await?;
+    log.append_durably(&loads::policy(policies, &config.gateway.policy, policy_before)).await?;
+    last.write(policies.texts(), &text);
+    Ok(())
+}
+
+/// The entry of policies that are in force in place of others.
+#[must_use]
+pub fn reloaded(config: &Config, policies: &Policies) -> Entry {
+    let last = Last::of(&config.gateway.records);
+    let before = last.read();
+    let entry = loads::policy(policies, &config.gateway.policy, before.as_ref().map(|(policy, _)| policy.as_slice()));
+    if let Some((_, config)) = before {
+        last.write(policies.texts(), &config);
+    }
+    entry
 }
 
 /// Puts a checkpoint of all that is there into the state.

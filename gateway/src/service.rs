@@ -63,6 +63,8 @@ impl Service {
         let store: Arc<dyn Store> = Arc::new(store);
 
         log.append_durably(&evidence::start(&log, &policies.borrow())).await.map_err(not)?;
+        let in_force = Arc::clone(&policies.borrow());
+        evidence::loaded(&log, &config, &in_force).await.map_err(not)?;
         evidence::keep(&log, settings, &*store).await?;
         let void = store.end_orphans("the gateway restarted while it waited").await.map_err(not)?;
         for request in void {
@@ -194,10 +196,9 @@ async fn tell_policy_loads(gateway: Arc<Gateway>, stop: CancellationToken) {
                 continue;
             }
         }
-        let version = policies.borrow_and_update().version();
+        let now = Arc::clone(&policies.borrow_and_update());
         gateway.metrics.policy_load(LoadResult::Loaded);
-        let mut entry = Entry::new(Kind::Load);
-        entry.outcome = Some(format!("policy {version}"));
+        let entry = evidence::reloaded(&gateway.config, &now);
         if let Err(down) = gateway.log.append_durably(&entry).await {
             tracing::error!(%down, "a load of policy is not in the log");
         }

@@ -452,6 +452,9 @@ pub struct AccessDigest {
     pub agents: Vec<DigestAgent>,
     /// Sessions of more than a day.
     pub sessions: Vec<SessionView>,
+    /// The log's newest checkpoint, a signed note: kept here, it tells whether the log was rolled back since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<String>,
 }
 
 /// `POST /v1/notices/claim`, `POST /v1/notices/posted`.

@@ -24,6 +24,7 @@ mod psql;
 mod public;
 mod reaching;
 mod readers;
+mod reading_records;
 mod refusing;
 mod renewing;
 mod separation;

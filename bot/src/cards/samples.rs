@@ -138,6 +138,7 @@ pub fn digest_of(count: usize) -> AccessDigest {
         roles: (0..20).map(role).collect(),
         agents: vec![agent],
         sessions: vec![session],
+        checkpoint: None,
     }
 }
 

@@ -227,7 +227,7 @@ impl Session {
         address: String,
         keys: CancelKeys,
     ) -> Result<Self, (End, Farewell)> {
-        let Admitted { identity, connection, roles, login_by_role } = admitted;
+        let Admitted { identity, connection, roles, login_by_role, session: id } = admitted;
         let application = startup.get("application_name").unwrap_or_default().to_owned();
         let principal = identity.human.principal.clone();
         let (mut parameters, own) = match super::facts::startup_parameters(&startup, &principal) {
@@ -244,7 +244,6 @@ impl Session {
                 return Err((client, Farewell::Upstream));
             }
         };
-        let id = SessionId::random();
         let now = Utc::now();
         let view = SessionView {
             id: id.clone(),

@@ -71,7 +71,19 @@ pub(super) fn load(sources: &[Source]) -> Result<Policies, Vec<Problem>> {
     let connect_rests_on_time =
         set.policies().any(|policy| could_be_connect(policy) && policy.to_string().contains("time"));
     let authorizer = Authorizer::new();
-    Ok(Policies { schema, set, types, named, warnings, version, rests_on_time, connect_rests_on_time, authorizer })
+    let texts = sources.iter().map(|source| (source.name.clone(), source.text.clone())).collect();
+    Ok(Policies {
+        schema,
+        set,
+        types,
+        named,
+        warnings,
+        texts,
+        version,
+        rests_on_time,
+        connect_rests_on_time,
+        authorizer,
+    })
 }
 
 fn could_be_connect(policy: &Policy) -> bool {
