@@ -16,6 +16,7 @@ mod giving_back;
 mod granting;
 mod harness;
 mod impact;
+mod killed;
 mod login;
 mod outages;
 mod own_catalog;
