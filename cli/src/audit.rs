@@ -20,9 +20,14 @@ use countersign_gateway::{
         find::{Search, time},
     },
 };
+use serde::Deserialize;
 use serde_json::json;
 
-use crate::{api::plain, evidence, progress::Bar};
+use crate::{
+    api::{plain, with},
+    evidence,
+    progress::Bar,
+};
 
 /// How entries are written.
 #[derive(Clone, Copy, ValueEnum)]
@@ -74,6 +79,10 @@ pub enum What {
         /// Only those that a search finds.
         #[arg(long, default_value = "")]
         search: String,
+        /// Asks the gateway, which asks policy (`audit`), in place of the files. Needs a login, or a token in
+        /// COUNTERSIGN_TOKEN.
+        #[arg(long, conflicts_with = "records")]
+        gateway: bool,
         /// The folder of records. Default: the config's.
         records: Option<PathBuf>,
     },
@@ -82,6 +91,10 @@ pub enum What {
         /// What: table, action, by, on, kind, session, request, outcome, sql, since, until, each with a colon and a
         /// value; or a word that the entry has. All must fit; with - before it, it must not.
         search: String,
+        /// Asks the gateway, which asks policy (`audit`), in place of the files. Needs a login, or a token in
+        /// COUNTERSIGN_TOKEN.
+        #[arg(long, conflicts_with = "records")]
+        gateway: bool,
         /// The folder of records. Default: the config's.
         #[arg(long)]
         records: Option<PathBuf>,
@@ -102,7 +115,7 @@ pub enum What {
 }
 
 /// Runs it.
-pub fn run(config: &Path, what: What, json: bool) -> ExitCode {
+pub async fn run(config: &Path, what: What, json: bool) -> ExitCode {
     match what {
         What::Verify { key, checkpoint, all_signed, records } => {
             let asked = evidence::records(config, records).and_then(|records| {
@@ -114,26 +127,29 @@ pub fn run(config: &Path, what: What, json: bool) -> ExitCode {
                 Err(problem) => crate::fail(&problem, 2),
             }
         }
-        What::Export { format, since, search, records } => {
-            let parsed = Search::parse(&search, Utc::now()).and_then(|search| {
+        What::Export { format, since, search: words, gateway, records } => {
+            let parsed = Search::parse(&words, Utc::now()).and_then(|search| {
                 let said = |text: &String| format!("{text:?} is no time; write 7d, 2026-11-24 or RFC 3339");
                 let since = since.as_ref().map(|text| time(text, Utc::now()).ok_or_else(|| said(text))).transpose()?;
-                Ok((evidence::records(config, records)?, search.since(since)))
+                Ok(search.since(since))
             });
             let format = format.into();
             match parsed {
-                Ok((records, search)) => each(&records, &search, Some(format), |seq, entry| format.line(seq, entry)),
+                Ok(search) => {
+                    let from = if gateway { Source::Gateway(words) } else { Source::Files(records) };
+                    each(config, from, &search, Some(format), |seq, entry| format.line(seq, entry)).await
+                }
                 Err(problem) => crate::fail(&problem, 2),
             }
         }
-        What::Search { search, records } => {
-            let parsed = Search::parse(&search, Utc::now());
-            let parsed = parsed.and_then(|search| Ok((evidence::records(config, records)?, search)));
+        What::Search { search: words, gateway, records } => {
+            let parsed = Search::parse(&words, Utc::now());
+            let from = if gateway { Source::Gateway(words) } else { Source::Files(records) };
             match parsed {
-                Ok((records, search)) if json => {
-                    each(&records, &search, None, |seq, entry| Format::JsonLines.line(seq, entry))
+                Ok(search) if json => {
+                    each(config, from, &search, None, |seq, entry| Format::JsonLines.line(seq, entry)).await
                 }
-                Ok((records, search)) => each(&records, &search, None, found),
+                Ok(search) => each(config, from, &search, None, found).await,
                 Err(problem) => crate::fail(&problem, 2),
             }
         }
@@ -164,31 +180,71 @@ pub fn run(config: &Path, what: What, json: bool) -> ExitCode {
     }
 }
 
+/// Where entries are read.
+enum Source {
+    /// In the records' files.
+    Files(Option<PathBuf>),
+    /// At the gateway, with this search.
+    Gateway(String),
+}
+
 /// Prints each entry that a search finds, as it is read: a log may be long.
-fn each(records: &Path, search: &Search, format: Option<Format>, line: impl Fn(u64, &Entry) -> String) -> ExitCode {
-    let mut out = BufWriter::new(stdout().lock());
-    if let Some(head) = format.and_then(Format::head)
-        && writeln!(out, "{head}").is_err()
-    {
-        return ExitCode::SUCCESS;
-    }
+async fn each(
+    config: &Path,
+    from: Source,
+    search: &Search,
+    format: Option<Format>,
+    line: impl Fn(u64, &Entry) -> String,
+) -> ExitCode {
+    let mut out = BufWriter::new(stdout());
+    // Whoever reads only its beginning (`head`) is no failure.
+    let mut print = |text: &str| writeln!(out, "{text}").is_ok();
+    let head = format.and_then(Format::head);
+    let code = match from {
+        Source::Files(named) => match evidence::records(config, named) {
+            Ok(records) => {
+                let _closed = head.is_none_or(|head| print(&head));
+                in_files(&records, |seq, entry| !search.fits(entry) || print(&line(seq, entry)))
+            }
+            Err(problem) => crate::fail(&problem, 2),
+        },
+        Source::Gateway(words) => {
+            let _closed = head.is_none_or(|head| print(&head));
+            let words: String = url::form_urlencoded::byte_serialize(words.as_bytes()).collect();
+            let take = |text: &str| {
+                let read = |e: serde_json::Error| format!("the gateway's answer can't be read: {e}");
+                let Numbered { seq, entry } = serde_json::from_str(text).map_err(read)?;
+                Ok(!search.fits(&entry) || print(&line(seq, &entry)))
+            };
+            with(config, async |api| api.lines(&format!("/v1/log?search={words}"), take).await).await
+        }
+    };
+    let _closed = out.flush();
+    code
+}
+
+/// A line of the gateway's answer.
+#[derive(Deserialize)]
+struct Numbered {
+    seq: u64,
+    #[serde(flatten)]
+    entry: Entry,
+}
+
+fn in_files(records: &Path, mut take: impl FnMut(u64, &Entry) -> bool) -> ExitCode {
     let mut all = entries(records);
     for entry in &mut all {
         match entry {
-            Ok((seq, entry)) if search.fits(&entry) => {
-                // Whoever reads only its beginning (`head`) is no failure.
-                if writeln!(out, "{}", line(seq, &entry)).is_err() {
+            Ok((seq, entry)) => {
+                if !take(seq, &entry) {
                     return ExitCode::SUCCESS;
                 }
             }
-            Ok(_) => {}
             Err(error) => {
-                let _closed = out.flush();
                 return crate::fail(&format!("the log can't be read on: {error}; `audit verify` says more"), 1);
             }
         }
     }
-    let _closed = out.flush();
     if let Some((path, line)) = all.torn() {
         tracing::warn!(path = %path.display(), line, "the last entry is not whole, and is left out");
     }

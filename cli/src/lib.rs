@@ -205,7 +205,7 @@ pub fn main() -> ExitCode {
                 policy::explain(&config, &connection, &sql, subject, json).await
             }
             Verb::Report { what, json } => report::run(&config, &what, json),
-            Verb::Audit { what, json } => audit::run(&config, what, json),
+            Verb::Audit { what, json } => audit::run(&config, what, json).await,
             Verb::Replay(how) => replay::run(&config, &how),
             Verb::Digest { now, dry_run, json } => digest::run(&config, now, dry_run, json).await,
             Verb::Login(how) => login::login(&config, how).await,

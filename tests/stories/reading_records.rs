@@ -161,3 +161,35 @@ async fn the_daily_digest_has_the_newest_checkpoint() {
     let good = story.tells(&["audit", "verify", "--checkpoint", kept.to_str().expect("a path")]).await;
     assert!(good.status.success() && said(&good).contains("it goes on from the given checkpoint"), "{}", said(&good));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reading_the_log_through_the_gateway_asks_policy_and_is_an_entry() {
+    let story = Story::begin_under(
+        "permit (principal == User::\"priya@acme.dev\", action == Action::\"audit\", resource == Connection::\"shop\");",
+    )
+    .await;
+    story.logs_in("ana").await.runs("select 'only hers'").ends().await.expect("a read");
+    let asks = async |who: &str, search: &str| {
+        let token = story.world.idp.token_for(who).expect("a token");
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_countersign-under-test"));
+        command.arg("--config").arg(&story.world.facts.config).args([
+            "audit",
+            "export",
+            "--gateway",
+            "--search",
+            search,
+        ]);
+        command.env("COUNTERSIGN_TOKEN", token).output().await.expect("the binary")
+    };
+    let hers = objects(&asks("priya", "by:ana kind:statement").await);
+    assert!(hers.len() == 1 && hers[0]["sql"] == "select 'only hers'", "{hers:?}");
+    let refused = asks("ana", "kind:statement").await;
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).contains("Only who may `audit`"), "{}", said(&refused));
+    let audits = objects(&story.tells(&["audit", "export", "--search", "kind:audit"]).await);
+    let [one] = audits.as_slice() else { panic!("{audits:?}") };
+    assert_eq!(
+        (&one["principal"], &one["detail"]["search"]),
+        (&"priya@acme.dev".into(), &"by:ana kind:statement".into())
+    );
+}
