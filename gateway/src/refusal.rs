@@ -19,6 +19,11 @@ pub enum Refusal {
         /// Which effect, which rules.
         detail: String,
     },
+    /// Policy denies it, and would not if somebody said why.
+    NeedsReason {
+        /// Which effect, which rules.
+        detail: String,
+    },
     /// Policy denies it, and it is not even SQL.
     Syntax {
         /// The parser's message.
@@ -56,6 +61,23 @@ pub enum Refusal {
         request: RequestId,
         /// What changed.
         why: String,
+    },
+    /// It touched more rows than were approved, and was undone.
+    TooManyRows {
+        /// Which request.
+        request: RequestId,
+        /// How many, of what, and how many were approved.
+        why: String,
+    },
+    /// What was approved could not be checked against what was done, so it was undone.
+    NotMeasured {
+        /// Which request.
+        request: RequestId,
+    },
+    /// A text whose rows can't be counted statement by statement.
+    Mixed {
+        /// Why.
+        why: &'static str,
     },
     /// A prepared statement or portal that is not there, or is there twice.
     Prepared {
@@ -204,11 +226,22 @@ impl From<Pin> for Refusal {
 }
 
 impl Refusal {
+    /// A denial that a reason would have spared.
+    #[must_use]
+    pub fn without_a_reason(self) -> Self {
+        match self {
+            Self::Denied { detail, .. } => Self::NeedsReason { detail },
+            other => other,
+        }
+    }
+
     /// SQLSTATE (manual, appendix A).
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Denied { .. } | Self::DeniedBy { .. } => "42501",
+            Self::Denied { .. } | Self::NeedsReason { .. } | Self::DeniedBy { .. } | Self::TooManyRows { .. } => {
+                "42501"
+            }
             Self::Syntax { .. } => "42601",
             Self::UnknownRelation { .. } => "42P01",
             Self::Withdrawn { .. } | Self::Expired { .. } | Self::Void { .. } => "57014",
@@ -217,8 +250,8 @@ impl Refusal {
             Self::OwnSetting { .. } | Self::Pinned { .. } | Self::TokenAlone => "22023",
             Self::Token => "28P01",
             Self::RenewedTooOften => "54000",
-            Self::Unavailable { .. } => "58000",
-            Self::NotSupported { .. } => "0A000",
+            Self::Unavailable { .. } | Self::NotMeasured { .. } => "58000",
+            Self::NotSupported { .. } | Self::Mixed { .. } => "0A000",
         }
     }
 
@@ -228,6 +261,15 @@ impl Refusal {
             Self::Denied { message, detail } => {
                 (message.clone(), Some(detail.clone()), Some("Nothing was run. Ask whoever keeps the policy.".into()))
             }
+            Self::NeedsReason { detail } => (
+                "policy asks for a reason".to_owned(),
+                Some(detail.clone()),
+                Some(
+                    "Nothing was run. Say why, and send it again: SET countersign.reason = 'why', or begin the \
+                     statement with /* reason: why */"
+                        .into(),
+                ),
+            ),
             Self::Syntax { message, .. } => (message.clone(), None, None),
             Self::UnknownRelation { name } => (
                 format!("relation {name:?} does not exist"),
@@ -249,6 +291,21 @@ impl Refusal {
             Self::Void { request, why } => {
                 (format!("request {request} is void"), Some(why.clone()), Some(SAY_AGAIN.into()))
             }
+            Self::TooManyRows { request, why } => (
+                format!("request {request} was undone: it touched more rows than were approved"),
+                Some(format!("{why}.")),
+                Some("Nothing of it is left. Look at what has changed since, and ask again.".into()),
+            ),
+            Self::NotMeasured { request } => (
+                format!("request {request} was undone: how many rows it touched can't be read from the database"),
+                Some("The row guard reads pg_stat_xact_all_tables, and needs track_counts to be on.".into()),
+                Some("Nothing of it is left. Ask whoever runs the database.".into()),
+            ),
+            Self::Mixed { why } => (
+                format!("this text is not held as one: {why}"),
+                Some("Each of its writes is counted, and undone where it touches more rows than were approved.".into()),
+                Some("Nothing was run. Send its statements one by one: BEGIN, each write, COMMIT.".into()),
+            ),
             Self::Prepared { message, .. } | Self::NotSupported { message } => (message.clone(), None, None),
             Self::FailedTransaction => (
                 "current transaction is aborted, commands ignored until end of transaction block".to_owned(),

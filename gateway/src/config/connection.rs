@@ -7,6 +7,7 @@ use super::{
     reader::{Document, Table, nearest},
     upstream, values,
 };
+use crate::statement::guard::Tolerance;
 
 pub(super) fn read(tables: &[Table<'_>]) -> BTreeMap<String, ConnectionConfig> {
     let mut all = BTreeMap::new();
@@ -35,9 +36,11 @@ fn connection(table: &Table<'_>) -> Option<ConnectionConfig> {
         values::one_of(&[("relaxed", Durability::Relaxed), ("strict", Durability::Strict)]),
     );
     let channel = table.text("channel").map(|found| found.value.to_owned());
+    let row_tolerance = table.read("row_tolerance", row_tolerance).map(|found| found.value).unwrap_or_default();
     not_yet(table);
     table.finish();
-    Some(ConnectionConfig { name: name?.value, upstream: upstream?, logins, tags, mode, channel, durability })
+    let (name, upstream) = (name?.value, upstream?);
+    Some(ConnectionConfig { name, upstream, logins, tags, mode, channel, durability, row_tolerance })
 }
 
 /// Keys of later versions. Those that would protect something are refused rather than ignored.
@@ -67,22 +70,25 @@ fn not_yet(table: &Table<'_>) {
     {
         harmless("on_doubt", found.at);
     }
-    if let Some(found) = table.read("row_tolerance", row_tolerance) {
-        harmless("row_tolerance", found.at);
-    }
 }
 
 /// `10`, `5%`, `10 or 5%`.
-fn row_tolerance(text: &str) -> Result<(), String> {
-    let part = |part: &str| {
-        let part = part.trim();
-        part.strip_suffix('%').map_or_else(
-            || part.parse::<u32>().is_ok(),
-            |percent| percent.trim().parse::<u32>().is_ok_and(|percent| percent <= 100),
-        )
-    };
-    let parts: Vec<&str> = text.split(" or ").collect();
-    if parts.len() <= 2 && parts.into_iter().all(part) { Ok(()) } else { Err("write \"10 or 5%\"".to_owned()) }
+fn row_tolerance(text: &str) -> Result<Tolerance, String> {
+    let bad = || "write \"10 or 5%\"".to_owned();
+    let number = |text: &str| text.trim().parse::<u32>().map(u64::from).map_err(|_| bad());
+    let (mut rows, mut percent) = (None, None);
+    for part in text.split(" or ").map(str::trim) {
+        let (place, value) = match part.strip_suffix('%') {
+            Some(share) => {
+                (&mut percent, number(share).and_then(|share| if share <= 100 { Ok(share) } else { Err(bad()) })?)
+            }
+            None => (&mut rows, number(part)?),
+        };
+        if place.replace(value).is_some() {
+            return Err(bad());
+        }
+    }
+    Ok(Tolerance { rows: rows.unwrap_or(0), percent: percent.unwrap_or(0) })
 }
 
 pub(super) fn roles(tables: &[Table<'_>]) -> Vec<RoleConfig> {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Dura
 use countersign_shared::secret::Secret;
 use url::Url;
 
-use crate::wire::frame::Caps;
+use crate::{statement::guard::Tolerance, wire::frame::Caps};
 
 mod check;
 mod connection;
@@ -215,6 +215,8 @@ pub struct ConnectionConfig {
     pub channel: Option<String>,
     /// See DESIGN §9.
     pub durability: Durability,
+    /// With how many rows more than its card stated a write still counts as approved.
+    pub row_tolerance: Tolerance,
 }
 
 /// `mode`.

@@ -16,6 +16,7 @@ use crate::{
     statement::{
         classify::{NOT_KEPT, OwnSetting, classify, without_token},
         decide::{Asked, Decision, SqlFacts, decide},
+        said,
         understood::Understood,
     },
 };
@@ -25,6 +26,7 @@ impl Session {
     pub(super) async fn analyse(&mut self, sql: &str, reading: Option<&Reading>) -> Result<Known, Ended> {
         self.keep_roles();
         self.keep_wall().await?;
+        self.said = said::reason(sql);
         if let Some(understood) = self.means_the_same_anyhow(sql) {
             return Ok(understood);
         }
@@ -88,6 +90,20 @@ impl Session {
         analysis
     }
 
+    /// Why, in the text itself, else in `countersign.reason`.
+    fn reason(&self) -> Option<&str> {
+        self.said.as_deref().or_else(|| self.own.get("reason").map(String::as_str))
+    }
+
+    /// Whether a reason is all that policy misses.
+    pub(super) async fn misses_a_reason(&self, asked: &Asked) -> bool {
+        if asked.reason.is_some() || !self.gateway.policies().asks_for_reasons() {
+            return false;
+        }
+        let with = Asked { reason: Some("why".to_owned()), ..asked.clone() };
+        !matches!(self.decision(&with).await, Ok(Decision::Deny(_)) | Err(_))
+    }
+
     /// The question that policy is asked of an analysed text.
     pub(super) fn asked(&self, text: &Understood) -> Asked {
         Asked {
@@ -97,7 +113,7 @@ impl Session {
             effects: text.effects.clone(),
             sql: SqlFacts::of(text, self.status != b'I'),
             session: self.facts.clone(),
-            reason: self.own.get("reason").cloned(),
+            reason: self.reason().map(str::to_owned),
             break_glass: false,
             wish: None,
         }
@@ -128,7 +144,7 @@ impl Session {
         let policies = self.gateway.policies();
         let circumstances = Circumstances {
             in_transaction: self.status != b'I',
-            reason: self.own.get("reason").map(String::as_str),
+            reason: self.reason(),
             policies: policies.version(),
             standing: self.standing,
         };

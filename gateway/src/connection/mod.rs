@@ -34,6 +34,7 @@ pub mod dial;
 pub mod extended;
 pub mod facts;
 pub mod finish;
+mod guarded;
 pub mod judge;
 pub mod login;
 #[cfg(test)]
