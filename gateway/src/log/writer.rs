@@ -225,9 +225,10 @@ impl Log {
         let (mut signed, mut progress) = (self.checkpoints(), shared.progress.subscribe());
         let there = |signed: &Option<Signed>| signed.as_ref().is_some_and(|signed| signed.checkpoint.size >= all);
         tokio::select! {
+            // Where its thread ended because the log is down, that is the reason.
             found = signed.wait_for(there) => match found.map(|found| found.clone()) {
                 Ok(Some(signed)) => Ok(signed),
-                _ => Err(LogDown("it was closed".to_owned())),
+                _ => Err(shared.down().unwrap_or_else(|| LogDown("it was closed".to_owned()))),
             },
             down = progress.wait_for(|progress| progress.down.is_some()) => {
                 let down = down.ok().and_then(|progress| progress.down.clone());

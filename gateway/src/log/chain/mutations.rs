@@ -40,7 +40,7 @@ fn statement(sql: &str) -> Entry {
 async fn log_of_some_runs(records: &Path) -> Verifier {
     let key = chaining(records).key.verifier();
     for run in 0..3 {
-        let log = Log::open_on(records, chaining(records), || Box::new(RealDisk), 1000).unwrap();
+        let log = Log::open_on(records, chaining(records), || Box::new(RealDisk), 2200).unwrap();
         log.append(&Entry::new(Kind::Start)).unwrap();
         for n in 0..17 {
             let position = log.append(&statement(&format!("select {n} from run_{run}"))).unwrap();
