@@ -40,6 +40,8 @@ const LINES_KEPT: usize = 32 << 10;
 /// How often, and how far apart, a lock that somebody holds is tried at the start.
 const LOCK_TRIES: u32 = 10;
 const LOCK_AGAIN: Duration = Duration::from_millis(20);
+/// No more bytes than this are written and wait for their fsync: a disk that hangs must not eat the memory.
+const UNSYNCED: usize = 256 << 20;
 /// So many batches of lines wait to be hashed; then the next fsync waits for them.
 const UNHASHED: usize = 1024;
 /// A segment that has reached this many bytes is followed by a new one.
@@ -377,6 +379,9 @@ impl Shared {
         let mut lines = std::mem::take(&mut state.lines);
         if state.size > 0 && state.size + lines.len() as u64 > self.segment_bytes {
             self.rotate(state)?;
+        }
+        if state.unchained.len() + lines.len() > UNSYNCED {
+            return Err(io::Error::other("the disk does not keep up: too much waits for its fsync"));
         }
         chain::write_all(&*state.file, &lines)?;
         state.size += lines.len() as u64;

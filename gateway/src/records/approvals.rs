@@ -62,6 +62,44 @@ pub struct Request {
     pub outcome: Option<String>,
     /// The entry that has it.
     pub entry: u64,
+    /// The choice that ended it, as far as is known.
+    #[serde(skip)]
+    ended_by: Option<u64>,
+}
+
+impl Request {
+    /// A choice is written down before it counts; where it then does not, that is written down too.
+    fn decided(&mut self, seq: u64, entry: &Entry, outcome: String) {
+        let by = entry.principal.clone().unwrap_or_default();
+        if let Some(word) = outcome.strip_suffix(", not taken") {
+            let made = self.choices.iter_mut().rev().find(|choice| choice.by == by && choice.choice == word);
+            if let Some(choice) = made {
+                choice.choice = outcome;
+                if self.ended_by == Some(choice.entry) {
+                    (self.end, self.ended_by) = (None, None);
+                }
+                return;
+            }
+        }
+        // A wish for access has no other entry of such an end.
+        let end = match outcome.as_str() {
+            "deny" => Some("denied"),
+            "withdraw" => Some("withdrawn"),
+            _ => None,
+        };
+        if let Some(end) = end.filter(|_| self.end.is_none()) {
+            (self.end, self.ended_by) = (Some(end.to_owned()), Some(seq));
+        }
+        self.choices.push(Choice {
+            by,
+            choice: outcome,
+            at: entry.time,
+            after: super::play::seconds(self.at, entry.time),
+            assurance: entry.detail["assurance"].as_str().unwrap_or_default().to_owned(),
+            reason: entry.detail["more"]["reason"].as_str().map(str::to_owned),
+            entry: seq,
+        });
+    }
 }
 
 /// Two people who approve each other's requests.
@@ -153,6 +191,7 @@ impl Collected {
                 end: None,
                 outcome: None,
                 entry: seq,
+                ended_by: None,
             });
             return;
         }
@@ -160,15 +199,7 @@ impl Collected {
         let Some(request) = self.at.get(id).and_then(|at| self.requests.get_mut(*at)) else { return };
         let outcome = entry.outcome.clone().unwrap_or_default();
         match entry.kind {
-            Kind::Decision => request.choices.push(Choice {
-                by: entry.principal.clone().unwrap_or_default(),
-                choice: outcome,
-                at: entry.time,
-                after: super::play::seconds(request.at, entry.time),
-                assurance: entry.detail["assurance"].as_str().unwrap_or_default().to_owned(),
-                reason: entry.detail["more"]["reason"].as_str().map(str::to_owned),
-                entry: seq,
-            }),
+            Kind::Decision => request.decided(seq, entry, outcome),
             Kind::Released => request.end = Some("released".to_owned()),
             Kind::Granted => request.end = Some(outcome),
             Kind::HoldEnded => request.end = Some(outcome),
@@ -388,6 +419,26 @@ mod tests {
         assert_eq!(report.off_hours.len(), 1, "at eight in the evening");
         assert!(report.markdown().contains("3 requests: 1 released, 1 granted, 1 denied"), "{}", report.markdown());
         assert_eq!(report.table().rows.len(), 3);
+    }
+
+    #[test]
+    fn a_choice_that_was_not_taken_is_none() {
+        let one = "K7Q2K7Q2";
+        let mut collected = Collected::default();
+        for (seq, entry) in (1..).zip(&[
+            entry(Kind::Asked, "10:00:00", "ana", one, "hold"),
+            entry(Kind::Decision, "10:00:02", "priya", one, "deny"),
+            entry(Kind::Decision, "10:00:03", "priya", one, "deny, not taken"),
+            entry(Kind::Decision, "10:00:04", "dario", one, "approve"),
+            entry(Kind::Decision, "10:00:05", "dario", one, "approve, not taken"),
+        ]) {
+            collected.take(seq, entry);
+        }
+        let report = collected.into_report();
+        let request = &report.requests[0];
+        let choices: Vec<&str> = request.choices.iter().map(|choice| choice.choice.as_str()).collect();
+        assert_eq!((choices, &request.end), (vec!["deny, not taken", "approve, not taken"], &None));
+        assert_eq!((report.median_seconds, report.quick_share), (None, None));
     }
 
     #[test]
