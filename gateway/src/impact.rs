@@ -20,7 +20,7 @@ use crate::{
         classify::{Names, classify},
         counting::{Part, Rows, Writes, parameters_of},
         effect::{Action, Effect, Object},
-        guard::Measured,
+        guard::{Measured, oids},
         understood::Understood,
     },
 };
@@ -230,17 +230,7 @@ impl Question {
 
     /// What is known now, and of which tables: a partitioned table's rows are those of its partitions.
     fn measured(self, catalog: &Snapshot) -> Measured {
-        let mut oids = Vec::new();
-        let mut open: Vec<Arc<Relation>> = self.table.into_iter().collect();
-        while let Some(relation) = open.pop() {
-            if !oids.contains(&relation.oid) {
-                oids.push(relation.oid);
-                open.extend(
-                    relation.children.iter().filter_map(|(schema, name)| catalog.relation(schema, name)).cloned(),
-                );
-            }
-        }
-        Measured { statement: self.statement, impact: self.impact, oids }
+        Measured { statement: self.statement, impact: self.impact, oids: oids(self.table, catalog) }
     }
 
     /// Asks nothing that needs a parameter which was not bound: the server would refuse the statement too.

@@ -4,6 +4,7 @@
 //! inside stays inside (in the gateway's own log).
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use countersign_shared::ids::RequestId;
 use pgwire::error::ErrorInfo;
 
@@ -18,6 +19,13 @@ pub enum Refusal {
         message: String,
         /// Which effect, which rules.
         detail: String,
+    },
+    /// Approval was asked for, and the client does not wait for it.
+    AskedFor {
+        /// Which request.
+        request: RequestId,
+        /// Until when it may be approved, and run.
+        until: DateTime<Utc>,
     },
     /// Policy denies it, and would not if somebody said why.
     NeedsReason {
@@ -239,9 +247,11 @@ impl Refusal {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Denied { .. } | Self::NeedsReason { .. } | Self::DeniedBy { .. } | Self::TooManyRows { .. } => {
-                "42501"
-            }
+            Self::Denied { .. }
+            | Self::NeedsReason { .. }
+            | Self::AskedFor { .. }
+            | Self::DeniedBy { .. }
+            | Self::TooManyRows { .. } => "42501",
             Self::Syntax { .. } => "42601",
             Self::UnknownRelation { .. } => "42P01",
             Self::Withdrawn { .. } | Self::Expired { .. } | Self::Void { .. } => "57014",
@@ -261,6 +271,14 @@ impl Refusal {
             Self::Denied { message, detail } => {
                 (message.clone(), Some(detail.clone()), Some("Nothing was run. Ask whoever keeps the policy.".into()))
             }
+            Self::AskedFor { request, until } => (
+                format!("request {request} waits for approval"),
+                Some("This connection does not keep its clients waiting; nothing was run.".to_owned()),
+                Some(format!(
+                    "Send the same statement again once it is approved, until {}; it then runs, once.",
+                    until.format("%H:%M UTC")
+                )),
+            ),
             Self::NeedsReason { detail } => (
                 "policy asks for a reason".to_owned(),
                 Some(detail.clone()),

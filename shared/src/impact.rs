@@ -28,9 +28,17 @@ pub struct Impact {
     /// The table whose rows carry this on, by a foreign key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cascade_of: Option<String>,
+    /// The statement's number in its text, from 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub statement: usize,
     /// With how many rows it still counts as what was approved; above, it is undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks like that")]
+const fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 impl Impact {

@@ -29,6 +29,7 @@ mod readers;
 mod reading_records;
 mod refusing;
 mod renewing;
+mod retrying;
 mod saying_why;
 mod separation;
 mod several;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    ConnectionConfig, Durability, Mode, RoleConfig, Whose,
+    ConnectionConfig, Durability, Mode, OnHold, RoleConfig, Whose,
     reader::{Document, Table, nearest},
     upstream, values,
 };
@@ -36,11 +36,13 @@ fn connection(table: &Table<'_>) -> Option<ConnectionConfig> {
         values::one_of(&[("relaxed", Durability::Relaxed), ("strict", Durability::Strict)]),
     );
     let channel = table.text("channel").map(|found| found.value.to_owned());
+    let on_hold =
+        table.read_or("on_hold", OnHold::Wait, values::one_of(&[("wait", OnHold::Wait), ("retry", OnHold::Retry)]));
     let row_tolerance = table.read("row_tolerance", row_tolerance).map(|found| found.value).unwrap_or_default();
     not_yet(table);
     table.finish();
     let (name, upstream) = (name?.value, upstream?);
-    Some(ConnectionConfig { name, upstream, logins, tags, mode, channel, durability, row_tolerance })
+    Some(ConnectionConfig { name, upstream, logins, tags, mode, channel, durability, row_tolerance, on_hold })
 }
 
 /// Keys of later versions. Those that would protect something are refused rather than ignored.
@@ -60,11 +62,6 @@ fn not_yet(table: &Table<'_>) {
     let harmless = |key: &str, at: usize| {
         table.doc.warning(at, format!("`{key}` is read, but has no effect in this version"), "");
     };
-    if let Some(found) = table.read("on_hold", values::one_of(&[("wait", false), ("retry", true)]))
-        && found.value
-    {
-        harmless("on_hold", found.at);
-    }
     if let Some(found) = table.read("on_doubt", values::one_of(&[("mask", false), ("refuse", true)]))
         && found.value
     {

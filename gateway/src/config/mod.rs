@@ -215,6 +215,8 @@ pub struct ConnectionConfig {
     pub channel: Option<String>,
     /// See DESIGN §9.
     pub durability: Durability,
+    /// What a client does while its statement is held.
+    pub on_hold: OnHold,
     /// With how many rows more than its card stated a write still counts as approved.
     pub row_tolerance: Tolerance,
 }
@@ -227,6 +229,16 @@ pub enum Mode {
     Enforce,
     /// Forward everything, report what would have been held or denied.
     Observe,
+}
+
+/// `on_hold`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnHold {
+    /// It waits.
+    #[default]
+    Wait,
+    /// It is refused, and asks again.
+    Retry,
 }
 
 /// `durability`.

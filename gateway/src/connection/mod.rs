@@ -45,6 +45,7 @@ pub mod pipe;
 pub mod places;
 pub mod relay;
 mod renew;
+mod retry;
 pub mod roles;
 mod runs;
 pub mod session;

@@ -4,6 +4,7 @@ use chrono::Utc;
 
 use super::session::{Ended, Session};
 use crate::{
+    config::OnHold,
     impact::{self, Around, Questions},
     metrics::StatementDecision,
     refusal::{Farewell, Refusal, notice},
@@ -18,7 +19,18 @@ use crate::{
         understood::Understood,
     },
 };
-use countersign_shared::{api::Needed, digest::Digest, impact::NO_WHERE};
+use countersign_shared::{
+    api::{Impact, Needed},
+    digest::Digest,
+    impact::NO_WHERE,
+};
+
+/// What people read of a statement before they decide, and what it may touch.
+pub(super) struct Wished {
+    pub impact: Vec<Impact>,
+    pub notes: Vec<String>,
+    pub guard: Option<Guard>,
+}
 
 /// Why the wait is interrupted.
 enum Rung {
@@ -36,25 +48,20 @@ impl Session {
         needed: Needed,
         rules: Vec<String>,
     ) -> Result<Result<Permit, Refusal>, Ended> {
-        let digest = self.digest(request, &asked);
-        let notes = request.analysis.statements.iter().flat_map(|s| s.notes.iter().cloned()).collect::<Vec<_>>();
-        let notes = with_risks(notes, request);
-        let arm = self.withdraw.arm();
-        // A longer text is not measured either.
-        let parts = if request.sql.len() > impact::LONGEST { Vec::new() } else { parts(&request.sql) };
-        let mut measured = self.impact(request, &parts).await;
-        let guard = Guard::of(&parts, &mut measured, self.connection.row_tolerance);
-        if let Some(why) = guard.as_ref().and_then(|guard| mixed(guard, request)) {
-            let refusal = Refusal::Mixed { why };
-            self.record_denial(&request.sql, &refusal, &rules).await?;
-            return Ok(Err(refusal));
+        if self.connection.on_hold == OnHold::Retry {
+            return self.hold_for_retry(request, asked, needed, rules).await;
         }
-        let impact = measured.into_iter().map(|one| one.impact).collect();
+        let digest = self.digest(request, &asked);
+        let arm = self.withdraw.arm();
+        let Wished { impact, notes, guard } = match self.wished(request, &rules).await? {
+            Ok(wished) => wished,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
         let wish = Wish {
             request,
             asked: &asked,
             digest,
-            session: &self.id,
+            session: Some(&self.id),
             needed,
             rules,
             notes,
@@ -132,6 +139,27 @@ impl Session {
         }
     }
 
+    /// What people will read of a statement, and what it may touch.
+    pub(super) async fn wished(
+        &mut self,
+        request: &Request,
+        rules: &[String],
+    ) -> Result<Result<Wished, Refusal>, Ended> {
+        let notes = request.analysis.statements.iter().flat_map(|s| s.notes.iter().cloned()).collect::<Vec<_>>();
+        let notes = with_risks(notes, request);
+        // A longer text is not measured either.
+        let parts = if request.sql.len() > impact::LONGEST { Vec::new() } else { parts(&request.sql) };
+        let mut measured = self.impact(request, &parts).await;
+        let guard = Guard::of(&parts, &mut measured, self.connection.row_tolerance);
+        if let Some(why) = guard.as_ref().and_then(|guard| mixed(guard, request)) {
+            let refusal = Refusal::Mixed { why };
+            self.record_denial(&request.sql, &refusal, rules).await?;
+            return Ok(Err(refusal));
+        }
+        let impact = measured.into_iter().map(|one| one.impact).collect();
+        Ok(Ok(Wished { impact, notes, guard }))
+    }
+
     /// What the statement would do to rows, measured on another connection.
     async fn impact(&self, request: &Request, parts: &[Part]) -> Vec<Measured> {
         let around = Around {
@@ -163,8 +191,17 @@ impl Session {
     }
 
     fn digest(&self, request: &Request, asked: &Asked) -> Digest {
+        self.digest_within(self.id.as_str(), request, asked)
+    }
+
+    /// The same for what another session of the same principal may run.
+    pub(super) fn digest_for_any_session(&self, request: &Request, asked: &Asked) -> Digest {
+        self.digest_within("any", request, asked)
+    }
+
+    fn digest_within(&self, session: &str, request: &Request, asked: &Asked) -> Digest {
         request.digest(&Surroundings {
-            session: self.id.as_str(),
+            session,
             principal: &self.asker.human.principal,
             login: &self.connection.upstream.user,
             database: (&self.connection.name, &self.connection.upstream.database),

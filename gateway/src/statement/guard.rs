@@ -4,11 +4,12 @@
 //! What was touched is the server's own count of this transaction (`pg_stat_xact_all_tables`, manual 27.2),
 //! before and after, for every table: so whatever a statement does by WITH, foreign keys or triggers counts.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use countersign_shared::{api::Impact, impact::thousands};
 
 use super::counting::Part;
+use crate::catalog::{Relation, Snapshot};
 
 /// With how many rows more than stated a statement still counts as what was approved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,30 @@ pub struct Measured {
     pub impact: Impact,
     /// The table, its partitions, and what inherits from it.
     pub oids: Vec<u32>,
+}
+
+impl Measured {
+    /// What was stated before, as it is kept.
+    #[must_use]
+    pub fn again(impact: Impact, catalog: &Snapshot) -> Self {
+        let mut dots = impact.table.match_indices('.').map(|(at, _)| at);
+        let relation = dots.find_map(|at| catalog.relation(&impact.table[..at], &impact.table[at + 1..])).cloned();
+        Self { statement: impact.statement, oids: oids(relation, catalog), impact }
+    }
+}
+
+/// A table, its partitions, and what inherits from it.
+#[must_use]
+pub fn oids(table: Option<Arc<Relation>>, catalog: &Snapshot) -> Vec<u32> {
+    let mut oids = Vec::new();
+    let mut open: Vec<Arc<Relation>> = table.into_iter().collect();
+    while let Some(relation) = open.pop() {
+        if !oids.contains(&relation.oid) {
+            oids.push(relation.oid);
+            open.extend(relation.children.iter().filter_map(|(schema, name)| catalog.relation(schema, name)).cloned());
+        }
+    }
+    oids
 }
 
 /// What a text may touch, statement by statement.
@@ -119,6 +144,7 @@ impl Guard {
     #[must_use]
     pub fn of(parts: &[Part], measured: &mut [Measured], tolerance: Tolerance) -> Option<Self> {
         for one in measured.iter_mut() {
+            one.impact.statement = one.statement;
             one.impact.limit = one.impact.rows.map(|rows| tolerance.above(rows));
         }
         let piece = |(at, part): (usize, &Part)| {

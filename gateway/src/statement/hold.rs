@@ -188,8 +188,8 @@ pub struct Wish<'a> {
     pub asked: &'a Asked,
     /// What an approval binds.
     pub digest: Digest,
-    /// The asking session.
-    pub session: &'a SessionId,
+    /// The session that waits; nothing where none does.
+    pub session: Option<&'a SessionId>,
     /// What policy asks for.
     pub needed: Needed,
     /// The policies that ask for it.
@@ -230,7 +230,7 @@ impl Held {
             kind: RequestKind::Statement,
             digest: wish.digest,
             asked: wish.asked.clone(),
-            session: Some(wish.session.clone()),
+            session: wish.session.cloned(),
             sql: wish.request.sql.to_string(),
             parameters: wish.request.parameters_as_text(),
             notes: wish.notes,
@@ -339,6 +339,27 @@ impl Held {
         }
     }
 
+    /// Waits for the end of a request with which no session waits, and sees to it.
+    pub async fn outlive(self, gateway: &Gateway, header: &Header) {
+        let left = (self.expires_at - Utc::now()).to_std().unwrap_or_default();
+        let over = async {
+            loop {
+                self.rung().await;
+                match gateway.store.request(&self.id).await {
+                    Ok(Some(request)) if matches!(request.state, State::Pending | State::Approved) => {}
+                    Ok(Some(request)) => return Some(request.state),
+                    Ok(None) => return None,
+                    Err(error) => tracing::warn!(request = %self.id, %error, "the state can't say how a request is"),
+                }
+            }
+        };
+        match tokio::time::timeout(left, over).await {
+            Ok(Some(end)) => self.ended(gateway, header, end),
+            Ok(None) => {}
+            Err(_) => drop(self.quit(gateway, header, Quit::Expired).await),
+        }
+    }
+
     /// Ends the hold without release. If somebody else ended it first, that is what counts.
     pub async fn quit(&self, gateway: &Gateway, header: &Header, quit: Quit) -> Refusal {
         let (state, reason, refusal) = match quit {
@@ -374,6 +395,34 @@ impl Held {
         if let Err(down) = gateway.log.append(&entry) {
             tracing::error!(%down, "the end of a hold is not in the log");
         }
+    }
+}
+
+/// Releases what was approved while nobody waited for it, if all is as it was.
+///
+/// # Errors
+/// Why it does not run.
+pub async fn release_again(
+    gateway: &Gateway,
+    header: &Header,
+    id: &RequestId,
+    digest: Digest,
+    asked: &Asked,
+) -> Result<Permit, Refusal> {
+    let released = release(gateway, id, digest, asked, Utc::now()).await;
+    gateway.holds.ring(id);
+    match released {
+        Ok(released) => Ok(Permit(Grounds::Released(released), None)),
+        Err(NotReleased::Void(why)) => {
+            let mut entry = header.entry(Kind::HoldEnded);
+            entry.request = Some(id.clone());
+            entry.outcome = Some(why.clone());
+            if let Err(down) = gateway.log.append(&entry) {
+                tracing::error!(%down, "the end of a hold is not in the log");
+            }
+            Err(Refusal::Void { request: id.clone(), why })
+        }
+        Err(NotReleased::Unavailable(why)) => Err(Refusal::Unavailable { message: why }),
     }
 }
 
