@@ -1,6 +1,6 @@
 # The few commands that people and CI both run. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test tools bench fuzz fmt lint audit clean regress drivers matrix scim libpq
+.PHONY: help demo test tools bench fuzz fmt lint audit clean regress drivers matrix ocsf kills scim libpq
 
 # rustup's folder is not on the PATH of every shell.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -27,6 +27,12 @@ matrix: ## The stories against PostgreSQL 14 to 18, whose servers come from npm
 
 drivers: ## psycopg, asyncpg and pg8000, straight and through the gateway
 	@tests/drivers/run.sh
+
+ocsf: ## Whether an export of RECORDS (a folder) is valid against the OCSF schema
+	@tests/ocsf/run.sh $(RECORDS)
+
+kills: ## Kill the gateway a thousand times under load, with PostgreSQL's log as the judge (half an hour)
+	COUNTERSIGN_KILLS=1000 cargo test --locked --package countersign-tests --test stories killed::
 
 scim: ## scim2-tester and scim2-cli against a running gateway
 	@tests/scim/run.sh

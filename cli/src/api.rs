@@ -45,6 +45,27 @@ impl Api {
         answer.json().await.map_err(|e| format!("the gateway's answer can't be read: {e}"))
     }
 
+    /// Calls `path`, and takes the lines of its answer as they come, for as long as that takes. `take` says whether
+    /// there should be more.
+    ///
+    /// # Errors
+    /// What went wrong, and what to do next.
+    pub async fn lines(&self, path: &str, mut take: impl FnMut(&str) -> Result<bool, String>) -> Result<(), String> {
+        let mut answer = self.send_within(None, Method::GET, path, NOTHING).await?;
+        let cut = |e: &dyn std::fmt::Display| format!("the gateway's answer broke off: {e}");
+        let mut rest = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|e| cut(&e))? {
+            rest.extend_from_slice(&chunk);
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = rest.drain(..=end).collect();
+                if !take(std::str::from_utf8(&line).map_err(|e| cut(&e))?.trim_end())? {
+                    return Ok(());
+                }
+            }
+        }
+        if rest.is_empty() { Ok(()) } else { Err(cut(&"its last line has no end")) }
+    }
+
     /// Calls `path`, which answers nothing.
     ///
     /// # Errors
@@ -54,8 +75,22 @@ impl Api {
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> Result<Response, String> {
+        self.send_within(Some(WITHIN), method, path, body).await
+    }
+
+    async fn send_within(
+        &self,
+        within: Option<std::time::Duration>,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<Response, String> {
         // A redirect would carry the token elsewhere; a proxy would read it.
-        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().timeout(WITHIN);
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
+        let client = match within {
+            Some(within) => client.timeout(within),
+            None => client.connect_timeout(WITHIN),
+        };
         let client = client.build().map_err(|e| format!("the gateway can't be called: {e}"))?;
         let mut request = client.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
         if let Some(body) = body {

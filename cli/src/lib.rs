@@ -3,14 +3,18 @@
 //! Exit codes: 0 fine, 1 failed, 2 usage or config. Errors go to stderr.
 
 mod api;
+mod audit;
 mod check;
 mod demo;
 mod digest;
+mod evidence;
 mod grants;
 mod logging;
 mod login;
 mod policy;
+mod progress;
 mod proxy;
+mod replay;
 mod report;
 mod requests;
 mod serve;
@@ -88,6 +92,14 @@ enum Verb {
         #[arg(long, global = true)]
         json: bool,
     },
+    /// The log: whether it is what was signed, and what is in it. Reads the records' files.
+    Audit {
+        #[command(subcommand)]
+        what: audit::What,
+        /// Prints JSON.
+        #[arg(long, global = true)]
+        json: bool,
+    },
     /// Who holds what they don't use: posts it to Slack, beside a gateway that runs.
     Digest {
         /// Now, and not at its time.
@@ -123,7 +135,9 @@ enum Verb {
     /// Opens a port of this machine for each connection, with a password of its own, for programs that keep
     /// one in a dialog.
     Proxy(proxy::What),
-    /// Who is connected, and ending it. Needs a login, or a token in COUNTERSIGN_TOKEN.
+    /// Plays a session back as it went. Reads the records' files.
+    Replay(replay::How),
+    /// Who is connected, and ending it; and who was. Needs a login, or a token in COUNTERSIGN_TOKEN.
     Sessions {
         #[command(subcommand)]
         what: sessions::What,
@@ -191,6 +205,8 @@ pub fn main() -> ExitCode {
                 policy::explain(&config, &connection, &sql, subject, json).await
             }
             Verb::Report { what, json } => report::run(&config, &what, json),
+            Verb::Audit { what, json } => audit::run(&config, what, json).await,
+            Verb::Replay(how) => replay::run(&config, &how),
             Verb::Digest { now, dry_run, json } => digest::run(&config, now, dry_run, json).await,
             Verb::Login(how) => login::login(&config, how).await,
             Verb::Logout => login::logout(),

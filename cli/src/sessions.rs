@@ -1,22 +1,46 @@
 //! `sessions`: who is connected, and ending it.
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
+use chrono::{DateTime, Utc};
 use clap::Subcommand;
+use countersign_gateway::records::{
+    entries,
+    sessions::{Session, Sessions},
+};
 use countersign_shared::{api::SessionView, ids::SessionId};
 use reqwest::Method;
 
-use crate::api::{Api, NOTHING, plain, with};
+use crate::{
+    api::{Api, NOTHING, plain, with},
+    evidence,
+};
 
 /// What to do with sessions.
 #[derive(Subcommand)]
 pub enum What {
     /// Lists those that live: one's own, or all of connections that one administers.
-    List,
+    List {
+        /// Those that are over, from the records' files; needs no login.
+        #[arg(long)]
+        ended: bool,
+        /// The folder of records. Default: the config's.
+        #[arg(long, requires = "ended")]
+        records: Option<PathBuf>,
+    },
     /// Shows one.
     Show {
         /// Its id.
         id: SessionId,
+        /// From the records' files, whether it is over or not; needs no login.
+        #[arg(long)]
+        ended: bool,
+        /// The folder of records. Default: the config's.
+        #[arg(long, requires = "ended")]
+        records: Option<PathBuf>,
     },
     /// Ends one now; what runs in it is cancelled.
     Kill {
@@ -27,12 +51,57 @@ pub enum What {
 
 /// Runs it.
 pub async fn run(config: &Path, what: What, json: bool) -> ExitCode {
-    with(config, async |api| work(api, what, json).await).await
+    match what {
+        What::List { ended: true, records } => recorded(config, records, None, json),
+        What::Show { id, ended: true, records } => recorded(config, records, Some(&id), json),
+        what => with(config, async |api| work(api, what, json).await).await,
+    }
+}
+
+/// Sessions as the log has them: all that are over, or one.
+fn recorded(config: &Path, records: Option<PathBuf>, only: Option<&SessionId>, json: bool) -> ExitCode {
+    let records = match evidence::records(config, records) {
+        Ok(records) => records,
+        Err(problem) => return crate::fail(&problem, 2),
+    };
+    let mut sessions = Sessions::default();
+    for entry in entries(&records) {
+        match entry {
+            Ok((_, entry)) => sessions.take(&entry),
+            Err(error) => return crate::fail(&format!("the log can't be read: {error}"), 1),
+        }
+    }
+    let mut found = sessions.into_all();
+    found.retain(|session| only.map_or(session.ended_at.is_some(), |id| session.id == *id));
+    match (only, found.as_slice()) {
+        (Some(id), []) => return crate::fail(&format!("the log has no session {id}"), 1),
+        (Some(_), [one, ..]) if json => crate::say_json(one),
+        (None, all) if json => crate::say_json(&all),
+        (None, []) => crate::say("no session is over"),
+        (_, all) => all.iter().for_each(|session| crate::say(&over(session))),
+    }
+    ExitCode::SUCCESS
+}
+
+fn over(session: &Session) -> String {
+    let Session { id, principal, connection, address, application, began_at, ended_at, end, statements, held, denied } =
+        session;
+    let time = |at: &DateTime<Utc>| at.format("%Y-%m-%d %H:%M:%S").to_string();
+    let from = address.as_deref().map(|address| format!(", from {}", plain(address))).unwrap_or_default();
+    let with = application.as_deref().map(|name| format!(" with {}", plain(name))).unwrap_or_default();
+    let until = ended_at.as_ref().map_or_else(|| "now".to_owned(), &time);
+    let end = end.as_deref().map(|end| format!(" ({})", plain(end))).unwrap_or_default();
+    format!(
+        "{id}  {} to {until} UTC{end}  {} on {}{from}{with}: {statements} statements, {held} held, {denied} denied",
+        time(began_at),
+        plain(principal),
+        plain(connection)
+    )
 }
 
 async fn work(api: &Api, what: What, json: bool) -> Result<(), String> {
     match what {
-        What::List => {
+        What::List { .. } => {
             let sessions: Vec<SessionView> = api.call(Method::GET, "/v1/sessions", NOTHING).await?;
             if json {
                 crate::say_json(&sessions);
@@ -42,11 +111,11 @@ async fn work(api: &Api, what: What, json: bool) -> Result<(), String> {
                 sessions.iter().for_each(|session| crate::say(&line(session)));
             }
         }
-        What::Show { id } => {
+        What::Show { id, .. } => {
             let sessions: Vec<SessionView> = api.call(Method::GET, "/v1/sessions", NOTHING).await?;
             let session = sessions.into_iter().find(|session| session.id == id);
             let session =
-                session.ok_or_else(|| format!("there is no session {id} that you may see; it may be over"))?;
+                session.ok_or_else(|| format!("there is no session {id} that you may see; it may be over: `sessions show {id} --ended` reads the records"))?;
             if json { crate::say_json(&session) } else { crate::say(&line(&session)) }
         }
         What::Kill { id } => {

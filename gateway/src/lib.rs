@@ -7,7 +7,7 @@
 //! | approve | [`approval`], reached through [`control`] |
 //! | access for a time, and its end | [`access`] |
 //! | who it is | [`identity`], and who still is: [`scim`], [`directory`] |
-//! | what is kept | [`store`] (state), [`log`] (evidence) |
+//! | what is kept | [`store`] (state), [`log`] (evidence), which [`evidence`] opens and closes, with [`loads`]; [`records`] tells what is in it |
 //!
 //! `ARCHITECTURE.md` tells the same path with links.
 
@@ -19,13 +19,16 @@ pub mod config;
 pub mod connection;
 pub mod control;
 pub mod directory;
+pub mod evidence;
 pub mod explain;
 pub mod friction;
 pub mod identity;
 pub mod impact;
+pub mod loads;
 pub mod log;
 pub mod metrics;
 pub mod policy;
+pub mod records;
 pub mod refusal;
 pub mod runtime;
 pub mod scim;

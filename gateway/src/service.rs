@@ -13,9 +13,9 @@ use crate::{
     approval::{keys::load_or_create_bot_key, seal::SealKey},
     config::{Config, Problem},
     connection::{accept::Listener, shards::Shards, tls::web_acceptor},
-    control,
+    control, evidence,
     identity::Issuers,
-    log::{Entry, Kind, Log},
+    log::{Entry, Kind},
     metrics::{LoadResult, Metrics},
     policy::{self, Watched},
     runtime::{Gateway, Holds},
@@ -41,7 +41,7 @@ pub struct Service {
 #[error("{}", .0.join("\n"))]
 pub struct NotStarted(pub Vec<String>);
 
-fn not(what: impl std::fmt::Display) -> NotStarted {
+pub(crate) fn not(what: impl std::fmt::Display) -> NotStarted {
     NotStarted(vec![what.to_string()])
 }
 
@@ -57,15 +57,15 @@ impl Service {
             .map_err(|problems| NotStarted(problems.iter().map(ToString::to_string).collect()))?;
         let (bot_key, bot) = load_or_create_bot_key(&settings.bot_key).map_err(not)?;
         let seal = SealKey::load_or_create(&settings.log_key).map_err(not)?;
-        let log = Log::open(&settings.records)
-            .map_err(|e| not(format!("[gateway] records = {}: {e}", settings.records.display())))?;
         let store = SqliteStore::open(&settings.state).await.map_err(|e| not(format!("[gateway] state: {e}")))?;
+        let log = evidence::open(settings, &store).await?;
         let issuers = Issuers::new(&config.identities, &config.agents).map_err(not)?;
         let store: Arc<dyn Store> = Arc::new(store);
 
-        let mut entry = Entry::new(Kind::Start);
-        entry.outcome = Some(format!("policy {}", policies.borrow().version()));
-        log.append_durably(&entry).await.map_err(not)?;
+        log.append_durably(&evidence::start(&log, &policies.borrow())).await.map_err(not)?;
+        let in_force = Arc::clone(&policies.borrow());
+        evidence::loaded(&log, &config, &in_force).await.map_err(not)?;
+        evidence::keep(&log, settings, &*store).await?;
         let void = store.end_orphans("the gateway restarted while it waited").await.map_err(not)?;
         for request in void {
             let mut entry = Entry::new(Kind::HoldEnded);
@@ -128,6 +128,7 @@ impl Service {
         let sessions = TaskTracker::new();
         let shards = Arc::new(Shards::start()?);
         let accepting = tokio::spawn(clients.run(stop.clone(), sessions.clone(), Arc::clone(&shards)));
+        let evidence = tokio::spawn(evidence::keep_on(Arc::clone(&gateway)));
         let watching = tokio::spawn(tell_policy_loads(Arc::clone(&gateway), stop.clone()));
         let keeping = tokio::spawn(keep::keep(Arc::clone(&gateway)));
         let polling = tokio::spawn(poll::poll(Arc::clone(&gateway)));
@@ -156,9 +157,6 @@ impl Service {
             let _done = tokio::time::timeout(Duration::from_secs(2), sessions.wait()).await;
         }
         uses::flush(&gateway).await;
-        if let Err(down) = gateway.log.append_durably(&Entry::new(Kind::Stop)).await {
-            tracing::error!(%down, "the stop is not in the log");
-        }
         last.await;
         ended.cancel();
         // Event streams stay open as long as their listeners do; they are not waited for.
@@ -167,7 +165,9 @@ impl Service {
         watching.abort();
         keeping.abort();
         writing.abort();
+        evidence.abort();
         polling.abort();
+        evidence::stop(&gateway).await;
         match served {
             Ok(Ok(result)) => result,
             _ => Ok(()),
@@ -196,10 +196,9 @@ async fn tell_policy_loads(gateway: Arc<Gateway>, stop: CancellationToken) {
                 continue;
             }
         }
-        let version = policies.borrow_and_update().version();
+        let now = Arc::clone(&policies.borrow_and_update());
         gateway.metrics.policy_load(LoadResult::Loaded);
-        let mut entry = Entry::new(Kind::Load);
-        entry.outcome = Some(format!("policy {version}"));
+        let entry = evidence::reloaded(&gateway.config, &now);
         if let Err(down) = gateway.log.append_durably(&entry).await {
             tracing::error!(%down, "a load of policy is not in the log");
         }

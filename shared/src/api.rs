@@ -457,6 +457,9 @@ pub struct AccessDigest {
     /// What was run by break-glass and nobody has reviewed, the oldest first.
     #[serde(default)]
     pub reviews: Vec<DigestReview>,
+    /// The log's newest checkpoint, a signed note: kept here, it tells whether the log was rolled back since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<String>,
 }
 
 /// A statement that was run by break-glass and nobody has reviewed.

@@ -134,7 +134,8 @@ pub fn message(digest: &AccessDigest) -> Message {
     let (now, found) = (digest.at, matters(digest));
     if is_empty(digest) {
         let text = format!("Access digest: nothing to look at; {}.", rest(digest));
-        return Message { blocks: vec![line(&text)], text };
+        let blocks = std::iter::once(line(&text)).chain(checkpoint(digest)).collect();
+        return Message { blocks, text };
     }
     let text = format!("Access digest: {} to look at.", many(found.len(), "grant"));
     let mut blocks = vec![blocks::header(&format!("Access digest, {}", now.format("%Y-%m-%d")))];
@@ -170,7 +171,17 @@ pub fn message(digest: &AccessDigest) -> Message {
         "Besides: {}. Uses are recorded since {since}; a grant is stale after {stale} without one.",
         rest(digest)
     )));
+    blocks.extend(checkpoint(digest));
     Message { text, blocks }
+}
+
+/// The log's newest checkpoint, for whoever wants to know later whether the log was rolled back.
+fn checkpoint(digest: &AccessDigest) -> Option<Value> {
+    let note = digest.checkpoint.as_deref()?;
+    Some(blocks::rich(vec![
+        blocks::line(vec![blocks::plain("The log's newest checkpoint, for `audit verify --checkpoint`:")]),
+        blocks::code(note),
+    ]))
 }
 
 /// The digest of one holder's own grants.
@@ -233,6 +244,9 @@ pub fn lines(digest: &AccessDigest) -> String {
     } else {
         format!("besides: {}", rest(digest))
     });
+    if let Some(note) = &digest.checkpoint {
+        lines.push(format!("the log's newest checkpoint:\n{}", note.trim_end()));
+    }
     lines.join("\n")
 }
 
@@ -261,5 +275,10 @@ mod tests {
             ("Access digest: nothing to look at; no other grants.", 1)
         );
         assert_eq!(lines(&empty), "nothing to look at; no other grants");
+        let note = "countersign.dev/log/1\n7\nAAAA\n\n\u{2014} countersign.dev/log/1 BBBB\n";
+        let signed = AccessDigest { checkpoint: Some(note.into()), ..empty };
+        let message = super::message(&signed);
+        assert_eq!(message.blocks[1]["elements"][1]["elements"][0]["text"], note, "byte for byte");
+        assert!(lines(&signed).ends_with(note.trim_end()));
     }
 }

@@ -139,6 +139,7 @@ pub fn digest_of(count: usize) -> AccessDigest {
         agents: vec![agent],
         reviews: Vec::new(),
         sessions: vec![session],
+        checkpoint: None,
     }
 }
 

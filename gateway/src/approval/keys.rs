@@ -26,7 +26,7 @@ pub struct KeyError {
     why: String,
 }
 
-pub(super) fn error(path: &Path, why: impl ToString) -> KeyError {
+pub(crate) fn error(path: &Path, why: impl ToString) -> KeyError {
     KeyError { path: path.display().to_string(), why: why.to_string() }
 }
 
@@ -84,7 +84,7 @@ fn create(path: &Path) -> io::Result<()> {
 }
 
 /// The key pair in a PEM text.
-pub(super) fn pair(pem: &Secret<String>) -> Result<Ed25519KeyPair, String> {
+pub(crate) fn pair(pem: &Secret<String>) -> Result<Ed25519KeyPair, String> {
     let der = PrivatePkcs8KeyDer::from_pem_slice(pem.reveal().as_bytes())
         .map_err(|_| "it is not a private key in PKCS #8 PEM".to_owned())?;
     Ed25519KeyPair::from_pkcs8_maybe_unchecked(der.secret_pkcs8_der())

@@ -2,7 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -25,7 +25,7 @@ pub(super) fn read(table: &Table<'_>) -> Option<GatewayConfig> {
     let control = table.read("control", values::address);
     let public = table.read("public", values::address);
     let state = state(table);
-    let beside = state.parent().map(PathBuf::from).unwrap_or_else(|| doc.folder.clone());
+    let beside = beside(table, &state);
     let tls = tls(table);
     let addresses = [&listen, &public];
     if table.get("tls").is_none()
@@ -71,7 +71,7 @@ pub(super) fn read(table: &Table<'_>) -> Option<GatewayConfig> {
         policy: doc.path(table.text("policy").map_or("policy", |found| found.value)),
         tls,
         bot_key: key(table, "bot_key").unwrap_or_else(|| beside.join("bot.key")),
-        log_key: key(table, "log_key").unwrap_or_else(|| beside.join("log.key")),
+        log_key: log_key(table, &beside),
         hold_timeout,
         hold_timeout_in_transaction: table.read_or(
             "hold_timeout_in_transaction",
@@ -79,10 +79,25 @@ pub(super) fn read(table: &Table<'_>) -> Option<GatewayConfig> {
             values::duration(SECOND..=DAY),
         ),
         idle_timeout: table.read_or("idle_timeout", 8 * 3600 * SECOND, values::duration(SECOND..=30 * DAY)),
+        checkpoint_interval: table.read_or("checkpoint_interval", SECOND, values::duration(SECOND..=3600 * SECOND)),
         bounds: bounds(table),
     };
     table.finish();
     Some(config)
+}
+
+/// Where keys lie that are not named: beside the state.
+fn beside(table: &Table<'_>, state: &Path) -> PathBuf {
+    state.parent().map(PathBuf::from).unwrap_or_else(|| table.doc.folder.clone())
+}
+
+fn log_key(table: &Table<'_>, beside: &Path) -> PathBuf {
+    key(table, "log_key").unwrap_or_else(|| beside.join("log.key"))
+}
+
+/// The records, and the key that signs them.
+pub(super) fn evidence(table: &Table<'_>) -> (PathBuf, PathBuf) {
+    (records(table), log_key(table, &beside(table, &state(table))))
 }
 
 fn bounds(table: &Table<'_>) -> Bounds {

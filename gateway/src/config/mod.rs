@@ -12,6 +12,7 @@ mod connection;
 mod gateway;
 mod identity;
 mod password;
+mod places;
 mod read;
 mod reader;
 mod route;
@@ -28,6 +29,7 @@ mod tests_upstream;
 
 pub use check::{Checked, check, check_all, policy_folder};
 pub use password::Password;
+pub use places::{Places, places};
 pub use route::RouteConfig;
 pub use scim::ScimTokens;
 pub use upstream::{Authorities, LoginRule, Upstream, UpstreamTls, Whose};
@@ -100,6 +102,8 @@ pub struct GatewayConfig {
     pub bot_key: PathBuf,
     /// The key that signs approvals and checkpoints; made at first start where absent.
     pub log_key: PathBuf,
+    /// How often the log is signed, where there are new entries.
+    pub checkpoint_interval: Duration,
     /// How long a hold waits.
     pub hold_timeout: Duration,
     /// How long it waits while a transaction is open.

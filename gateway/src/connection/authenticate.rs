@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::Utc;
-use countersign_shared::duties::Human;
+use countersign_shared::{duties::Human, ids::SessionId};
 
 use super::pipe::End;
 use crate::{
@@ -42,6 +42,8 @@ pub struct Admitted {
     pub roles: Vec<String>,
     /// Whether the login upstream is had for one of them.
     pub login_by_role: bool,
+    /// What the session will be called.
+    pub session: SessionId,
 }
 
 /// Asks for the password, and admits whoever policy permits to connect.
@@ -62,6 +64,14 @@ pub async fn authenticate(
         Ok(admitted) => {
             entry.principal = Some(admitted.identity.human.principal.clone());
             entry.detail["login"] = admitted.connection.upstream.user.clone().into();
+            entry.session = Some(admitted.session.clone());
+            let Identity { human, groups, .. } = &admitted.identity;
+            entry.detail["groups"] = groups.clone().into();
+            entry.detail["issuer"] = human.issuer.clone().into();
+            entry.detail["subject"] = human.subject.clone().into();
+            if let Some(owner) = &human.owner {
+                entry.detail["owner"] = owner.clone().into();
+            }
         }
         Err(Farewell::NotAllowed { principal, .. } | Farewell::Gone { principal, .. }) => {
             entry.principal = Some(principal.clone())
@@ -131,7 +141,8 @@ async fn check(
     if may_connect(gateway, &asker, connection, address, startup.get("application_name").unwrap_or_default()) {
         let with_roles = connection.as_seen_by(&asker.groups, &asker.roles);
         let login_by_role = with_roles.upstream.user != connection.as_seen_by(&asker.groups, &[]).upstream.user;
-        Ok(Admitted { connection: with_roles, roles: asker.roles, login_by_role, identity })
+        let session = SessionId::random();
+        Ok(Admitted { connection: with_roles, roles: asker.roles, login_by_role, identity, session })
     } else {
         Err(not_allowed())
     }

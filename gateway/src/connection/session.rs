@@ -195,9 +195,17 @@ pub async fn run(
     keys: CancelKeys,
 ) -> Over {
     let taken = std::mem::replace(client, End::new(Box::new(tokio::io::empty())));
+    let login = (Arc::clone(&gateway), admitted.session.clone(), admitted.identity.human.principal.clone());
     let mut session = match Session::begin(gateway, taken, startup, admitted, address, keys).await {
         Ok(session) => session,
         Err((end, farewell)) => {
+            let (gateway, id, principal) = login;
+            let mut entry = crate::log::Entry::new(Kind::Logout);
+            (entry.session, entry.principal) = (Some(id), Some(principal));
+            entry.outcome = Some(format!("{farewell:?}").chars().take(200).collect());
+            if let Err(down) = gateway.log.append(&entry) {
+                tracing::error!(%down, "a logout is not in the log");
+            }
             *client = end;
             return farewell.into();
         }
@@ -234,7 +242,7 @@ impl Session {
         address: String,
         keys: CancelKeys,
     ) -> Result<Self, (End, Farewell)> {
-        let Admitted { identity, connection, roles, login_by_role } = admitted;
+        let Admitted { identity, connection, roles, login_by_role, session: id } = admitted;
         let application = startup.get("application_name").unwrap_or_default().to_owned();
         let principal = identity.human.principal.clone();
         let (mut parameters, own) = match super::facts::startup_parameters(&startup, &principal) {
@@ -251,7 +259,6 @@ impl Session {
                 return Err((client, Farewell::Upstream));
             }
         };
-        let id = SessionId::random();
         let now = Utc::now();
         let view = SessionView {
             id: id.clone(),

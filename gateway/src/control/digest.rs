@@ -95,6 +95,7 @@ async fn digest(gateway: &Gateway, now: DateTime<Utc>) -> Result<AccessDigest, S
         reviews: reviews(gateway).await?,
         sessions: sessions.into_iter().filter(|session| now - session.started_at > OLD_SESSION).collect(),
         grants: found,
+        checkpoint: gateway.log.checkpoints().borrow().as_ref().map(|signed| signed.note.clone()),
     })
 }
 

@@ -18,6 +18,7 @@ mod guard;
 mod health;
 mod link;
 mod links;
+mod log;
 mod notices;
 mod openapi;
 mod pages;
@@ -101,6 +102,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/users", get(users::list))
         .route("/v1/users/{id}", get(users::show))
         .route("/v1/tokens/denied", get(tokens::list).post(tokens::deny))
+        .route("/v1/log", get(log::read))
         .route("/v1/events", get(events::stream))
         .route("/v1/links", post(links::start))
         .route("/v1/links/{team}/{user}", get(links::show).delete(links::remove))

@@ -125,6 +125,15 @@ const CALLS: &[Call] = &[
     ),
     Call(
         "get",
+        "/v1/log",
+        "The log, as JSON lines; `search` as for `audit search`",
+        "user or agent who may audit a connection: what is about those; who audits all, everything",
+        None,
+        200,
+        None,
+    ),
+    Call(
+        "get",
         "/v1/users",
         "Everybody whom the gateway or the directory knows",
         "who administers or audits every connection",

@@ -1,5 +1,7 @@
 //! Who sees what, and who administers: the same policy as everything else.
 
+use std::collections::BTreeSet;
+
 use chrono::Utc;
 use countersign_shared::{api::SessionView, duties};
 
@@ -27,6 +29,12 @@ fn may(gateway: &Gateway, who: &Identity, from: &SessionFacts, action: Action, c
 pub(super) fn administers_all(gateway: &Gateway, who: &Identity, from: &SessionFacts) -> bool {
     let connections = &gateway.config.connections;
     !connections.is_empty() && connections.keys().all(|name| may(gateway, who, from, Action::Administer, name))
+}
+
+/// The connections whose records `who` may read.
+pub(super) fn audited(gateway: &Gateway, who: &Identity, from: &SessionFacts) -> BTreeSet<String> {
+    let names = gateway.config.connections.keys();
+    names.filter(|name| may(gateway, who, from, Action::Audit, name)).cloned().collect()
 }
 
 /// Whether `who` may read who there is: it is about every connection.

@@ -8,14 +8,14 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::{Entry, Kind, Log, ReadError, read};
+use super::{Entry, Kind, ReadError, read, testing::open as open_log};
 
 fn statement(sql: &str) -> Entry {
     Entry { sql: Some(sql.into()), ..Entry::new(Kind::Statement) }
 }
 
 fn written(records: &Path, sqls: &[&str]) {
-    let log = Log::open(records).unwrap();
+    let log = open_log(records).unwrap();
     for sql in sqls {
         log.append(&statement(sql)).unwrap();
     }
@@ -40,7 +40,7 @@ fn an_entry_comes_back_as_it_was_written() {
         detail: serde_json::json!({ "parameters": ["1", null], "count": u64::MAX, "seq": 7 }),
         ..statement("select 'ü\u{202e}'")
     };
-    let log = Log::open(records.path()).unwrap();
+    let log = open_log(records.path()).unwrap();
     log.append(&entry).unwrap();
     log.append(&Entry::new(Kind::Stop)).unwrap();
     drop(log);
@@ -60,7 +60,7 @@ fn no_text_breaks_out_of_its_line() {
         detail: serde_json::json!({ hostile.clone(): hostile.clone() }),
         ..statement(&hostile)
     };
-    let log = Log::open(records.path()).unwrap();
+    let log = open_log(records.path()).unwrap();
     log.append(&entry).unwrap();
     log.append(&entry).unwrap();
     drop(log);
@@ -88,15 +88,15 @@ fn each_start_goes_on_in_a_new_segment_for_its_owner_alone() {
 #[test]
 fn one_folder_has_one_writer() {
     let records = tempfile::tempdir().unwrap();
-    let log = Log::open(records.path()).unwrap();
-    let second = Log::open(records.path()).err().unwrap();
+    let log = open_log(records.path()).unwrap();
+    let second = open_log(records.path()).err().unwrap();
     assert_eq!(second.kind(), ErrorKind::ResourceBusy);
     assert!(second.to_string().contains("another gateway writes this log"), "{second}");
     let clone = log.clone();
     drop(log);
-    assert!(Log::open(records.path()).is_err(), "a clone is still there");
+    assert!(open_log(records.path()).is_err(), "a clone is still there");
     drop(clone);
-    Log::open(records.path()).unwrap();
+    open_log(records.path()).unwrap();
 }
 
 #[test]
@@ -114,8 +114,8 @@ fn a_crash_at_any_byte_of_the_last_entry_costs_only_that_entry() {
             let last = read(records.path()).last().unwrap();
             assert!(matches!(last, Err(ReadError::Torn { line: 3, .. })), "{length}: {last:?}");
         }
-        let log = Log::open(records.path()).unwrap();
-        assert_eq!(log.cut(), torn, "{length}");
+        let log = open_log(records.path()).unwrap();
+        assert_eq!(log.opened().cut, torn, "{length}");
         log.append(&statement("next")).unwrap();
         drop(log);
         let expected = [(1, "first".to_owned()), (2, "second".to_owned()), (3, "next".to_owned())];
@@ -132,8 +132,8 @@ fn garbage_behind_the_last_entry_is_cut_too() {
         written(records.path(), &["a", "b"]);
         let path = segment(records.path(), 1);
         fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(garbage.as_bytes()).unwrap();
-        let log = Log::open(records.path()).unwrap();
-        assert_eq!(log.cut(), garbage.len() as u64, "{garbage:?}");
+        let log = open_log(records.path()).unwrap();
+        assert_eq!(log.opened().cut, garbage.len() as u64, "{garbage:?}");
         drop(log);
         assert_eq!(entries(records.path()).len(), 2, "{garbage:?}");
     }
@@ -158,7 +158,7 @@ fn a_log_that_no_crash_can_have_left_is_not_written_on() {
         edit(&mut lines);
         fs::write(&path, lines.join("\n") + "\n").unwrap();
         let edited = fs::read(&path).unwrap();
-        let said = Log::open(records.path()).err().expect(case).to_string();
+        let said = open_log(records.path()).err().expect(case).to_string();
         assert!(said.contains(&format!("line {line} is damaged")), "{case}: {said}");
         assert_eq!(fs::read(&path).unwrap(), edited, "{case}: the evidence stays as it is");
         let first = read(records.path()).find_map(Result::err).expect(case);
@@ -174,7 +174,7 @@ fn an_old_segment_is_never_cut() {
     let path = segment(records.path(), 1);
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() - 5]).unwrap();
-    let said = Log::open(records.path()).err().unwrap().to_string();
+    let said = open_log(records.path()).err().unwrap().to_string();
     assert!(said.contains("a later segment follows"), "{said}");
     assert_eq!(fs::read(&path).unwrap().len(), bytes.len() - 5);
 }
@@ -207,7 +207,7 @@ fn a_gateway_that_is_killed_loses_no_entry_that_it_handed_over() {
         victim.kill().unwrap();
         let rest = said.map_while(Result::ok).filter_map(newest).max();
         victim.wait().unwrap();
-        let log = Log::open(records.path()).unwrap();
+        let log = open_log(records.path()).unwrap();
         drop(log);
         let kept = entries(records.path());
         let acknowledged = rest.unwrap_or(acknowledged);
@@ -219,7 +219,7 @@ fn a_gateway_that_is_killed_loses_no_entry_that_it_handed_over() {
 #[test]
 fn writes_until_it_is_killed() {
     let Some(records) = std::env::var_os(VICTIM) else { return };
-    let log = Log::open(Path::new(&records)).unwrap();
+    let log = open_log(Path::new(&records)).unwrap();
     loop {
         let position = log.append(&statement(&"x".repeat(3000))).unwrap();
         writeln!(std::io::stdout(), "handed over {}", position.0).unwrap();

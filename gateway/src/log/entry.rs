@@ -54,6 +54,8 @@ pub enum Kind {
     TokensEnded,
     /// A user or a group of the directory was created, changed or deleted.
     Directory,
+    /// Somebody read the log through the gateway.
+    Audit,
 }
 
 /// One entry. Fields that do not apply are left out; no field ever holds a token or a password.

@@ -13,6 +13,7 @@ use super::{
     Entry, Kind, Log, Position,
     disk::{Disk, RealDisk, SegmentFile},
     read,
+    testing::{chaining, open as open_log},
 };
 
 /// What the disk does, and what was asked of it.
@@ -26,6 +27,8 @@ struct Plan {
     gate: bool,
     /// How many fsyncs have begun.
     begun: usize,
+    /// What of the files beside the segments can't be written: `leaves`, `checkpoints`, `checkpoint`.
+    broken: Option<&'static str>,
     /// `create 1`, `write 1`, `sync 1`, … in order.
     told: Vec<String>,
 }
@@ -39,7 +42,29 @@ struct FaultyFile {
     file: Arc<dyn SegmentFile>,
 }
 
+/// A file beside the segments.
+struct FaultyBeside {
+    disk: FaultyDisk,
+    name: String,
+    file: Arc<dyn SegmentFile>,
+}
+
+impl SegmentFile for FaultyBeside {
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.disk.beside(&self.name)?;
+        self.file.write(bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+}
+
 impl FaultyDisk {
+    fn beside(&self, name: &str) -> io::Result<()> {
+        if self.plan().broken == Some(name) { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
     fn plan(&self) -> MutexGuard<'_, Plan> {
         self.0.0.lock().unwrap()
     }
@@ -62,6 +87,16 @@ impl Disk for FaultyDisk {
         let name = path.file_stem().unwrap().to_str().unwrap().trim_start_matches('0').to_owned();
         self.plan().told.push(format!("create {name}"));
         Ok(Arc::new(FaultyFile { disk: self.clone(), name, file: RealDisk.create(path)? }))
+    }
+
+    fn extend(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        Ok(Arc::new(FaultyBeside { disk: self.clone(), name, file: RealDisk.extend(path)? }))
+    }
+
+    fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.beside(path.file_name().unwrap().to_str().unwrap())?;
+        RealDisk.replace(path, bytes)
     }
 }
 
@@ -91,7 +126,8 @@ impl SegmentFile for FaultyFile {
 fn open(segment_bytes: u64) -> (tempfile::TempDir, FaultyDisk, Log) {
     let records = tempfile::tempdir().unwrap();
     let disk = FaultyDisk::default();
-    let log = Log::open_on(records.path(), Box::new(disk.clone()), segment_bytes).unwrap();
+    let on = || -> Box<dyn Disk> { Box::new(disk.clone()) };
+    let log = Log::open_on(records.path(), chaining(records.path()), on, segment_bytes).unwrap();
     (records, disk, log)
 }
 
@@ -131,8 +167,8 @@ async fn a_disk_that_fills_within_an_entry_tears_only_that_entry() {
     disk.change(|plan| plan.writes.extend([Ok(17), Err(ErrorKind::StorageFull)]));
     log.append(&statement("torn")).unwrap_err();
     drop(log);
-    let log = Log::open(records.path()).unwrap();
-    assert_eq!(log.cut(), 17);
+    let log = open_log(records.path()).unwrap();
+    assert_eq!(log.opened().cut, 17);
     log.append_durably(&statement("next")).await.unwrap();
     assert_eq!(sqls(records.path()), ["before", "next"]);
 }
@@ -257,6 +293,9 @@ async fn a_full_segment_is_fsynced_before_the_next_is_made() {
     assert_eq!(seqs, (1..=9).collect::<Vec<_>>());
     for file in std::fs::read_dir(records.path().join("log")).unwrap() {
         let path: PathBuf = file.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "jsonl") {
+            continue;
+        }
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.len() <= 500 || text.lines().count() == 1, "{}", path.display());
     }
@@ -273,4 +312,22 @@ async fn a_failed_fsync_at_the_end_of_a_segment_takes_the_log_down() {
     log.append(&statement("after")).unwrap_err();
     drop(log);
     assert_eq!(disk.plan().told.len(), after, "nothing more is asked of the disk");
+}
+
+#[tokio::test]
+async fn what_keeps_a_checkpoint_from_being_written_takes_the_log_down() {
+    for broken in ["leaves", "checkpoint", "checkpoints"] {
+        let (_records, disk, log) = open(400);
+        log.append_durably(&statement("before")).await.unwrap();
+        log.signed().await.unwrap();
+        disk.change(|plan| plan.broken = Some(broken));
+        for _ in 0..5 {
+            // The older checkpoints get one where a segment ends.
+            _ = log.append(&statement(&"long".repeat(50)));
+        }
+        let said = log.signed().await.unwrap_err();
+        disk.change(|plan| plan.broken = None);
+        assert_eq!(log.append(&statement("after")).unwrap_err(), said, "{broken}");
+        assert_eq!(log.down(), Some(said), "{broken}");
+    }
 }

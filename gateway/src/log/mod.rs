@@ -13,7 +13,9 @@
 //! | `segment` | the segments of a folder: names, the end of the newest, what a crash tore |
 //! | `writer` | the one writer, and the thread that fsyncs |
 //! | `read` | all entries of a folder, in order |
+//! | [`chain`] | the Merkle tree over them, and signed checkpoints |
 
+pub mod chain;
 mod disk;
 mod entry;
 mod line;
@@ -25,11 +27,13 @@ mod writer;
 mod crashes;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use entry::{Entry, Kind, Record};
 pub use line::{Line, Of, Which};
 pub use read::{ReadError, read};
-pub use writer::{Log, Position};
+pub use writer::{Log, Opened, Position};
 
 /// The log cannot be written; nothing may pass until it is mended and the gateway restarted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

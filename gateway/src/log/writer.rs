@@ -5,7 +5,8 @@
 //! `append_later` leaves that to the next of them, or to the thread. The thread
 //! fsyncs everything that was written since the last time, at once when somebody waits, otherwise
 //! soon: so all who wait share one fsync. An error is final. After a failed fsync nobody can know
-//! what is on the disk (the kernel may have dropped the pages), so it is never tried again.
+//! what is on the disk (the kernel may have dropped the pages), so it is never tried again. What is on the
+//! disk goes on to the [chain](super::chain), which hashes and signs it in a thread of its own.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
@@ -15,6 +16,7 @@ use std::{
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
+        mpsc::{SyncSender, sync_channel},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -24,6 +26,7 @@ use tokio::sync::watch;
 
 use super::{
     LogDown,
+    chain::{self, Chaining, Checkpoint, Keeper, Recovered, Signed, Work},
     disk::{Disk, RealDisk, SegmentFile, sync_folder},
     entry::{Record, encode},
     segment::{self, Ending},
@@ -37,6 +40,10 @@ const LINES_KEPT: usize = 32 << 10;
 /// How often, and how far apart, a lock that somebody holds is tried at the start.
 const LOCK_TRIES: u32 = 10;
 const LOCK_AGAIN: Duration = Duration::from_millis(20);
+/// No more bytes than this are written and wait for their fsync: a disk that hangs must not eat the memory.
+const UNSYNCED: usize = 256 << 20;
+/// So many batches of lines wait to be hashed; then the next fsync waits for them.
+const UNHASHED: usize = 1024;
 /// A segment that has reached this many bytes is followed by a new one.
 const SEGMENT_BYTES: u64 = 64 << 20;
 
@@ -72,6 +79,10 @@ struct State {
     oldest: Option<Instant>,
     /// Lines of entries that have a number and are not written.
     lines: Vec<u8>,
+    /// Lines that are written and have not gone on to the chain.
+    unchained: Vec<u8>,
+    /// A segment has ended among them.
+    ended: bool,
     /// The last clone of the log is gone.
     closing: bool,
 }
@@ -86,14 +97,33 @@ struct Shared {
     /// Tells the thread of the first unsynced entry, of somebody who waits, and of the end.
     work: Condvar,
     progress: watch::Sender<Progress>,
+    chain: SyncSender<Work>,
 }
 
 struct Handle {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
-    cut: u64,
+    /// What fsyncs, then what hashes and signs.
+    threads: [Option<JoinHandle<()>>; 2],
+    signed: watch::Receiver<Option<Signed>>,
+    opened: Opened,
     /// Held as long as the log is open: two writers in one folder would write each other's numbers.
     _lock: File,
+}
+
+/// What a log was when it was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Which log it is: the origin in its checkpoints.
+    pub origin: String,
+    /// How many entries there were.
+    pub entries: u64,
+    /// How many of these nobody had signed: those that were new when a gateway died, or those from before logs were
+    /// signed.
+    pub unsigned: u64,
+    /// How many bytes of an entry, torn by a crash and never acknowledged, were cut.
+    pub cut: u64,
+    /// What came before, where this log is new and the state knows another.
+    pub follows: Option<Checkpoint>,
 }
 
 impl Log {
@@ -101,22 +131,37 @@ impl Log {
     /// a torn last entry and says so.
     ///
     /// # Errors
-    /// Where the folder can't be made or written, another gateway writes it, or it is damaged.
-    pub fn open(records: &Path) -> io::Result<Self> {
-        Self::open_on(records, Box::new(RealDisk), SEGMENT_BYTES)
+    /// Where the folder can't be made or written, another gateway writes it, it is damaged, or it is not what was
+    /// signed.
+    pub fn open(records: &Path, chaining: Chaining) -> io::Result<Self> {
+        Self::open_on(records, chaining, || Box::new(RealDisk), SEGMENT_BYTES)
     }
 
-    pub(super) fn open_on(records: &Path, disk: Box<dyn Disk>, segment_bytes: u64) -> io::Result<Self> {
+    pub(super) fn open_on(
+        records: &Path,
+        chaining: Chaining,
+        disk: impl Fn() -> Box<dyn Disk>,
+        segment_bytes: u64,
+    ) -> io::Result<Self> {
         let folder = segment::folder_of(records);
         let at = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", folder.display()));
         make_folders(records, &folder).map_err(at)?;
         let lock = lock(&folder)?;
         let numbers = segment::list(&folder).map_err(at)?;
-        let (written, cut) = recover(&folder, &numbers)?;
+        let (written, torn) = ended(&folder, &numbers)?;
+        let every = chaining.every;
+        let recovered = chain::look(&folder, &numbers, written, chaining)?;
+        // Only what is good is touched.
+        let cut = torn.as_ref().map_or(Ok(0), |(number, ending)| cut(&folder, *number, ending))?;
+        let opened = opened(&recovered, written, cut);
         let number = numbers.last().map_or(1, |newest| newest + 1);
-        let file = disk.create(&segment::path_of(&folder, number)).map_err(at)?;
+        let file = disk().create(&segment::path_of(&folder, number)).map_err(at)?;
+        let kept = recovered.keep(&folder, &*disk()).map_err(at)?;
+        let (told, signed) = watch::channel(None);
+        let mut keeper = Keeper::begin(recovered, kept, disk(), every, told).map_err(at)?;
+        let (chain, work) = sync_channel(UNHASHED);
         let shared = Arc::new(Shared {
-            disk,
+            disk: disk(),
             folder,
             segment_bytes,
             state: Mutex::new(State {
@@ -128,26 +173,70 @@ impl Log {
                 wanted: 0,
                 oldest: None,
                 lines: Vec::new(),
+                unchained: Vec::new(),
+                ended: false,
                 closing: false,
             }),
             handed: AtomicU64::new(written),
             work: Condvar::new(),
             progress: watch::Sender::new(Progress { synced: written, down: None }),
+            chain,
         });
-        let thread = std::thread::Builder::new().name("log-fsync".to_owned()).spawn({
+        let syncing = std::thread::Builder::new().name("log-fsync".to_owned()).spawn({
             let shared = Arc::clone(&shared);
             move || {
                 let _mourner = Mourner(&shared);
                 shared.keep_synced();
             }
         })?;
-        Ok(Self(Arc::new(Handle { shared, thread: Some(thread), cut, _lock: lock })))
+        let signing = std::thread::Builder::new().name("log-sign".to_owned()).spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                let _mourner = Mourner(&shared);
+                if let Err((what, why)) = keeper.run(&work, || shared.down().is_some()) {
+                    shared.fail(what, &why);
+                }
+            }
+        })?;
+        let threads = [Some(syncing), Some(signing)];
+        Ok(Self(Arc::new(Handle { shared, threads, signed, opened, _lock: lock })))
     }
 
-    /// How many bytes of an entry, torn by a crash and never acknowledged, were cut at the start.
+    /// What it was when it was opened.
     #[must_use]
-    pub fn cut(&self) -> u64 {
-        self.0.cut
+    pub fn opened(&self) -> &Opened {
+        &self.0.opened
+    }
+
+    /// The newest checkpoint; tells of each new one.
+    #[must_use]
+    pub fn checkpoints(&self) -> watch::Receiver<Option<Signed>> {
+        self.0.signed.clone()
+    }
+
+    /// A checkpoint of all that is there now.
+    ///
+    /// # Errors
+    /// [`LogDown`].
+    pub async fn signed(&self) -> Result<Signed, LogDown> {
+        let shared = &self.0.shared;
+        let all = shared.locked().written;
+        self.synced(Position(all)).await?;
+        // Where it has so much to do, it signs before long.
+        let _busy = shared.chain.try_send(Work::Sign(all));
+        let (mut signed, mut progress) = (self.checkpoints(), shared.progress.subscribe());
+        let there = |signed: &Option<Signed>| signed.as_ref().is_some_and(|signed| signed.checkpoint.size >= all);
+        tokio::select! {
+            // Where its thread ended because the log is down, that is the reason.
+            found = signed.wait_for(there) => match found.map(|found| found.clone()) {
+                Ok(Some(signed)) => Ok(signed),
+                _ => Err(shared.down().unwrap_or_else(|| LogDown("it was closed".to_owned()))),
+            },
+            down = progress.wait_for(|progress| progress.down.is_some()) => {
+                let down = down.ok().and_then(|progress| progress.down.clone());
+                Err(down.unwrap_or_else(|| LogDown("it was closed".to_owned())))
+            }
+        }
     }
 
     /// Hands `entry` to the operating system before it returns.
@@ -291,8 +380,12 @@ impl Shared {
         if state.size > 0 && state.size + lines.len() as u64 > self.segment_bytes {
             self.rotate(state)?;
         }
-        write_all(&*state.file, &lines)?;
+        if state.unchained.len() + lines.len() > UNSYNCED {
+            return Err(io::Error::other("the disk does not keep up: too much waits for its fsync"));
+        }
+        chain::write_all(&*state.file, &lines)?;
         state.size += lines.len() as u64;
+        state.unchained.extend_from_slice(&lines);
         lines.clear();
         state.lines = lines;
         state.written = state.numbered;
@@ -308,6 +401,7 @@ impl Shared {
         state.file = self.disk.create(&segment::path_of(&self.folder, number))?;
         state.number = number;
         state.size = 0;
+        state.ended = true;
         Ok(())
     }
 
@@ -350,16 +444,20 @@ impl Shared {
                         return;
                     }
                     let (file, upto) = (Arc::clone(&state.file), state.written);
+                    let lines = std::mem::take(&mut state.unchained);
+                    let ended = std::mem::take(&mut state.ended);
                     // Entries that come while it runs wait for the next one.
                     state.oldest = None;
                     drop(state);
                     let done = file.sync();
+                    if let Err(e) = &done {
+                        self.fail("fsync", e);
+                    } else if self.chain.send(Work::Lines { lines, ended }).is_err() {
+                        self.fail("sign", &"its thread is gone");
+                    }
                     state = self.locked();
-                    match done {
-                        Ok(()) => self.reached(&mut state, upto),
-                        Err(e) => {
-                            self.fail("fsync", &e);
-                        }
+                    if done.is_ok() {
+                        self.reached(&mut state, upto);
                     }
                 }
                 Some(wait) => {
@@ -385,24 +483,15 @@ impl Drop for Handle {
     fn drop(&mut self) {
         self.shared.locked().closing = true;
         self.shared.work.notify_all();
-        if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
-            tracing::error!("the log's thread died");
+        let [syncing, signing] = &mut self.threads;
+        let synced = syncing.take().map(JoinHandle::join);
+        // Full or gone: it ends by itself, or has.
+        let _gone = self.shared.chain.send(Work::End);
+        let signed = signing.take().map(JoinHandle::join);
+        if matches!(synced, Some(Err(_))) || matches!(signed, Some(Err(_))) {
+            tracing::error!("a thread of the log died");
         }
     }
-}
-
-/// `write(2)` until everything is handed over. A short write is continued, an error is final.
-fn write_all(file: &dyn SegmentFile, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match file.write(bytes) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(n) => bytes = bytes.get(n..).unwrap_or_default(),
-            // A signal came before anything was written: not a failure.
-            Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(())
 }
 
 /// Makes `records` and `records/log`, for their owner alone, and puts their names on the disk.
@@ -436,12 +525,18 @@ fn lock(folder: &Path) -> io::Result<File> {
     Err(said(ErrorKind::ResourceBusy, &why))
 }
 
-/// The newest `seq` in the folder, and how many torn bytes were cut off the newest segment.
-fn recover(folder: &Path, numbers: &[u64]) -> io::Result<(u64, u64)> {
-    let mut cut = 0;
+fn opened(recovered: &Recovered, entries: u64, cut: u64) -> Opened {
+    let origin = recovered.origin().to_owned();
+    Opened { origin, entries, unsigned: recovered.unsigned, cut, follows: recovered.follows.clone() }
+}
+
+/// The newest `seq` in the folder, and the segment whose end is torn, if one is.
+fn ended(folder: &Path, numbers: &[u64]) -> io::Result<(u64, Option<(u64, Ending)>)> {
+    let mut torn = None;
     for (back, number) in numbers.iter().rev().enumerate() {
         let path = segment::path_of(folder, *number);
         let ending: Ending = segment::ending(&path)?;
+        let last = ending.last;
         if ending.torn > 0 {
             if back > 0 {
                 let said = format!(
@@ -451,13 +546,19 @@ fn recover(folder: &Path, numbers: &[u64]) -> io::Result<(u64, u64)> {
                 );
                 return Err(io::Error::new(ErrorKind::InvalidData, said));
             }
-            segment::cut(folder, *number, &ending)?;
-            cut = ending.torn;
-            tracing::warn!(path = %path.display(), bytes = cut, "cut a torn entry off the log; it is kept as .torn");
+            torn = Some((*number, ending));
         }
-        if let Some(last) = ending.last {
-            return Ok((last, cut));
+        if let Some(last) = last {
+            return Ok((last, torn));
         }
     }
-    Ok((0, cut))
+    Ok((0, torn))
+}
+
+/// Cuts a torn end off; how many bytes.
+fn cut(folder: &Path, number: u64, ending: &Ending) -> io::Result<u64> {
+    segment::cut(folder, number, ending)?;
+    let path = segment::path_of(folder, number);
+    tracing::warn!(path = %path.display(), bytes = ending.torn, "cut a torn entry off the log; it is kept as .torn");
+    Ok(ending.torn)
 }

@@ -72,12 +72,14 @@ pub(super) fn load(sources: &[Source]) -> Result<Policies, Vec<Problem>> {
     let connect_rests_on_time =
         set.policies().any(|policy| could_be_connect(policy) && policy.to_string().contains("time"));
     let authorizer = Authorizer::new();
+    let texts = sources.iter().map(|source| (source.name.clone(), source.text.clone())).collect();
     Ok(Policies {
         schema,
         set,
         types,
         named,
         warnings,
+        texts,
         version,
         rests_on_time,
         asks_for_reasons,

@@ -41,6 +41,7 @@ pub struct Policies {
     types: HashMap<&'static str, EntityTypeName>,
     named: Named,
     warnings: Vec<Problem>,
+    texts: Vec<(String, String)>,
     version: Digest,
     rests_on_time: bool,
     asks_for_reasons: bool,
@@ -111,6 +112,25 @@ impl Policies {
     /// Everything that is wrong, with file and line.
     pub fn load(folder: &Path) -> Result<Self, Vec<Problem>> {
         load::load(&source::read(folder)?)
+    }
+
+    /// The same, from files' names and texts.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn of_texts(texts: &[(String, String)]) -> Result<Self, Vec<Problem>> {
+        let source = |(name, text): &(String, String)| source::Source {
+            file: name.into(),
+            name: name.clone(),
+            text: text.clone(),
+        };
+        load::load(&texts.iter().map(source).collect::<Vec<_>>())
+    }
+
+    /// The files' names and texts.
+    #[must_use]
+    pub fn texts(&self) -> &[(String, String)] {
+        &self.texts
     }
 
     /// SHA-256 over the files' names and texts, and the schema.

@@ -2,6 +2,7 @@
 //!
 //! Every line of SQL that we own is below this module and in `migrations/`.
 
+pub mod checkpoints;
 pub mod directory;
 pub mod sqlite;
 pub mod tokens;
@@ -34,7 +35,9 @@ pub use types::{
 
 /// The state. Every method either does all of what it says, durably, or nothing.
 #[async_trait]
-pub trait Store: directory::Directory + tokens::Tokens + usage::UsageStore + Send + Sync {
+pub trait Store:
+    checkpoints::Checkpoints + directory::Directory + tokens::Tokens + usage::UsageStore + Send + Sync
+{
     /// Remembers a login; binds the principal to its first `(issuer, sub)`.
     ///
     /// # Errors

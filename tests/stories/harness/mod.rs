@@ -194,6 +194,28 @@ impl Story {
         Process::start(&self.world.facts, verb, said, self.traces).await
     }
 
+    /// Starts the gateway with its log on a disk of so many kilobytes; `None` where this machine lets nobody mount one.
+    /// Only the gateway sees it, so it is read below the folder that is returned, as long as the gateway lives.
+    pub async fn starts_on_a_small_disk(&mut self, kilobytes: u32) -> Option<PathBuf> {
+        let log = self.folder().join("records/log");
+        fs::create_dir_all(&log).expect("a folder");
+        let mounts = format!("mount -t tmpfs -o size={kilobytes}k,mode=700 none '{}'", log.display());
+        let may = std::process::Command::new("unshare").args(["-rm", "sh", "-c", &mounts]).output();
+        if !may.is_ok_and(|tried| tried.status.success()) {
+            return None;
+        }
+        let mut command = tokio::process::Command::new("unshare");
+        let become_it = format!("{mounts} && exec \"$0\" \"$@\"");
+        command.args(["-rm", "sh", "-c", &become_it, env!("CARGO_BIN_EXE_countersign-under-test")]);
+        self.runs += 1;
+        let said = self.folder().join(format!("gateway-{}.stderr", self.runs));
+        let process = Process::start_by(command, &self.world.facts, "gateway", said, self.traces).await;
+        let process = process.unwrap_or_else(|NotStarted(said)| panic!("the gateway:\n{said}"));
+        let seen = PathBuf::from(format!("/proc/{}/root{}", process.id(), self.folder().join("records").display()));
+        self.gateway = Some(process);
+        Some(seen)
+    }
+
     /// Starts the binary with `verb`: `gateway` or `serve` takes clients then, `bot` reaches Slack.
     pub async fn starts(&mut self, verb: &str) {
         let process = self.try_start(verb).await.unwrap_or_else(|NotStarted(said)| panic!("{verb}:\n{said}"));
@@ -250,6 +272,15 @@ impl Story {
         self.times_database_ran(what) > 0
     }
 
+    /// The words in that log that begin with `prefix`.
+    pub fn database_saw(&self, prefix: &str) -> std::collections::BTreeSet<String> {
+        let log = server().log_since(self.log_began).expect("the server's log");
+        let database = format!("db={} ", self.database);
+        let lines = log.lines().filter(|line| line.contains(&database));
+        let words = lines.flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'));
+        words.filter(|word| word.starts_with(prefix)).map(str::to_owned).collect()
+    }
+
     /// How many lines of that log say so.
     pub fn times_database_ran(&self, what: &str) -> usize {
         let log = server().log_since(self.log_began).expect("the server's log");
@@ -271,8 +302,11 @@ fn collect(folder: &Path, found: &mut Vec<(PathBuf, Vec<u8>)>) {
         if path.is_dir() {
             collect(&path, found);
         } else {
-            let bytes = fs::read(&path).expect("a file");
-            found.push((path, bytes));
+            // One that was put in another's place meanwhile is there by the other's name.
+            match fs::read(&path) {
+                Ok(bytes) => found.push((path, bytes)),
+                Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{}", path.display()),
+            }
         }
     }
 }

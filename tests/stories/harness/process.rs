@@ -29,8 +29,18 @@ pub struct Process {
 impl Process {
     /// Starts `verb`; a gateway answers `/healthz` when this returns. `traces`: it tells all that it can.
     pub async fn start(facts: &Facts, verb: &str, said: PathBuf, traces: bool) -> Result<Self, NotStarted> {
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_countersign-under-test")), facts, verb, said, traces).await
+    }
+
+    /// The same, by a command that becomes the binary with what follows it.
+    pub async fn start_by(
+        mut command: Command,
+        facts: &Facts,
+        verb: &str,
+        said: PathBuf,
+        traces: bool,
+    ) -> Result<Self, NotStarted> {
         let stderr = File::create(&said).expect("a file for stderr");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign-under-test"));
         if traces {
             command.env("RUST_LOG", "trace");
         }
@@ -67,6 +77,11 @@ impl Process {
                 (false, false) => {}
             }
         }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
     }
 
     /// What it said on stderr so far.

@@ -1,5 +1,6 @@
 //! The state in one SQLite file: one connection writes, a few read.
 
+mod checkpoints;
 mod directory;
 mod directory_groups;
 mod errors;
@@ -33,11 +34,12 @@ use self::errors::unavailable;
 use super::{
     Approval, Grant, GrantEnd, GrantFilter, Link, NewRequest, PendingLink, Request, RequestFilter, Seen, Store,
     StoreError, Term,
+    checkpoints::Checkpoints,
     directory::{Account, Directory, DirectoryGroup, DirectoryUser, Gone, GroupFields, GroupId, UserFields, UserId},
     tokens::{TokenEnd, TokenFacts, Tokens},
     usage::{Keep, Usage, UsageStore},
 };
-use crate::statement::decide::Known;
+use crate::{log::chain::Known as KnownLog, statement::decide::Known};
 
 /// The state in a SQLite file. Cheap to clone.
 #[derive(Clone)]
@@ -315,6 +317,18 @@ impl Tokens for SqliteStore {
 
     async fn denied_tokens(&self) -> Result<Vec<TokenEnd>, StoreError> {
         tokens::denied(&self.readers).await
+    }
+}
+
+#[async_trait]
+impl Checkpoints for SqliteStore {
+    async fn keep_checkpoint(&self, known: &KnownLog, size: u64, at: DateTime<Utc>) -> Result<(), StoreError> {
+        let known = known.clone();
+        self.write(move |db| Box::pin(async move { checkpoints::keep(db, &known, size, at).await })).await
+    }
+
+    async fn checkpoints(&self) -> Result<Vec<KnownLog>, StoreError> {
+        checkpoints::read(&self.readers).await
     }
 }
 

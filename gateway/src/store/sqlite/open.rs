@@ -48,6 +48,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "refuse grants to who is gone",
         include_str!("../../../../migrations/sqlite/20261127400000_refuse_grants_to_who_is_gone.sql"),
     ),
+    (
+        20_261_128_000_000,
+        "create checkpoints",
+        include_str!("../../../../migrations/sqlite/20261128000000_create_checkpoints.sql"),
+    ),
     (20_261_130_000_000, "add review", include_str!("../../../../migrations/sqlite/20261130000000_add_review.sql")),
 ];
 

@@ -1,0 +1,42 @@
+//! Where records are, and by which key: from the config, or as somebody says it.
+//!
+//! Records are read as files, by whoever may read these: a gateway that is down, or gone, keeps nobody from its
+//! evidence, and an auditor needs no account.
+
+use std::path::{Path, PathBuf};
+
+use countersign_gateway::{
+    config::places,
+    log::chain::{LogKey, Verifier, read_key},
+};
+
+/// The folder of records.
+///
+/// # Errors
+/// What is wrong with the config, where nobody names the folder.
+pub fn records(config: &Path, named: Option<PathBuf>) -> Result<PathBuf, String> {
+    if let Some(named) = named {
+        return Ok(named);
+    }
+    let found = places(config).map_err(|problems| {
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        format!("{}\nor name the folder of records", problems.join("\n"))
+    })?;
+    Ok(found.records)
+}
+
+/// The key that checkpoints are verified with: the one that somebody hands over, or this gateway's own.
+///
+/// # Errors
+/// Where there is none.
+pub fn key(config: &Path, handed: Option<&Path>) -> Result<Verifier, String> {
+    if let Some(file) = handed {
+        let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+        let hint = "it is the line in log.vkey beside the log, or an Ed25519 key in PEM";
+        return read_key(&text).ok_or_else(|| format!("{}: this is no log's key; {hint}", file.display()));
+    }
+    let own = places(config).map(|found| found.log_key).ok().filter(|path| path.exists());
+    let own =
+        own.ok_or("name the log's public key with --key FILE; the gateway writes it to log.vkey beside the log")?;
+    LogKey::load_or_create(&own).map(|key| key.verifier()).map_err(|e| e.to_string())
+}

@@ -1,0 +1,130 @@
+//! The log at the start and at the stop of a gateway, and its newest checkpoint in the state.
+
+use std::sync::Arc;
+
+use chrono::Utc;
+use serde_json::json;
+
+use crate::{
+    config::{Config, GatewayConfig},
+    loads::{self, Last},
+    log::{
+        Entry, Kind, Log, LogDown,
+        chain::{Chaining, Known, LogKey, Signed},
+    },
+    policy::Policies,
+    runtime::Gateway,
+    service::{NotStarted, not},
+    store::{Store, StoreError},
+};
+
+/// Opens the log, if it is what was signed, here and in the state.
+///
+/// # Errors
+/// Why no gateway may start on it.
+pub async fn open(settings: &GatewayConfig, store: &dyn Store) -> Result<Log, NotStarted> {
+    let key = LogKey::load_or_create(&settings.log_key).map_err(not)?;
+    let known = store.checkpoints().await.map_err(not)?;
+    let chaining = Chaining { key, every: settings.checkpoint_interval, known };
+    let log = Log::open(&settings.records, chaining)
+        .map_err(|e| not(format!("[gateway] records = {}: {e}", settings.records.display())))?;
+    let opened = log.opened();
+    if let Some(before) = &opened.follows {
+        let (origin, size) = (&before.origin, before.size);
+        tracing::warn!(origin, size, "a new log begins; the state knows another one, in another folder");
+    }
+    Ok(log)
+}
+
+/// The first entry of a run: what was found, what was cut, and what came before.
+#[must_use]
+pub fn start(log: &Log, policies: &Policies) -> Entry {
+    let opened = log.opened();
+    let mut detail = json!({ "log": opened.origin, "entries": opened.entries });
+    if opened.unsigned > 0 {
+        detail["unsigned"] = opened.unsigned.into();
+    }
+    if opened.cut > 0 {
+        detail["cut_bytes"] = opened.cut.into();
+    }
+    if let Some(before) = &opened.follows {
+        detail["follows"] = before.text().into();
+    }
+    let outcome = Some(format!("policy {}", policies.version()));
+    Entry { outcome, detail, ..Entry::new(Kind::Start) }
+}
+
+/// What is in force from the start on, each as an entry of its own.
+///
+/// # Errors
+/// Where the log can't take them.
+pub async fn loaded(log: &Log, config: &Config, policies: &Policies) -> Result<(), LogDown> {
+    let last = Last::of(&config.gateway.records);
+    let before = last.read();
+    let (policy_before, config_before) =
+        before.as_ref().map(|(policy, config)| (policy.as_slice(), config.as_str())).unzip();
+    // It was read a moment ago; what is there now is what a reader of the log wants to compare with.
+    let text = std::fs::read_to_string(&config.file).unwrap_or_default();
+    log.append_durably(&loads::config(config, &text, config_before)).await?;
+    log.append_durably(&loads::policy(policies, &config.gateway.policy, policy_before)).await?;
+    last.write(policies.texts(), &text);
+    Ok(())
+}
+
+/// The entry of policies that are in force in place of others.
+#[must_use]
+pub fn reloaded(config: &Config, policies: &Policies) -> Entry {
+    let last = Last::of(&config.gateway.records);
+    let before = last.read();
+    let entry = loads::policy(policies, &config.gateway.policy, before.as_ref().map(|(policy, _)| policy.as_slice()));
+    if let Some((_, config)) = before {
+        last.write(policies.texts(), &config);
+    }
+    entry
+}
+
+/// Puts a checkpoint of all that is there into the state.
+///
+/// # Errors
+/// Where the log or the state is away.
+pub async fn keep(log: &Log, settings: &GatewayConfig, store: &dyn Store) -> Result<(), NotStarted> {
+    let signed = log.signed().await.map_err(not)?;
+    put(&signed, settings, store)
+        .await
+        .map_err(|e| not(format!("the log's checkpoint can't be kept in the state: {e}")))
+}
+
+async fn put(signed: &Signed, settings: &GatewayConfig, store: &dyn Store) -> Result<(), StoreError> {
+    let records = std::fs::canonicalize(&settings.records).unwrap_or_else(|_| settings.records.clone());
+    let origin = signed.checkpoint.origin.clone();
+    let known = Known { origin, records, note: signed.note.clone() };
+    store.keep_checkpoint(&known, signed.checkpoint.size, Utc::now()).await
+}
+
+/// Keeps the newest checkpoint in the state, until it is dropped.
+pub async fn keep_on(gateway: Arc<Gateway>) {
+    let mut checkpoints = gateway.log.checkpoints();
+    while checkpoints.changed().await.is_ok() {
+        let newest = checkpoints.borrow_and_update().clone();
+        let Some(newest) = newest else { continue };
+        if let Err(error) = put(&newest, &gateway.config.gateway, &*gateway.store).await {
+            tracing::warn!(%error, "the log's newest checkpoint is not in the state; the next one may be");
+        }
+    }
+}
+
+/// The last entry of a run, signed, with its checkpoint in the state.
+pub async fn stop(gateway: &Gateway) {
+    if let Err(down) = stopped(gateway).await {
+        tracing::error!(%down, "the stop is not in the log");
+    }
+}
+
+async fn stopped(gateway: &Gateway) -> Result<(), LogDown> {
+    gateway.log.append_durably(&Entry::new(Kind::Stop)).await?;
+    let signed = gateway.log.signed().await?;
+    if let Err(error) = put(&signed, &gateway.config.gateway, &*gateway.store).await {
+        tracing::error!(%error, "the log's last checkpoint is not in the state");
+    }
+    Ok(())
+}

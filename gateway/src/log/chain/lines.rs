@@ -1,0 +1,96 @@
+//! The lines of all segments as bytes, one after the other, without a copy.
+
+use std::{
+    fmt,
+    fs::File,
+    io::{self, BufRead, BufReader},
+    path::{Path, PathBuf},
+};
+
+use super::tree::{Hash, LEAF, prefixed_leaf};
+use crate::log::segment::path_of;
+
+/// Where a line stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// In which segment.
+    pub segment: PathBuf,
+    /// Which line, from 1.
+    pub line: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.segment.file_name().unwrap_or_default().to_string_lossy();
+        write!(f, "{name}, line {}", self.line)
+    }
+}
+
+/// A cursor over the lines.
+pub(super) struct Lines {
+    /// What is still to be read, the next one last.
+    paths: Vec<PathBuf>,
+    open: Option<BufReader<File>>,
+    place: Place,
+    /// [`LEAF`], then the line with its line break.
+    buffer: Vec<u8>,
+    /// How many bytes have been read.
+    pub bytes: u64,
+}
+
+impl Lines {
+    /// The lines of the segments `numbers`, oldest first.
+    pub fn of(folder: &Path, numbers: &[u64]) -> Self {
+        let paths = numbers.iter().rev().map(|number| path_of(folder, *number)).collect();
+        Self { paths, open: None, place: Place::default(), buffer: Vec::new(), bytes: 0 }
+    }
+
+    /// Goes to the next line; `false` where there is none.
+    pub fn advance(&mut self) -> io::Result<bool> {
+        loop {
+            let Some(open) = &mut self.open else {
+                let Some(path) = self.paths.pop() else { return Ok(false) };
+                self.open = Some(BufReader::with_capacity(1 << 18, File::open(&path)?));
+                self.place = Place { segment: path, line: 0 };
+                continue;
+            };
+            self.buffer.clear();
+            self.buffer.push(LEAF);
+            let length = open.read_until(b'\n', &mut self.buffer)?;
+            if length > 0 {
+                self.place.line += 1;
+                self.bytes += length as u64;
+                return Ok(true);
+            }
+            self.open = None;
+        }
+    }
+
+    /// Where this line stands.
+    pub const fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Whether it has its line break.
+    pub fn is_whole(&self) -> bool {
+        self.buffer.len() > 1 && self.buffer.ends_with(b"\n")
+    }
+
+    /// It, without its line break.
+    pub fn line(&self) -> &[u8] {
+        let line = self.buffer.get(1..).unwrap_or_default();
+        line.strip_suffix(b"\n").unwrap_or(line)
+    }
+
+    /// Its hash in the tree.
+    pub fn leaf(&self) -> Hash {
+        prefixed_leaf(self.buffer.strip_suffix(b"\n").unwrap_or(&self.buffer))
+    }
+
+    /// The number that it says it has. Only the beginning is looked at: that is how the writer begins a line.
+    pub fn number(&self) -> Option<u64> {
+        let digits = self.line().strip_prefix(b"{\"seq\":")?;
+        let end = digits.iter().position(|byte| *byte == b',')?;
+        std::str::from_utf8(digits.get(..end)?).ok()?.parse().ok()
+    }
+}

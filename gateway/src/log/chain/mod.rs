@@ -1,0 +1,43 @@
+//! The chain: a Merkle tree over all entries, and signed checkpoints of it.
+//!
+//! Beside the segments lie, each made from them and checked against them:
+//!
+//! | file | what |
+//! |---|---|
+//! | `checkpoint` | the newest checkpoint |
+//! | `checkpoints` | older ones, one after the other: of each end of a segment, each stop, and some between |
+//! | `leaves` | the hash of each entry, 32 bytes each, so that what is wrong can be named |
+//! | `log.vkey` | the public key, for whoever verifies |
+//!
+//! | module | job |
+//! |---|---|
+//! | `tree` | the hashes |
+//! | `note` | checkpoints as signed notes |
+//! | `key` | the log key |
+//! | `lines` | the lines of all segments, as bytes |
+//! | `files` | what lies beside the segments |
+//! | `recover` | what is there at a start, and whether it is what was signed |
+//! | `keeper` | the thread that hashes and signs |
+//! | `verify` | the same for an auditor, offline |
+
+mod files;
+mod keeper;
+pub(super) mod key;
+mod lines;
+mod note;
+mod recover;
+mod tree;
+mod verify;
+
+#[cfg(test)]
+mod mutations;
+#[cfg(test)]
+mod recover_tests;
+
+pub(super) use files::write_all;
+pub(super) use keeper::{Keeper, Work};
+pub use key::{LogKey, read_key};
+pub use note::{Checkpoint, NoteError, Signed, Verifier};
+pub use recover::{Chaining, Known};
+pub(super) use recover::{Recovered, look};
+pub use verify::{Bad, Found, Progress, checkpoints_in, is_written, newest, verify};

@@ -1,0 +1,375 @@
+//! Whether a log is what was signed: offline, with the public key alone, in one pass.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    files::{self, Leaves},
+    lines::{Lines, Place},
+    note::{Checkpoint, NoteError, Signed, Verifier, split},
+    tree::Tree,
+};
+use crate::log::{
+    Kind,
+    entry::Line,
+    segment::{folder_of, list, path_of},
+};
+
+/// How far it is, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// So many are read.
+    pub read: u64,
+    /// Of so many.
+    pub of: u64,
+}
+
+/// A good log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its newest checkpoint, which vouches for all entries but the last `unsigned`.
+    pub newest: Signed,
+    /// How many checkpoints it was compared with, those from elsewhere included.
+    pub checkpoints: usize,
+    /// How many entries are newer than the newest checkpoint.
+    pub unsigned: u64,
+    /// Behind them is the beginning of one more.
+    pub torn: bool,
+    /// How many bytes of entries there are.
+    pub bytes: u64,
+}
+
+/// What is wrong with a log, first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bad {
+    /// Where, if it is with a line.
+    pub place: Option<Place>,
+    /// What.
+    pub what: String,
+}
+
+impl fmt::Display for Bad {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Some(place) => write!(f, "{place}: {}", self.what),
+            None => write!(f, "{}", self.what),
+        }
+    }
+}
+
+impl std::error::Error for Bad {}
+
+type Verdict<T> = Result<T, Bad>;
+
+fn bad<T>(what: impl Into<String>) -> Verdict<T> {
+    Err(Bad { place: None, what: what.into() })
+}
+
+/// Where the segments lie, given the folder of records or that of the log itself.
+fn place_of(records: &Path) -> PathBuf {
+    let below = folder_of(records);
+    if below.is_dir() { below } else { records.to_owned() }
+}
+
+/// The newest checkpoint in `records`, if `key` signed it.
+///
+/// # Errors
+/// Where it can't be read; then, why it does not count.
+pub fn newest(records: &Path, key: &Verifier) -> io::Result<Result<Signed, Bad>> {
+    let path = files::checkpoint(&place_of(records));
+    let Some(note) = text(&path)? else {
+        return Ok(bad("there is no file `checkpoint`: nothing vouches for what is here"));
+    };
+    Ok(note.and_then(|note| key.open(&note).or_else(|why| bad(format!("checkpoint: {why}")))))
+}
+
+/// A text; what is no text was not written by us.
+fn text(path: &Path) -> io::Result<Option<Verdict<String>>> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    match files::text(path) {
+        Ok(text) => Ok(text.map(Ok)),
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => Ok(Some(bad(format!("{name}: it is no text")))),
+        Err(e) => Err(e),
+    }
+}
+
+/// The signed checkpoints in a text, one after the other.
+///
+/// # Errors
+/// Where there is none, or something else, or one that `key` did not sign.
+pub fn checkpoints_in(text: &str, key: &Verifier) -> Result<Vec<Signed>, NoteError> {
+    let (notes, rest) = split(text);
+    if notes.is_empty() || !rest.trim().is_empty() {
+        return Err(NoteError::Form("a checkpoint has three lines, a blank one and a signature"));
+    }
+    notes.into_iter().map(|note| key.open(note)).collect()
+}
+
+/// Whether a gateway writes this log now.
+#[must_use]
+pub fn is_written(records: &Path) -> bool {
+    let lock = fs::File::open(place_of(records).join("lock"));
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))
+}
+
+/// Verifies the log in `records` under `key`, and that it goes on from the checkpoints `kept` elsewhere.
+///
+/// # Errors
+/// Where files can't be read; then, what is wrong with the log.
+pub fn verify(
+    records: &Path,
+    key: &Verifier,
+    kept: &[Signed],
+    mut progress: impl FnMut(Progress),
+) -> io::Result<Result<Found, Bad>> {
+    let folder = place_of(records);
+    if !folder.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, format!("{}: there is no such folder", folder.display())));
+    }
+    let mut audit = match Audit::begin(&folder, key, kept)? {
+        Ok(audit) => audit,
+        Err(bad) => return Ok(Err(bad)),
+    };
+    let mut of = 0;
+    for number in &audit.numbers {
+        of += fs::metadata(path_of(&folder, *number))?.len();
+    }
+    audit.run(move |read| progress(Progress { read, of }))
+}
+
+/// A verification under way.
+struct Audit {
+    folder: PathBuf,
+    numbers: Vec<u64>,
+    newest: Signed,
+    /// What it must be at which size, the smallest first; and where that is said.
+    targets: Vec<(String, Checkpoint)>,
+    leaves: Leaves,
+}
+
+impl Audit {
+    /// What a gateway that runs writes last is read first, and so is never newer than what is read after it.
+    fn begin(folder: &Path, key: &Verifier, kept: &[Signed]) -> io::Result<Verdict<Self>> {
+        let history = text(&files::checkpoints(folder))?;
+        let newest = match newest(folder, key)? {
+            Ok(newest) => newest,
+            Err(bad) => return Ok(Err(bad)),
+        };
+        let Some(history) = history else {
+            return Ok(bad("there is no file `checkpoints`: somebody took it away"));
+        };
+        let older = match history.and_then(|history| older(&history, key, &newest.checkpoint)) {
+            Ok(older) => older,
+            Err(bad) => return Ok(Err(bad)),
+        };
+        let mut targets: Vec<_> = older.into_iter().map(|checkpoint| ("checkpoints".to_owned(), checkpoint)).collect();
+        targets.push(("checkpoint".to_owned(), newest.checkpoint.clone()));
+        for Signed { checkpoint, .. } in kept {
+            if checkpoint.origin != newest.checkpoint.origin {
+                let theirs = &checkpoint.origin;
+                return Ok(bad(format!(
+                    "the given checkpoint is of {theirs}, and this is {}",
+                    newest.checkpoint.origin
+                )));
+            }
+            targets.push(("the given checkpoint".to_owned(), checkpoint.clone()));
+        }
+        targets.sort_by_key(|(_, checkpoint)| checkpoint.size);
+        let Some(leaves) = Leaves::open(folder)? else {
+            return Ok(bad("there is no file `leaves`: somebody took it away"));
+        };
+        if leaves.odd || leaves.count < newest.checkpoint.size {
+            let (has, size) = (leaves.count, newest.checkpoint.size);
+            return Ok(bad(format!("leaves: it ends within {has} hashes, and the checkpoint is of {size}")));
+        }
+        let numbers = list(folder)?;
+        Ok(Ok(Self { folder: folder.to_owned(), numbers, newest, targets, leaves }))
+    }
+
+    fn run(&mut self, mut told: impl FnMut(u64)) -> io::Result<Verdict<Found>> {
+        let signed = self.newest.checkpoint.size;
+        let mut lines = Lines::of(&self.folder, &self.numbers);
+        let (mut tree, mut tail, mut next) = (Tree::default(), Tail::default(), 0);
+        while lines.advance()? {
+            let index = tree.size();
+            if !lines.is_whole() {
+                let last = self.numbers.last().map(|number| path_of(&self.folder, *number));
+                if index < signed || last.as_ref() != Some(&lines.place().segment) {
+                    return Ok(self.at(&lines, format!("entry {} is cut in the middle", index + 1)));
+                }
+                tail.torn = true;
+                break;
+            }
+            let leaf = lines.leaf();
+            match self.leaves.next()? {
+                Some(known) if known != leaf => return self.which_is_wrong(lines, tree),
+                None if index < signed => return Ok(bad("leaves: it is shorter than it was")),
+                _ => {}
+            }
+            if index + 1 >= signed
+                && let Err(what) = tail.take(&lines, index + 1, index >= signed)
+            {
+                return Ok(self.at(&lines, what));
+            }
+            tree.push(leaf);
+            if let Some(bad) = self.missed(&tree, &mut next) {
+                return Ok(Err(bad));
+            }
+            if lines.bytes >> 23 != (lines.bytes - lines.line().len() as u64 - 1) >> 23 {
+                told(lines.bytes);
+            }
+        }
+        let entries = tree.size();
+        let most = self.targets.iter().max_by_key(|(_, target)| target.size);
+        if let Some((said, target)) = most.filter(|(_, target)| target.size > entries) {
+            let size = target.size;
+            return Ok(self.at(
+                &lines,
+                format!("the log ends after entry {entries}, and {said} is of {size}: its end was cut off"),
+            ));
+        }
+        if self.leaves.count > entries {
+            let known = self.leaves.count;
+            return Ok(self.at(
+                &lines,
+                format!("the log ends after entry {entries}, and leaves has {known}: its end was cut off"),
+            ));
+        }
+        Ok(Ok(Found {
+            newest: self.newest.clone(),
+            checkpoints: self.targets.len(),
+            unsigned: entries - signed,
+            torn: tail.torn,
+            bytes: lines.bytes,
+        }))
+    }
+
+    fn at<T>(&self, lines: &Lines, what: String) -> Verdict<T> {
+        Err(Bad { place: Some(lines.place().clone()), what })
+    }
+
+    /// Whether the tree is another one than a checkpoint of its size says. `next`: the first that is still to come.
+    fn missed(&self, tree: &Tree, next: &mut usize) -> Option<Bad> {
+        let mut before = next.checked_sub(1).and_then(|at| self.targets.get(at)).map_or(0, |(_, target)| target.size);
+        while let Some((said, target)) = self.targets.get(*next).filter(|(_, target)| target.size <= tree.size()) {
+            if target.size == tree.size() && target.root != tree.root() {
+                let (first, last) = (before + 1, target.size);
+                let what = format!(
+                    "entries {first} to {last} are not those that {said} was signed for: \
+                     they were changed, or the log was forked, and the hashes with them"
+                );
+                return Some(Bad { place: None, what });
+            }
+            before = target.size;
+            *next += 1;
+        }
+        None
+    }
+
+    /// A line and its hash differ. One of them is what was signed; or neither is.
+    fn which_is_wrong(&mut self, mut lines: Lines, tree: Tree) -> io::Result<Verdict<Found>> {
+        let number = tree.size() + 1;
+        let (place, stands) = (lines.place().clone(), lines.number());
+        if self.hashes_are_signed(tree.clone())? {
+            let what = match stands {
+                Some(stands) if stands == number => format!("entry {number} was changed after it was signed"),
+                Some(stands) if stands > number => {
+                    format!("entry {stands} stands where entry {number} belongs: entries were taken out or moved")
+                }
+                Some(stands) => {
+                    format!("entry {stands} stands where entry {number} belongs: entries were added or moved")
+                }
+                None => format!("this is no entry; entry {number} belongs here"),
+            };
+            return Ok(Err(Bad { place: Some(place), what }));
+        }
+        let (mut tree, mut next) = (tree, self.targets.partition_point(|(_, target)| target.size < number));
+        loop {
+            if !lines.is_whole() {
+                break;
+            }
+            tree.push(lines.leaf());
+            if let Some(Bad { what, .. }) = self.missed(&tree, &mut next) {
+                return Ok(Err(Bad {
+                    place: Some(place),
+                    what: format!("entry {number} is not what was signed; {what}"),
+                }));
+            }
+            if !lines.advance()? {
+                break;
+            }
+        }
+        if next < self.targets.len() {
+            let what = format!("entry {number} is not what was signed, nor is its hash in leaves");
+            return Ok(Err(Bad { place: Some(place), what }));
+        }
+        Ok(bad(format!("leaves: the hash of entry {number} was changed; the entries are those that were signed")))
+    }
+
+    /// Whether the hashes from `tree` on are those that were signed.
+    fn hashes_are_signed(&mut self, mut tree: Tree) -> io::Result<bool> {
+        let mut next = self.targets.partition_point(|(_, target)| target.size <= tree.size());
+        self.leaves.seek(tree.size())?;
+        while next < self.targets.len() {
+            let Some(leaf) = self.leaves.next()? else { return Ok(false) };
+            tree.push(leaf);
+            if self.missed(&tree, &mut next).is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The older checkpoints, each signed, none newer than the newest.
+fn older(history: &str, key: &Verifier, newest: &Checkpoint) -> Verdict<Vec<Checkpoint>> {
+    let (notes, rest) = split(history);
+    if !rest.is_empty() {
+        return bad(
+            "checkpoints: its end is no checkpoint. A power cut may leave that, and the next start of the gateway cuts it",
+        );
+    }
+    let mut older: Vec<Checkpoint> = Vec::new();
+    for (at, note) in notes.into_iter().enumerate() {
+        let said = |why: NoteError| Bad { place: None, what: format!("checkpoints, the {}. note: {why}", at + 1) };
+        let Checkpoint { origin, size, root } = key.open(note).map_err(said)?.checkpoint;
+        if origin != newest.origin {
+            return bad(format!("checkpoints, the {}. note: it is of another log", at + 1));
+        }
+        if older.last().is_some_and(|before| before.size > size) {
+            return bad(format!("checkpoints, the {}. note: it is older than the one before it", at + 1));
+        }
+        older.push(Checkpoint { origin, size, root });
+    }
+    if let Some(last) = older.last().filter(|last| last.size > newest.size) {
+        let (size, last) = (newest.size, last.size);
+        return bad(format!("checkpoint: it is of {size} entries, and an older one is of {last}: it was rolled back"));
+    }
+    Ok(older)
+}
+
+/// What comes after the newest checkpoint: nobody vouches for it, but it can be impossible.
+#[derive(Default)]
+struct Tail {
+    last: Option<Kind>,
+    torn: bool,
+}
+
+impl Tail {
+    fn take(&mut self, lines: &Lines, number: u64, unsigned: bool) -> Result<(), String> {
+        let read = serde_json::from_slice::<Line>(lines.line()).ok();
+        if unsigned {
+            let Some(read) = &read else { return Err(format!("this is no entry; entry {number} belongs here")) };
+            if read.seq != number {
+                return Err(format!("entry {} stands where entry {number} belongs", read.seq));
+            }
+            if self.last == Some(Kind::Stop) && read.entry.kind != Kind::Start {
+                return Err(format!("entry {number} follows the gateway's stop, and is no start: it was added"));
+            }
+        }
+        self.last = read.map(|read| read.entry.kind);
+        Ok(())
+    }
+}

@@ -1,0 +1,25 @@
+//! What the log says, for people: searched, exported, played back, reported. Reads files; asks nobody.
+//!
+//! | file | job |
+//! |---|---|
+//! | `find` | the words of a search, and which entries they mean |
+//! | `read` | the entries of a log from a time on |
+//! | `export` | entries as JSON lines, CSV and OCSF |
+//! | `ocsf` | an entry as an event of the Open Cybersecurity Schema Framework |
+//! | `sessions` | sessions, put together from their entries |
+//! | `play` | a session as it went, for a terminal and as an asciicast |
+//! | `approvals` | who asked, who agreed, and how |
+//! | `access` | who had access at a time, by which right, and who used it |
+//! | `table` | the same rows as Markdown, CSV and JSON |
+
+pub mod access;
+pub mod approvals;
+pub mod export;
+pub mod find;
+mod ocsf;
+pub mod play;
+mod read;
+pub mod sessions;
+pub mod table;
+
+pub use read::{Entries, NotRead, entries};
