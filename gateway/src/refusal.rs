@@ -19,6 +19,13 @@ pub enum Refusal {
         /// Which effect, which rules.
         detail: String,
     },
+    /// It uses a classified column as policy does not permit.
+    Masked {
+        /// Which, and as what.
+        message: String,
+        /// Why.
+        detail: String,
+    },
     /// Policy denies it, and it is not even SQL.
     Syntax {
         /// The parser's message.
@@ -208,7 +215,7 @@ impl Refusal {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Denied { .. } | Self::DeniedBy { .. } => "42501",
+            Self::Denied { .. } | Self::Masked { .. } | Self::DeniedBy { .. } => "42501",
             Self::Syntax { .. } => "42601",
             Self::UnknownRelation { .. } => "42P01",
             Self::Withdrawn { .. } | Self::Expired { .. } | Self::Void { .. } => "57014",
@@ -228,6 +235,15 @@ impl Refusal {
             Self::Denied { message, detail } => {
                 (message.clone(), Some(detail.clone()), Some("Nothing was run. Ask whoever keeps the policy.".into()))
             }
+            Self::Masked { message, detail } => (
+                message.clone(),
+                Some(detail.clone()),
+                Some(
+                    "Nothing was run. Leave the column out, or SET countersign.reveal = 'why' and run it again to ask \
+                     for approval."
+                        .into(),
+                ),
+            ),
             Self::Syntax { message, .. } => (message.clone(), None, None),
             Self::UnknownRelation { name } => (
                 format!("relation {name:?} does not exist"),

@@ -16,6 +16,7 @@ mod granting;
 mod harness;
 mod impact;
 mod login;
+mod masking;
 mod outages;
 mod own_catalog;
 mod policies;

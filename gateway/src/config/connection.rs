@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    ConnectionConfig, Durability, Mode, RoleConfig, Whose,
+    ConnectionConfig, Durability, Mode, RoleConfig, Whose, classify,
     reader::{Document, Table, nearest},
     upstream, values,
 };
@@ -35,25 +35,15 @@ fn connection(table: &Table<'_>) -> Option<ConnectionConfig> {
         values::one_of(&[("relaxed", Durability::Relaxed), ("strict", Durability::Strict)]),
     );
     let channel = table.text("channel").map(|found| found.value.to_owned());
+    let (classify, on_doubt) = classify::read(table);
     not_yet(table);
     table.finish();
-    Some(ConnectionConfig { name: name?.value, upstream: upstream?, logins, tags, mode, channel, durability })
+    let (name, upstream) = (name?.value, upstream?);
+    Some(ConnectionConfig { name, upstream, logins, tags, mode, channel, durability, classify, on_doubt })
 }
 
-/// Keys of later versions. Those that would protect something are refused rather than ignored.
+/// Keys of later versions.
 fn not_yet(table: &Table<'_>) {
-    let classified = table.tables("classify");
-    for one in &classified {
-        one.need("column", "column = \"public.customers.email\"");
-        one.need("as", "as = \"pii\"");
-        let masks = ["redact", "null", "hash", "email", "last4", "year"].map(|mask| (mask, ()));
-        one.read("mask", values::one_of(&masks));
-        one.finish();
-    }
-    if let Some(one) = classified.first() {
-        let message = "`classify` is not available in this version, and the columns would leave unmasked";
-        table.doc.problem(one.at, message, "remove it");
-    }
     let harmless = |key: &str, at: usize| {
         table.doc.warning(at, format!("`{key}` is read, but has no effect in this version"), "");
     };
@@ -61,11 +51,6 @@ fn not_yet(table: &Table<'_>) {
         && found.value
     {
         harmless("on_hold", found.at);
-    }
-    if let Some(found) = table.read("on_doubt", values::one_of(&[("mask", false), ("refuse", true)]))
-        && found.value
-    {
-        harmless("on_doubt", found.at);
     }
     if let Some(found) = table.read("row_tolerance", row_tolerance) {
         harmless("row_tolerance", found.at);

@@ -5,9 +5,13 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Dura
 use countersign_shared::secret::Secret;
 use url::Url;
 
-use crate::wire::frame::Caps;
+use crate::{
+    statement::mask::rules::{OnDoubt, Rule},
+    wire::frame::Caps,
+};
 
 mod check;
+mod classify;
 mod connection;
 mod gateway;
 mod identity;
@@ -211,6 +215,10 @@ pub struct ConnectionConfig {
     pub channel: Option<String>,
     /// See DESIGN §9.
     pub durability: Durability,
+    /// Classified columns.
+    pub classify: Vec<Rule>,
+    /// What happens to rows of which it is not known where their values come from.
+    pub on_doubt: OnDoubt,
 }
 
 /// `mode`.

@@ -16,6 +16,7 @@ use crate::{
     statement::{
         classify::{NOT_KEPT, OwnSetting, classify, without_token},
         decide::{Asked, Decision, SqlFacts, decide},
+        effect::{Action, Effect},
         understood::Understood,
     },
 };
@@ -90,16 +91,19 @@ impl Session {
 
     /// The question that policy is asked of an analysed text.
     pub(super) fn asked(&self, text: &Understood) -> Asked {
+        let revealing = &self.masks.revealing;
+        let reveals = revealing.iter().map(|facts| Effect::new(Action::Reveal, facts.column.clone()));
         Asked {
             asker: self.asker.clone(),
             connection: self.connection.name.clone(),
             tags: self.connection.tags.clone(),
-            effects: text.effects.clone(),
+            effects: text.effects.iter().cloned().chain(reveals).collect(),
             sql: SqlFacts::of(text, self.status != b'I'),
             session: self.facts.clone(),
             reason: self.own.get("reason").cloned(),
             break_glass: false,
             wish: None,
+            columns: revealing.clone(),
         }
     }
 
@@ -122,7 +126,7 @@ impl Session {
 
     /// Whether policy simply allows an analysed text, without approvals.
     pub(super) fn allowed(&self, text: &Known) -> bool {
-        if self.wall.against(text).is_some() {
+        if self.wall.against(text).is_some() || !self.masks.revealing.is_empty() {
             return false;
         }
         let policies = self.gateway.policies();
@@ -168,12 +172,12 @@ impl Session {
     /// Answers `SET/SHOW countersign.*`; the frames of its answer.
     pub(super) fn own_setting(&mut self, setting: &OwnSetting) -> Result<Vec<Bytes>, Refusal> {
         use crate::wire::backend::{complete, one_column, one_value};
-        const KNOWN: [&str; 1] = ["reason"];
+        const KNOWN: [&str; 2] = ["reason", "reveal"];
         let name = match setting {
             OwnSetting::Set { name, .. } | OwnSetting::Show { name } => name.as_str(),
         };
         if !KNOWN.contains(&name) {
-            let message = format!("there is no setting countersign.{name}; there is countersign.reason");
+            let message = format!("there is no setting countersign.{name}; there are countersign.reason and countersign.reveal");
             return Err(Refusal::OwnSetting { message });
         }
         Ok(match setting {

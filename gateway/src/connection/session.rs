@@ -24,6 +24,7 @@ use super::{
     catalogs::Shared,
     extended::{Portal, Prepared},
     finish::Leftover,
+    masks::Masks,
     memory::Memory,
     own_catalog::OwnCatalog,
     pipe::{End, Pipe},
@@ -120,6 +121,8 @@ pub struct Session {
     /// So many bytes of a row on its way are still to pass; shown or not.
     pub(super) passing: (usize, bool),
     pub(super) runs: Runs,
+    /// What its statements' rows leave as.
+    pub(super) masks: Masks,
     pub(super) next_run: u64,
     /// Counts the statements that pass.
     pub(super) passed: Counter,
@@ -319,6 +322,7 @@ impl Session {
             moved: false,
             passing: (0, false),
             runs: Runs::default(),
+            masks: Masks::default(),
             next_run: 0,
             passed: gateway.metrics.statements(&connection.name, StatementDecision::Allow),
             next_prepared: 0,

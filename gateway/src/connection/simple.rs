@@ -11,7 +11,7 @@ use crate::{
     refusal::Refusal,
     sessions::Doing,
     statement::{
-        assemble::Request,
+        assemble::{Masking, Request},
         classify::TransactionMove,
         decide::{Decision, explain::rules_behind},
         forward::forward,
@@ -57,15 +57,16 @@ impl Session {
                 Err(refusal) => self.refuse_query(sql, refusal).await,
             };
         }
-        let request = Request {
+        let mut request = Request {
             sql: sql.into(),
             parameters: vec![],
             formats: vec![],
             types: std::sync::Arc::default(),
             limit: 0,
             analysis: std::sync::Arc::clone(&*analysis),
+            masking: Masking::news(),
         };
-        match self.permit(&request, &analysis).await? {
+        match self.permit_masked(&mut request, &analysis).await? {
             Ok(permit) => self.run(permit, &request, frame, true).await,
             Err(refusal) => self.refuse_query(sql, refusal).await,
         }
@@ -182,6 +183,7 @@ impl Session {
         }
         let run = self.next_run;
         self.next_run += 1;
+        self.masks_begin(run, request, frame, simple)?;
         let open = forward(permit, recorded, frame, &mut self.pipe.upstream.output);
         self.runs.insert(run, open);
         if simple {

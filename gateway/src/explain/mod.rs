@@ -147,6 +147,7 @@ pub fn of_statement(
         reason: said.reason.clone(),
         break_glass: false,
         wish: None,
+        columns: Vec::new(),
     };
     let Explained { decision, reasons, people } = explain(policies, &asked, approvals, known, now);
     let read_only_session = !said.observe && !policies.could_write(&said.asker, connection);

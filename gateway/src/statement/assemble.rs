@@ -1,12 +1,12 @@
 //! assemble: a simple Query, or Parse/Bind/Execute, into one request; later stages never look at
 //! frames.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use countersign_shared::digest::{Digest, Fields};
 
-use super::{understood::Understood, values};
+use super::{mask::plan::Told, understood::Understood, values};
 
 /// A statement with its bound parameters, and the exact bytes that a permit would forward.
 #[derive(Clone, Debug)]
@@ -23,6 +23,29 @@ pub struct Request {
     pub limit: i32,
     /// What it is.
     pub analysis: Arc<Understood>,
+    /// What is told of its classified columns.
+    pub masking: Masking,
+}
+
+/// What is told of a statement's classified columns.
+#[derive(Clone, Debug, Default)]
+pub struct Masking {
+    /// The masked outputs.
+    pub told: Vec<Told>,
+    /// The columns that an approval revealed.
+    pub revealed: Vec<String>,
+    /// Parameters that meet a classified column: how a card shows them, and how a record does.
+    pub hidden: BTreeMap<usize, (String, String)>,
+    /// Whether the client has not been told yet.
+    pub is_news: bool,
+}
+
+impl Masking {
+    /// Nothing yet, of which the client has not been told.
+    #[must_use]
+    pub fn news() -> Self {
+        Self { is_news: true, ..Self::default() }
+    }
 }
 
 /// What a statement's meaning rests on, beside its own bytes (DESIGN §5).
@@ -96,6 +119,7 @@ mod tests {
             types: vec![23; parameters.len()].into(),
             limit: 0,
             analysis: Arc::default(),
+            masking: Masking::default(),
         }
     }
 

@@ -12,6 +12,7 @@ pub mod decide;
 pub mod effect;
 pub mod forward;
 pub mod hold;
+pub mod mask;
 pub mod record;
 pub mod shape;
 pub mod understood;

@@ -252,6 +252,7 @@ mod tests {
             types: [25].into(),
             limit: 0,
             analysis: Arc::new(Analysis { statements: vec![statement], ..Analysis::default() }.into()),
+            masking: crate::statement::assemble::Masking::default(),
         };
         let id = RequestId::random();
         let detail = Detail {
