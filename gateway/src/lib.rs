@@ -15,6 +15,7 @@ pub mod access;
 pub mod approval;
 pub mod catalog;
 pub mod channels;
+pub mod classified;
 pub mod config;
 pub mod connection;
 pub mod control;

@@ -189,6 +189,7 @@ impl Reader {
             relation.columns.push(Column {
                 name: text(row, 1)?.to_owned(),
                 type_oid: oid(row, 2)?,
+                base_oid: oid(row, 4)?,
                 number: text(row, 3)?.parse().map_err(|_| "a column's number is none".to_owned())?,
             });
         }

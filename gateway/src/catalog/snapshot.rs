@@ -80,6 +80,8 @@ pub struct Column {
     pub name: String,
     /// Its type's oid.
     pub type_oid: u32,
+    /// The oid of the type whose values it holds: of a domain, what that is over.
+    pub base_oid: u32,
     /// `pg_attribute.attnum`.
     pub number: u16,
 }

@@ -10,7 +10,7 @@ pub(super) fn read(table: &Table<'_>) -> (Vec<Rule>, OnDoubt) {
         one.must("column", "column = \"public.customers.email\"");
         let label = one.need("as", "as = \"pii\"");
         let mask = one.read_or("mask", Mask::Redact, values::one_of(&Mask::ALL));
-        let parse = |text: &str| Rule::parse(text, String::new(), mask, one.at);
+        let parse = |text: &str| Rule::parse(text, String::new(), mask, table.doc.line(one.at));
         let rule = one.read("column", parse).map(|found| found.value);
         one.finish();
         let (Some(rule), Some(label)) = (rule, label) else { continue };

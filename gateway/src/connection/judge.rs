@@ -177,7 +177,8 @@ impl Session {
             OwnSetting::Set { name, .. } | OwnSetting::Show { name } => name.as_str(),
         };
         if !KNOWN.contains(&name) {
-            let message = format!("there is no setting countersign.{name}; there are countersign.reason and countersign.reveal");
+            let message =
+                format!("there is no setting countersign.{name}; there are countersign.reason and countersign.reveal");
             return Err(Refusal::OwnSetting { message });
         }
         Ok(match setting {

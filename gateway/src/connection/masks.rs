@@ -2,7 +2,7 @@
 //! server's frames leave as.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -29,6 +29,7 @@ use crate::{
         mask::{
             copied::CopyMask,
             exposure::exposures,
+            hidden::unshown,
             plan::{Cursors, Hidden, Judged, Leaves, Move, Plan, Shown, judge, questions, written},
             report,
             rows::{RowMask, description},
@@ -113,7 +114,9 @@ impl Masks {
     pub fn reads_rows(&mut self, run: Option<u64>) -> bool {
         !self.runs.is_empty()
             && self.get(run).is_some_and(|run| {
-                *run.leaves() != Leaves::Clear || run.copy.is_some() || run.rows.as_ref().is_some_and(|rows| !rows.is_clear())
+                *run.leaves() != Leaves::Clear
+                    || run.copy.is_some()
+                    || run.rows.as_ref().is_some_and(|rows| !rows.is_clear())
             })
     }
 }
@@ -191,7 +194,8 @@ impl Session {
                 return Ok(Err(refusal));
             }
             request.masking.told.clone_from(&judged.plan.told);
-            request.masking.revealed = revealing.iter().map(|facts| facts.column.display(&self.connection.name)).collect();
+            request.masking.revealed =
+                revealing.iter().map(|facts| facts.column.display(&self.connection.name)).collect();
         }
         self.masks.pending = Some(Pending::Plan(Arc::new(judged.plan)));
         Ok(Ok(permit))
@@ -207,19 +211,32 @@ impl Session {
             Some(ColumnFacts { column: column.object(), classification, uses: uses.into_iter().collect() })
         });
         let answers = self.ask_to_reveal(text, asks.collect());
-        let mut may = |column: &Column, _: &Class, used: Use| {
+        let mut may = |column: &Column, class: &Class, used: Use| {
             let object = column.object();
-            approved.iter().any(|facts| facts.column == object && facts.uses.contains(&used))
-                || answers.contains(&(object, used))
+            if approved.iter().any(|facts| facts.column == object && facts.uses.contains(&used)) {
+                return true;
+            }
+            let key = (object, used);
+            match answers.get(&key) {
+                Some(yes) => *yes,
+                None => {
+                    let classification = class.label.clone();
+                    let facts = ColumnFacts { column: key.0.clone(), classification, uses: vec![used] };
+                    self.ask_to_reveal(text, vec![facts]).get(&key).copied().unwrap_or_default()
+                }
+            }
         };
         judge(&exposures, &sensitive, &self.masks.cursors, self.connection.on_doubt, &mut may)
     }
 
     /// What of some columns may be revealed without anybody's approval.
-    fn ask_to_reveal(&self, text: &Understood, columns: Vec<ColumnFacts>) -> HashSet<(Object, Use)> {
+    fn ask_to_reveal(&self, text: &Understood, columns: Vec<ColumnFacts>) -> HashMap<(Object, Use), bool> {
+        if columns.is_empty() {
+            return HashMap::new();
+        }
         let asked = self.asked_to_reveal(text, columns);
         let answers = revealed(&self.gateway.policies(), &asked, Utc::now());
-        answers.into_iter().filter(|(.., yes)| *yes).map(|(column, used, _)| (column, used)).collect()
+        answers.into_iter().map(|(column, used, yes)| ((column, used), yes)).collect()
     }
 
     fn asked_to_reveal(&self, text: &Understood, columns: Vec<ColumnFacts>) -> Asked {
@@ -257,9 +274,19 @@ impl Session {
         Ok(())
     }
 
+    /// What is told of a statement, and what of it is not shown.
     fn masking(&mut self, request: &Request, text: &Understood, judged: &Judged) -> Masking {
-        let _ = (request, text);
-        Masking { told: judged.plan.told.clone(), ..Masking::default() }
+        let sensitive = self.sensitive();
+        let exposures = exposures(&request.sql, text, (&self.catalog, &self.names), &sensitive);
+        let unshown = unshown(&request.sql, &exposures, &sensitive, request.parameters.len());
+        let key = self.hash_key();
+        let hash = |at: usize| request.parameters.get(at).and_then(Option::as_ref).map(|value| key.text(value));
+        let hidden = unshown.parameters.into_iter().map(|(at, sign)| {
+            let record = hash(at).map_or_else(|| sign.clone(), |hash| format!("hash:{hash}"));
+            (at, (sign, record))
+        });
+        let told = judged.plan.told.clone();
+        Masking { told, hidden: hidden.collect(), shown: unshown.sql, is_news: true, ..Masking::default() }
     }
 
     fn hash_key(&mut self) -> HashKey {
@@ -268,7 +295,13 @@ impl Session {
     }
 
     /// A permitted statement is about to be forwarded. `frame` is its Query or Execute.
-    pub(super) fn masks_begin(&mut self, run: u64, request: &Request, frame: &Bytes, simple: bool) -> Result<(), Ended> {
+    pub(super) fn masks_begin(
+        &mut self,
+        run: u64,
+        request: &Request,
+        frame: &Bytes,
+        simple: bool,
+    ) -> Result<(), Ended> {
         if self.connection.classify.is_empty() {
             return Ok(());
         }
@@ -280,7 +313,8 @@ impl Session {
             None => Arc::new(Plan::whole()),
         };
         if let Some(said) = plan.notice().filter(|_| request.masking.is_news) {
-            self.replies.answer(notice(&said, Some("SET countersign.reveal = 'why' asks for approval to see it once.")));
+            self.replies
+                .answer(notice(&said, Some("SET countersign.reveal = 'why' asks for approval to see it once.")));
         }
         for moved in &plan.moves {
             if let Move::Declares(name, cursor) = moved {
@@ -326,8 +360,17 @@ impl Session {
             if !fields.iter().any(|field| sensitive.by_number(field.table, field.column).is_some()) {
                 return Ok(());
             }
-            tracing::error!(connection = self.connection.name, "rows hold a classified column that their text does not");
-            self.masks.runs.push_back(Run { run: number, plan: Arc::new(Plan::whole()), at: 0, rows: None, copy: None });
+            tracing::error!(
+                connection = self.connection.name,
+                "rows hold a classified column that their text does not"
+            );
+            self.masks.runs.push_back(Run {
+                run: number,
+                plan: Arc::new(Plan::whole()),
+                at: 0,
+                rows: None,
+                copy: None,
+            });
         }
         if let Some(run) = self.masks.get(run) {
             run.rows = Some(RowMask::new(run.leaves(), &fields, &run.plan, &sensitive, name));
@@ -390,9 +433,11 @@ impl Session {
             let classification = sensitive.class(&column)?.label.clone();
             Some(ColumnFacts { column: column.object(), classification, uses: vec![Use::Output] })
         });
-        let facts: Vec<ColumnFacts> = facts.collect();
-        let all = facts.len();
-        if self.ask_to_reveal(&text, facts).len() == all { Ok(Frame::AsItIs) } else { Ok(Frame::Instead(report::without_payload(body)?.into())) }
+        if self.ask_to_reveal(&text, facts.collect()).values().all(|yes| *yes) {
+            Ok(Frame::AsItIs)
+        } else {
+            Ok(Frame::Instead(report::without_payload(body)?.into()))
+        }
     }
 
     /// Writes one row, or one message of COPY data, to the client as it leaves. `whole` is its frame.
@@ -416,10 +461,10 @@ impl Session {
 }
 
 fn refusal_of(hidden: &Hidden) -> Refusal {
-    let what = hidden.column.as_ref().map_or_else(
-        || "classified columns".to_owned(),
-        |(column, label)| format!("{} ({label})", written(column)),
-    );
+    let what = hidden
+        .column
+        .as_ref()
+        .map_or_else(|| "classified columns".to_owned(), |(column, label)| format!("{} ({label})", written(column)));
     let how = match hidden.used {
         Use::Output => "gives",
         Use::Predicate => "chooses, joins, orders or groups rows by",

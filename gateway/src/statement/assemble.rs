@@ -36,6 +36,8 @@ pub struct Masking {
     pub revealed: Vec<String>,
     /// Parameters that meet a classified column: how a card shows them, and how a record does.
     pub hidden: BTreeMap<usize, (String, String)>,
+    /// The text as a card shows it, where constants of it meet one.
+    pub shown: Option<String>,
     /// Whether the client has not been told yet.
     pub is_news: bool,
 }
@@ -95,11 +97,33 @@ impl Request {
             .finish()
     }
 
-    /// Parameters as people read them: text as it is, binary as the server would print it.
+    /// Parameters as a card shows them.
+    #[must_use]
+    pub fn parameters_on_a_card(&self) -> Vec<String> {
+        let mut shown = self.parameters_as_text();
+        for (at, (card, _)) in &self.masking.hidden {
+            if let Some(shown) = shown.get_mut(*at) {
+                card.clone_into(shown);
+            }
+        }
+        shown
+    }
+
+    /// The text as a card shows it.
+    #[must_use]
+    pub fn sql_on_a_card(&self) -> &str {
+        self.masking.shown.as_deref().unwrap_or(&self.sql)
+    }
+
+    /// Parameters as records have them: text as it is, binary as the server would print it; a keyed hash of
+    /// what meets a classified column.
     #[must_use]
     pub fn parameters_as_text(&self) -> Vec<String> {
         let show = |(index, value): (usize, &Option<Bytes>)| match value {
             None => "NULL".to_owned(),
+            Some(_) if self.masking.hidden.contains_key(&index) => {
+                self.masking.hidden.get(&index).map(|(_, record)| record.clone()).unwrap_or_default()
+            }
             Some(bytes) if self.formats.get(index).copied().unwrap_or(0) == 0 => values::text(bytes),
             Some(bytes) => values::binary(self.types.get(index).copied().unwrap_or(0), bytes),
         };

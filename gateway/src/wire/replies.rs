@@ -256,10 +256,9 @@ impl Replies {
             (Sent::Parse { name }, b'1') => (pass, Meaning::Prepared { name: name.clone() }, true),
             (Sent::Bind, b'2')
             | (Sent::Close, b'3')
-            | (
-                Sent::DescribePortal | Sent::DescribeToMask { .. } | Sent::DescribeStatement { .. },
-                b'T' | b'n',
-            ) => (pass, Meaning::Nothing, true),
+            | (Sent::DescribePortal | Sent::DescribeToMask { .. } | Sent::DescribeStatement { .. }, b'T' | b'n') => {
+                (pass, Meaning::Nothing, true)
+            }
             (Sent::DescribeStatement { of }, b't') => (pass, Meaning::Parameters { of: *of }, false),
             (Sent::DescribePortalByStatement { of, .. }, b't') => {
                 (Pass::Swallow, Meaning::Parameters { of: *of }, false)

@@ -4,14 +4,12 @@
 //! `expressions.txt` × `contexts.txt`, and `statements.txt`, are the forms, each with its reason.
 
 mod channels;
+mod told;
 
 use std::fmt::Write as _;
 
 use self::channels::Channel;
-use crate::{
-    fidelity::wire::Wire,
-    harness::Story,
-};
+use crate::{fidelity::wire::Wire, harness::Story};
 
 /// Everything passes, but that nobody sees what is classified.
 const POLICY: &str = r#"permit (principal, action, resource) unless { action == Action::"reveal" };"#;
@@ -123,7 +121,8 @@ async fn no_planted_value_leaves_by_any_form_and_channel() {
                 rows += answer.rows();
                 masked += usize::from(answer.error().is_none());
                 if let Some(planted) = found(&answer.bytes()) {
-                    writeln!(told, "{channel:?}: {form}\n  gives {planted}: {}", answer.bytes().escape_ascii()).unwrap();
+                    writeln!(told, "{channel:?}: {form}\n  gives {planted}: {}", answer.bytes().escape_ascii())
+                        .unwrap();
                 }
             }
             (told, rows, masked)

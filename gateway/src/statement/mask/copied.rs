@@ -31,7 +31,9 @@ impl Form {
     pub fn of(n: &CopyStmt) -> Result<Self, String> {
         let mut options = std::collections::BTreeMap::new();
         for option in &n.options {
-            let Some(NodeEnum::DefElem(option)) = &option.node else { return Err("an option of a new kind".to_owned()) };
+            let Some(NodeEnum::DefElem(option)) = &option.node else {
+                return Err("an option of a new kind".to_owned());
+            };
             options.insert(option.defname.to_ascii_lowercase(), option.arg.as_deref());
         }
         let word = |name: &str| options.get(name).copied().flatten().and_then(text);
@@ -59,7 +61,13 @@ impl Form {
         let quote = one("quote", b'"')?;
         let escape = one("escape", quote)?;
         let null = match options.get("null") {
-            None => if csv { Vec::new() } else { b"\\N".to_vec() },
+            None => {
+                if csv {
+                    Vec::new()
+                } else {
+                    b"\\N".to_vec()
+                }
+            }
             Some(_) => word("null").ok_or("its null")?.into_bytes(),
         };
         let header = match options.get("header") {
@@ -83,6 +91,9 @@ fn text(node: &Node) -> Option<String> {
         _ => None,
     }
 }
+
+/// A field as it stands, and its value; `None` is NULL.
+type Field<'r> = (&'r [u8], Option<Vec<u8>>);
 
 /// Masks the rows of one COPY. A COPY does not tell types: what is masked is text to it, and what a mask
 /// would do to another type is done by name of the mask alone.
@@ -161,8 +172,7 @@ impl CopyMask {
         }
     }
 
-    /// Each field as it stands, and its value; `None` is NULL.
-    fn text_fields<'r>(&self, line: &'r [u8]) -> Vec<(&'r [u8], Option<Vec<u8>>)> {
+    fn text_fields<'r>(&self, line: &'r [u8]) -> Vec<Field<'r>> {
         let (mut fields, mut start, mut at) = (Vec::new(), 0, 0);
         loop {
             match line.get(at) {
@@ -182,7 +192,7 @@ impl CopyMask {
         }
     }
 
-    fn csv_fields<'r>(&self, line: &'r [u8]) -> Option<Vec<(&'r [u8], Option<Vec<u8>>)>> {
+    fn csv_fields<'r>(&self, line: &'r [u8]) -> Option<Vec<Field<'r>>> {
         let (mut fields, mut at) = (Vec::new(), 0);
         loop {
             let start = at;

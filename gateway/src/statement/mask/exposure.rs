@@ -64,6 +64,8 @@ pub struct Exposure {
     pub rows: Rows,
     /// What else it uses, as what: never `output`.
     pub uses: BTreeMap<Column, BTreeSet<Use>>,
+    /// The classified columns that it writes.
+    pub writes_to: BTreeSet<Column>,
     /// Why it may do anything with all of them.
     pub unseen: Option<String>,
     /// Whether it writes rows, whose errors may come as late as COMMIT.
@@ -131,6 +133,7 @@ pub fn exposures(
             fetched: declares.then(|| rows(columns.fetched.clone())),
             rows: rows(columns.outputs.clone()),
             uses,
+            writes_to: columns.written.iter().flat_map(|column| sensitive.classified(column)).collect(),
             unseen,
             writes: !only_reads,
             cursor,

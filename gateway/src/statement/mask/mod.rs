@@ -7,6 +7,7 @@
 //! | [`sensitive`] | the rules over one catalog: the columns that are classified |
 //! | [`exposure`] | which of them a text gives, and what else it uses them for |
 //! | [`plan`] | what is asked of policy about that, and what its rows leave as |
+//! | [`hidden`] | what cards and records don't show of a text and its parameters |
 //! | [`rows`] | RowDescription and DataRow under a plan |
 //! | [`copied`] | COPY TO STDOUT under a plan |
 //! | [`value`] | one value under one mask |
@@ -14,6 +15,7 @@
 
 pub mod copied;
 pub mod exposure;
+pub mod hidden;
 pub mod plan;
 pub mod report;
 pub mod rows;

@@ -168,7 +168,7 @@ pub struct Judged {
     pub wanted: Vec<ColumnFacts>,
 }
 
-/// All that [`judge`] may ask about: columns with their uses.
+/// What [`judge`] asks about in any case: columns with their uses.
 #[must_use]
 pub fn questions(exposures: &[Exposure], sensitive: &Sensitive, cursors: &Cursors) -> BTreeMap<Column, BTreeSet<Use>> {
     let mut all = BTreeMap::<Column, BTreeSet<Use>>::new();
@@ -186,7 +186,7 @@ pub fn questions(exposures: &[Exposure], sensitive: &Sensitive, cursors: &Cursor
             rows.extend(cursors.get(name).iter().map(|cursor| &cursor.rows));
         }
         for rows in rows {
-            rows.gives.iter().chain(&rows.near).for_each(|column| add(column, Use::Output));
+            rows.gives.iter().for_each(|column| add(column, Use::Output));
             let outputs = rows.outputs.iter().flatten().flat_map(|output| &output.from);
             outputs.for_each(|column| add(column, Use::Output));
         }
@@ -270,7 +270,13 @@ impl Judge<'_, '_> {
     }
 
     fn statement(&mut self, at: usize, exposure: &Exposure) -> Shield {
-        let mut shield = Shield { leaves: Leaves::Clear, reduces: false, is_query: exposure.is_query, copies: None, kinds: Vec::new() };
+        let mut shield = Shield {
+            leaves: Leaves::Clear,
+            reduces: false,
+            is_query: exposure.is_query,
+            copies: None,
+            kinds: Vec::new(),
+        };
         if !exposure.touches {
             return shield;
         }
@@ -297,9 +303,9 @@ impl Judge<'_, '_> {
                 }
             }
         }
-        for column in &exposure.rows.near {
-            shield.reduces |= !self.may(column, Use::Output);
-        }
+        // Where one is hidden, the others need not be asked about.
+        shield.reduces |= exposure.rows.gives.iter().any(|column| !self.may(column, Use::Output))
+            || exposure.rows.near.iter().any(|column| !self.may(column, Use::Output));
         self.judged.plan.reduces_to_the_end |= shield.reduces && exposure.writes;
         match &exposure.cursor {
             Some(CursorMove::Declares { name, hold }) => {
@@ -356,10 +362,11 @@ impl Judge<'_, '_> {
 
     /// What rows leave as, and tells of what is masked.
     fn leaves(&mut self, rows: &Rows) -> Leaves {
-        let hidden: Vec<Column> = rows.gives.iter().cloned().filter(|column| !self.wants(column, Use::Output)).collect();
+        let hidden: Vec<Column> =
+            rows.gives.iter().filter(|column| !self.wants(column, Use::Output)).cloned().collect();
         if !rows.doubts.is_empty() {
             // What is met may be given, whatever else is known.
-            let near: Vec<Column> = rows.near.iter().cloned().filter(|near| !self.wants(near, Use::Output)).collect();
+            let near: Vec<Column> = rows.near.iter().filter(|near| !self.wants(near, Use::Output)).cloned().collect();
             let met = !near.is_empty() || !hidden.is_empty();
             return if met { self.doubtful(&rows.doubts[0]) } else { Leaves::Clear };
         }
@@ -377,7 +384,8 @@ impl Judge<'_, '_> {
         match self.on_doubt {
             OnDoubt::Refuse => self.hide(None, Use::Output, Some(why.to_owned())),
             OnDoubt::Mask => {
-                let told = Told { output: None, columns: vec![], label: why.to_owned(), mask: Mask::Redact.to_string() };
+                let told =
+                    Told { output: None, columns: vec![], label: why.to_owned(), mask: Mask::Redact.to_string() };
                 self.judged.plan.told.push(told);
             }
         }
@@ -385,7 +393,7 @@ impl Judge<'_, '_> {
     }
 
     fn shown(&mut self, output: &Output) -> Shown {
-        let hidden: Vec<Column> = output.from.iter().cloned().filter(|column| !self.may(column, Use::Output)).collect();
+        let hidden: Vec<Column> = output.from.iter().filter(|column| !self.may(column, Use::Output)).cloned().collect();
         let Some(first) = hidden.first() else { return Shown::Clear };
         let class = self.sensitive.class(first);
         let mask = class.filter(|_| output.bare).map(|class| class.mask).unwrap_or_default();

@@ -118,7 +118,10 @@ mod tests {
     }
 
     fn text(tag: u8, body: &[u8], only_read: bool) -> String {
-        reduced(tag, body, only_read).unwrap().map(|frame| String::from_utf8_lossy(&frame).into_owned()).unwrap_or_default()
+        reduced(tag, body, only_read)
+            .unwrap()
+            .map(|frame| String::from_utf8_lossy(&frame).into_owned())
+            .unwrap_or_default()
     }
 
     #[test]

@@ -162,7 +162,8 @@ mod tests {
 
     #[test]
     fn a_row_keeps_its_shape() {
-        let mask = RowMask(vec![None, Some((Mask::Redact, Kind::Text(None), false)), Some((Mask::Null, Kind::Other, true))]);
+        let mask =
+            RowMask(vec![None, Some((Mask::Redact, Kind::Text(None), false)), Some((Mask::Null, Kind::Other, true))]);
         let mut out = BytesMut::new();
         let key = HashKey::new(b"k");
         mask.write(&row(&[Some(b"1"), Some(b"canary"), Some(b"x")]), &key, &mut out).unwrap();
@@ -178,7 +179,8 @@ mod tests {
     #[test]
     fn a_description_that_contradicts_the_plan_masks_all() {
         let sensitive = Sensitive::default();
-        let new = |leaves: &Leaves, fields: &[Field]| RowMask::new(leaves, fields, &Plan::default(), &sensitive, |_| None);
+        let new =
+            |leaves: &Leaves, fields: &[Field]| RowMask::new(leaves, fields, &Plan::default(), &sensitive, |_| None);
         let two = Leaves::Columns(vec![Shown::Clear, Shown::Masked(Mask::Email)]);
         let all = |mask: &RowMask| mask.0.iter().all(|column| matches!(column, Some((Mask::Redact, ..))));
         assert!(all(&new(&two, &[field(9, 1)])), "another number of columns");

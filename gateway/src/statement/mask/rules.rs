@@ -85,8 +85,8 @@ pub struct Rule {
     pub label: String,
     /// What leaves in its place.
     pub mask: Mask,
-    /// The byte of the config where it stands.
-    pub at: usize,
+    /// The line of the config where it stands.
+    pub line: usize,
 }
 
 impl Rule {
@@ -95,10 +95,11 @@ impl Rule {
     ///
     /// # Errors
     /// What would fit.
-    pub fn parse(text: &str, label: String, mask: Mask, at: usize) -> Result<Self, String> {
-        let parts = parts(text).ok_or("write schema.table.column; put a name with other characters in double quotes")?;
+    pub fn parse(text: &str, label: String, mask: Mask, line: usize) -> Result<Self, String> {
+        let parts =
+            parts(text).ok_or("write schema.table.column; put a name with other characters in double quotes")?;
         let [schema, table, column] = parts;
-        Ok(Self { text: text.to_owned(), schema, table, column, label, mask, at })
+        Ok(Self { text: text.to_owned(), schema, table, column, label, mask, line })
     }
 
     /// Whether it means columns of this relation.

@@ -93,9 +93,10 @@ impl Sensitive {
                 found.classify(rule, relation, snapshot);
             }
         }
-        found.inherit(snapshot);
+        found.inherit(snapshot, false);
         found.generated(snapshot);
-        found.inherit(snapshot);
+        found.inherit(snapshot, false);
+        found.inherit(snapshot, true);
         found.copies(snapshot);
         for ((schema, table), columns) in &found.tables {
             let Some(relation) = snapshot.relation(schema, table) else { continue };
@@ -103,7 +104,7 @@ impl Sensitive {
             for column in relation.columns.iter().filter(|column| columns.contains_key(&column.name)) {
                 let (schema, table, name) = (schema.clone(), table.clone(), column.name.clone());
                 let named = Column { schema, table, name };
-                found.kinds.insert(named.clone(), kind_of(column.type_oid, snapshot));
+                found.kinds.insert(named.clone(), kind_of(column.base_oid, snapshot));
                 found.by_number.insert((relation.oid, column.number), named);
             }
         }
@@ -166,22 +167,20 @@ impl Sensitive {
 
     /// Partitions and tables that inherit have what their parents have; and a parent gives the rows of all
     /// below it.
-    fn inherit(&mut self, snapshot: &Snapshot) {
-        for up in [false, true] {
-            let mut again = true;
-            while again {
-                again = false;
-                for parent in snapshot.relations().filter(|relation| !relation.children.is_empty()) {
-                    for child in &parent.children {
-                        let (from, to) = if up { (child.clone(), parent.key()) } else { (parent.key(), child.clone()) };
-                        let has = |name: &str| {
-                            snapshot
-                                .relation(&to.0, &to.1)
-                                .is_some_and(|to| to.columns.iter().any(|column| column.name == name))
-                        };
-                        for (name, class) in self.tables.get(&from).cloned().unwrap_or_default() {
-                            again |= has(&name) && self.add(to.clone(), &name, class);
-                        }
+    fn inherit(&mut self, snapshot: &Snapshot, up: bool) {
+        let mut again = true;
+        while again {
+            again = false;
+            for parent in snapshot.relations().filter(|relation| !relation.children.is_empty()) {
+                for child in &parent.children {
+                    let (from, to) = if up { (child.clone(), parent.key()) } else { (parent.key(), child.clone()) };
+                    let has = |name: &str| {
+                        snapshot
+                            .relation(&to.0, &to.1)
+                            .is_some_and(|to| to.columns.iter().any(|column| column.name == name))
+                    };
+                    for (name, class) in self.tables.get(&from).cloned().unwrap_or_default() {
+                        again |= has(&name) && self.add(to.clone(), &name, class);
                     }
                 }
             }
@@ -226,13 +225,19 @@ impl Sensitive {
                 let outputs = outputs.filter(|outputs| outputs.len() == relation.columns.len());
                 let unknown = read.is_none()
                     || outputs.is_none()
-                        && read.iter().flat_map(|read| read.used.keys()).any(|column| !self.classified(column).is_empty());
+                        && read
+                            .iter()
+                            .flat_map(|read| read.used.keys())
+                            .any(|column| !self.classified(column).is_empty());
                 for (at, column) in relation.columns.iter().enumerate() {
                     let class = match outputs.and_then(|outputs| outputs.get(at)) {
                         Some(output) => {
                             let of = output.from.iter().flat_map(|column| self.classified(column)).next();
                             let class = of.and_then(|column| self.class(&column).cloned());
-                            class.map(|class| Class { mask: if output.bare { class.mask } else { Mask::Redact }, ..class })
+                            class.map(|class| Class {
+                                mask: if output.bare { class.mask } else { Mask::Redact },
+                                ..class
+                            })
                         }
                         None => unknown.then(|| Class { label: "unknown".to_owned(), mask: Mask::Redact }),
                     };
@@ -368,10 +373,14 @@ pub fn check(rules: &[Rule], snapshot: &Snapshot) -> Vec<(usize, bool, String)> 
             }
             for column in relation.columns.iter().filter(|column| rule.fits_column(&column.name)) {
                 met = true;
-                let kind = kind_of(column.type_oid, snapshot);
+                let kind = kind_of(column.base_oid, snapshot);
                 if relation.kind != Kind::View && !kind.fits(rule.mask) {
                     let place = format!("{}.{}.{}", relation.schema, relation.name, column.name);
-                    found.push((at, true, format!("the mask {:?} does not fit the type of {place}", rule.mask.to_string())));
+                    found.push((
+                        at,
+                        true,
+                        format!("the mask {:?} does not fit the type of {place}", rule.mask.to_string()),
+                    ));
                 }
             }
         }
@@ -382,18 +391,9 @@ pub fn check(rules: &[Rule], snapshot: &Snapshot) -> Vec<(usize, bool, String)> 
     found
 }
 
-/// The kind of a type by its oid; of a domain, that of what it is over.
+/// The kind of a type by its oid.
 fn kind_of(oid: u32, snapshot: &Snapshot) -> Values {
-    let mut oid = oid;
-    for _ in 0..8 {
-        let facts = snapshot.type_facts(oid);
-        let kind = Values::of(oid, -1, facts.map(|facts| facts.name.as_str()));
-        match facts.map(|facts| facts.parts.as_slice()) {
-            Some([base]) if kind == Values::Other => oid = *base,
-            _ => return kind,
-        }
-    }
-    Values::Other
+    Values::of(oid, -1, snapshot.type_facts(oid).map(|facts| facts.name.as_str()))
 }
 
 #[cfg(test)]
@@ -423,8 +423,9 @@ mod tests {
             .child("public.part_2", "public.part")
             .expression("public.c", Events::STORE, "the default of low", "lower(email)")
             .view("public.v", "SELECT c.email AS mail, lower(c.low) AS l FROM public.c");
-        b.get("public", "v").expect("a view").columns =
-            [("mail", 1), ("l", 2)].map(|(name, number)| crate::catalog::Column { name: name.into(), type_oid: 25, number }).into();
+        b.get("public", "v").expect("a view").columns = [("mail", 1), ("l", 2)]
+            .map(|(name, number)| crate::catalog::Column { name: name.into(), type_oid: 25, base_oid: 25, number })
+            .into();
         let snapshot = b.build();
         assert_eq!(found(&["public.c.email"], &snapshot), ["public.c.email", "public.c.low"], "a generated column");
         assert_eq!(

@@ -137,11 +137,8 @@ fn last4(value: &[u8]) -> String {
 
 fn uuid(binary: bool, value: &[u8], key: &HashKey) -> Option<Vec<u8>> {
     // Both formats of one value have one hash.
-    let bytes = if binary {
-        <[u8; 16]>::try_from(value).ok()?
-    } else {
-        *uuid::Uuid::try_parse_ascii(value).ok()?.as_bytes()
-    };
+    let bytes =
+        if binary { <[u8; 16]>::try_from(value).ok()? } else { *uuid::Uuid::try_parse_ascii(value).ok()?.as_bytes() };
     let hash = uuid::Builder::from_random_bytes(key.of(&bytes)).into_uuid();
     Some(if binary { hash.as_bytes().to_vec() } else { hash.to_string().into_bytes() })
 }
