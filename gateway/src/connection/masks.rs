@@ -28,7 +28,7 @@ use crate::{
         hold::Permit,
         mask::{
             copied::CopyMask,
-            exposure::exposures,
+            exposure::{Exposure, exposures},
             hidden::unshown,
             plan::{Cursors, Hidden, Judged, Leaves, Move, Plan, Shown, judge, questions, written},
             report,
@@ -162,7 +162,8 @@ impl Session {
             return permit;
         }
         self.masks.pending = None;
-        let judged = self.judge_columns(&request.sql, known, &[]);
+        let exposures = self.exposures(&request.sql, known).await?;
+        let judged = self.judge_columns(&exposures, known, &[]);
         if self.own.contains_key("reveal") && !judged.wanted.is_empty() {
             if self.could_be_revealed(known, &judged.wanted).await? {
                 self.masks.revealing.clone_from(&judged.wanted);
@@ -177,7 +178,7 @@ impl Session {
             let hidden = hidden.clone();
             return self.hide(request, &hidden).await.map(Err);
         }
-        request.masking = self.masking(request, known, &judged);
+        request.masking = self.masking(request, &exposures, &judged);
         let permit = self.permit(request, known).await;
         let revealing = std::mem::take(&mut self.masks.revealing);
         let permit = match permit? {
@@ -187,7 +188,8 @@ impl Session {
         let mut judged = judged;
         if permit.request().is_some() || !revealing.is_empty() {
             // As it is now: what was approved is revealed, and nothing else.
-            judged = self.judge_columns(&request.sql, known, &revealing);
+            let exposures = self.exposures(&request.sql, known).await?;
+            judged = self.judge_columns(&exposures, known, &revealing);
             if let Some(hidden) = &judged.hidden {
                 let refusal = self.hide(request, hidden).await?;
                 self.leave_unforwarded(request, &permit).await?;
@@ -201,12 +203,24 @@ impl Session {
         Ok(Ok(permit))
     }
 
-    /// What a text's columns come to; `approved` are those that somebody approved to reveal.
-    fn judge_columns(&self, sql: &str, text: &Understood, approved: &[ColumnFacts]) -> Judged {
+    /// What a text does with classified columns. A big one is read off the threads that carry sessions.
+    async fn exposures(&self, sql: &str, known: &Known) -> Result<Vec<Exposure>, Ended> {
         let sensitive = self.sensitive();
-        let exposures = exposures(sql, text, (&self.catalog, &self.names), &sensitive);
+        if sql.len() < 8 << 10 {
+            return Ok(exposures(sql, known, (&self.catalog, &self.names), &sensitive));
+        }
+        let (sql, known, catalog, names) =
+            (sql.to_owned(), Arc::clone(&**known), Arc::clone(&self.catalog), self.names.clone());
+        tokio::task::spawn_blocking(move || exposures(&sql, &known, (&catalog, &names), &sensitive))
+            .await
+            .map_err(|error| unavailable(&error))
+    }
+
+    /// What a text's columns come to; `approved` are those that somebody approved to reveal.
+    fn judge_columns(&self, exposures: &[Exposure], text: &Understood, approved: &[ColumnFacts]) -> Judged {
+        let sensitive = self.sensitive();
         let cursors = &self.masks.cursors;
-        let asks = questions(&exposures, &sensitive, cursors).into_iter().filter_map(|(column, uses)| {
+        let asks = questions(exposures, &sensitive, cursors).into_iter().filter_map(|(column, uses)| {
             let classification = sensitive.class(&column)?.label.clone();
             Some(ColumnFacts { column: column.object(), classification, uses: uses.into_iter().collect() })
         });
@@ -226,7 +240,7 @@ impl Session {
                 }
             }
         };
-        judge(&exposures, &sensitive, &self.masks.cursors, self.connection.on_doubt, &mut may)
+        judge(exposures, &sensitive, &self.masks.cursors, self.connection.on_doubt, &mut may)
     }
 
     /// What of some columns may be revealed without anybody's approval.
@@ -275,10 +289,8 @@ impl Session {
     }
 
     /// What is told of a statement, and what of it is not shown.
-    fn masking(&mut self, request: &Request, text: &Understood, judged: &Judged) -> Masking {
-        let sensitive = self.sensitive();
-        let exposures = exposures(&request.sql, text, (&self.catalog, &self.names), &sensitive);
-        let unshown = unshown(&request.sql, &exposures, &sensitive, request.parameters.len());
+    fn masking(&mut self, request: &Request, exposures: &[Exposure], judged: &Judged) -> Masking {
+        let unshown = unshown(&request.sql, exposures, &self.sensitive(), request.parameters.len());
         let key = self.hash_key();
         let hash = |at: usize| request.parameters.get(at).and_then(Option::as_ref).map(|value| key.text(value));
         let hidden = unshown.parameters.into_iter().map(|(at, sign)| {

@@ -61,5 +61,6 @@ CREATE TABLE ruled (id int);
 CREATE RULE r AS ON INSERT TO ruled DO ALSO SELECT email FROM people;
 CREATE TABLE pointing (mail text REFERENCES people (email) DEFERRABLE INITIALLY DEFERRED);
 INSERT INTO pointing SELECT email FROM people WHERE id = 1;
+CREATE SEQUENCE counting;
 CREATE STATISTICS people_stats (mcv) ON country, email FROM people;
 ANALYZE;

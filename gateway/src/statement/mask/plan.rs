@@ -309,6 +309,8 @@ impl Judge<'_, '_> {
         self.judged.plan.reduces_to_the_end |= shield.reduces && exposure.writes;
         match &exposure.cursor {
             Some(CursorMove::Declares { name, hold }) => {
+                // One that outlives its transaction is run when that ends.
+                self.judged.plan.reduces_to_the_end |= shield.reduces;
                 let rows = exposure.fetched.clone().unwrap_or_default();
                 let cursor = Cursor { rows, hold: *hold };
                 self.cursors.declare(name.clone(), cursor.clone());

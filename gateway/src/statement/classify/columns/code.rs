@@ -87,7 +87,25 @@ impl<'a> Reader<'a> {
         if may_do_more || !found.effects.is_empty() || !found.executed.is_empty() {
             self.record(values, Use::Source);
         }
+        let reads = |effect: &crate::statement::effect::Effect| effect.action == Action::Select;
+        if !found.effects.iter().chain(&found.executed).all(reads) {
+            self.may_be_conditional();
+        }
         self.beyond(found);
+    }
+
+    /// Code that leaves something behind: whether it runs may rest on any column in scope, and what it
+    /// leaves then tells of that.
+    pub fn may_be_conditional(&mut self) {
+        for at in 0..self.scopes.len() {
+            let level = std::mem::take(&mut self.scopes[at]);
+            let mut all = self.whole(&level.star);
+            for item in &level.items {
+                all.add(&self.whole(&item.rows));
+            }
+            self.scopes[at] = level;
+            self.record_own(&all, Use::Source);
+        }
     }
 
     /// Takes over what code does that is no part of the text.

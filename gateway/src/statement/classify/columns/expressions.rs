@@ -189,6 +189,9 @@ impl Reader<'_> {
         }
         if let Some(role) = tells_otherwise(&name) {
             self.record_own(&value, role);
+            if role == Use::Source {
+                self.may_be_conditional();
+            }
         }
         self.call_with(&schema, &name, &n.args, &value);
         value
@@ -333,7 +336,9 @@ fn tells_otherwise(name: &str) -> Option<Use> {
         "unnest",
     ];
     match name {
-        "setseed" | "pg_sleep" | "pg_sleep_for" | "pg_sleep_until" => Some(Use::Source),
+        "setseed" | "pg_sleep" | "pg_sleep_for" | "pg_sleep_until" | "txid_current" | "pg_current_xact_id" => {
+            Some(Use::Source)
+        }
         _ => ROWS.contains(&name).then_some(Use::Predicate),
     }
 }
