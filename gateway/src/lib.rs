@@ -34,4 +34,5 @@ pub mod service;
 pub mod sessions;
 pub mod statement;
 pub mod store;
+pub mod suggest;
 pub mod wire;

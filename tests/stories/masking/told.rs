@@ -190,3 +190,45 @@ async fn check_refuses_a_mask_that_does_not_fit_and_warns_of_a_name_that_is_none
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("warning") && said.contains("public.pointing.male"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn classify_suggests_kinds_with_counts_and_tells_no_value() {
+    let story = Story::with_masks(POLICY, "").await;
+    let told = story.tells_json(&["classify", "shop", "--json"]).await;
+    let found = |column: &str| {
+        let all = told.as_array().expect("a list");
+        all.iter().find(|one| one["column"] == column).unwrap_or_else(|| panic!("{column}: {told}")).clone()
+    };
+    let email = found("public.customers.email");
+    assert_eq!(
+        (&email["kind"], &email["as"], &email["mask"]),
+        (&"e-mail address".into(), &"pii".into(), &"email".into())
+    );
+    assert_eq!((&email["fitting"], &email["sampled"]), (&800.into(), &800.into()));
+    assert_eq!(found("public.customers.ssn")["kind"], "national id");
+    assert_eq!(found("public.customers.phone")["kind"], "telephone number");
+    assert_eq!(found("public.people.email")["classified"], true);
+    assert_eq!(super::found(told.to_string().as_bytes()), None);
+    let text = story.tells(&["classify", "shop"]).await;
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(text.contains(r#"{ column = "public.customers.email", as = "pii", mask = "email" },"#), "{text}");
+    assert_eq!(story.tells(&["classify", "nowhere"]).await.status.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_policy_tells_what_leaves_masked_and_why_something_is_refused() {
+    let story = Story::with_masks(POLICY, "").await;
+    let explain = |sql: &'static str| {
+        let story = &story;
+        async move { story.tells_json(&["explain-policy", "shop", sql, "--as", "ana@acme.dev", "--json"]).await }
+    };
+    let told = explain("select lower(email) as x, ssn, name from people_v join people using (id)").await;
+    assert_eq!(told["outcome"], "allow", "{told}");
+    let outputs = told["masks"]["outputs"].as_array().expect("outputs");
+    let names: Vec<&str> = outputs.iter().filter_map(|one| one["output"].as_str()).collect();
+    assert_eq!(names, ["x", "ssn"], "{told}");
+    assert_eq!(outputs[1]["columns"], serde_json::json!(["public.people.ssn"]));
+    let told = explain("select id from people where email = 'x'").await;
+    assert_eq!(told["outcome"], "deny", "{told}");
+    assert!(told["message"].as_str().is_some_and(|said| said.contains("public.people.email as predicate")), "{told}");
+}
