@@ -18,16 +18,19 @@ use crate::{
     statement::{
         assemble::Request,
         classify::{Names, classify},
-        counting::{Rows, Writes, parameters_of, writes},
+        counting::{Part, Rows, Writes, parameters_of},
         effect::{Action, Effect, Object},
+        guard::{Measured, oids},
         understood::Understood,
     },
 };
 
+mod carried;
+
 /// How long all of it may take; the card waits for it, and so does the end of a session's access.
 const WITHIN: Duration = Duration::from_millis(700);
 /// Longer texts are not measured: to take them apart takes its time, on a thread that others share.
-const LONGEST: usize = 8 << 10;
+pub const LONGEST: usize = 8 << 10;
 /// So many are measured at once; for more, nobody looks.
 static PLACES: Semaphore = Semaphore::const_new(8);
 /// Up to here a table is counted; for a larger one the planner's number is good enough.
@@ -56,25 +59,33 @@ impl Questions {
     /// Decides what may be asked. `permitted` says whether policy lets the requester read something
     /// without anybody's approval: what they may not read, no count may tell them.
     #[must_use]
-    pub fn about(request: &Request, around: &Around<'_>, permitted: impl Fn(&Understood) -> bool) -> Self {
+    pub fn about(
+        request: &Request,
+        parts: &[Part],
+        around: &Around<'_>,
+        permitted: impl Fn(&Understood) -> bool,
+    ) -> Self {
         if request.sql.len() > LONGEST {
             return Self(Vec::new());
         }
         let mut questions = Vec::new();
         // What runs before in the same text may change what a later statement meets.
         let mut before = false;
-        for (writes, statement) in writes(&request.sql).into_iter().zip(&request.analysis.statements).take(MOST) {
+        for (at, (part, statement)) in parts.iter().zip(&request.analysis.statements).take(MOST).enumerate() {
             let hidden = around.hidden.or_else(|| before.then_some("statements before it in the text may change that"));
             let around = Around { hidden, ..*around };
-            let question = writes.and_then(|writes| Question::about(&writes, &statement.effects, &around, &permitted));
-            questions.extend(question.map(|question| question.with_bound(request.parameters.len())));
-            before |= !statement.effects.iter().all(|effect| effect.action == Action::Select);
+            for writes in &part.writes {
+                let asked = Question::about(at, writes, &statement.effects, &around, &permitted);
+                questions.extend(asked.into_iter().map(|question| question.with_bound(request.parameters.len())));
+            }
+            let leaves = |effect: &Effect| matches!(effect.action, Action::Select | Action::Transaction);
+            before |= !statement.effects.iter().all(leaves);
         }
         Self(questions)
     }
 
     /// Asks. Takes less than a second.
-    pub async fn ask(self, request: &Request, around: &Around<'_>) -> Vec<Impact> {
+    pub async fn ask(self, request: &Request, around: &Around<'_>) -> Vec<Measured> {
         let mut all = self.0;
         let values = Values::from(request);
         if all.iter().any(Question::asks) {
@@ -88,7 +99,7 @@ impl Questions {
                 }
                 // These are texts of ours, which nobody's path may give another meaning.
                 upstream::query(&mut end, "SET LOCAL search_path TO pg_catalog").await?;
-                for one in all.iter_mut().filter(|one| one.asks()) {
+                for one in all.iter_mut().filter(|one| one.asks() && one.impact.cascade_of.is_none()) {
                     one.impact.of = one.size(&mut end).await?;
                 }
                 upstream::query(&mut end, "ROLLBACK").await?;
@@ -107,7 +118,7 @@ impl Questions {
                 open.for_each(|one| one.impact.unknown = Some(why.to_owned()));
             }
         }
-        all.into_iter().map(|one| one.impact).collect()
+        all.into_iter().map(|one| one.measured(around.catalog)).collect()
     }
 }
 
@@ -130,8 +141,10 @@ fn parameters(around: &Around<'_>) -> Vec<(String, String)> {
     all
 }
 
-/// One statement, what may be asked about it, and what is known of it by now.
+/// What is written in one table, what may be asked about it, and what is known of it by now.
 struct Question {
+    /// The statement's number in the text.
+    statement: usize,
     table: Option<Arc<Relation>>,
     /// Counts its rows.
     count: Option<String>,
@@ -141,12 +154,14 @@ struct Question {
 }
 
 impl Question {
+    /// About the table that is written itself, and about those to which foreign keys carry it on.
     fn about(
+        statement: usize,
         writes: &Writes,
         effects: &[Effect],
         around: &Around<'_>,
         permitted: &impl Fn(&Understood) -> bool,
-    ) -> Option<Self> {
+    ) -> Vec<Self> {
         let mut objects: Vec<&Object> = effects
             .iter()
             .filter(|effect| effect.action == writes.action && writes.is_on(&effect.object))
@@ -154,7 +169,7 @@ impl Question {
             .collect();
         objects.dedup();
         // A cascade may write a table of the same name elsewhere.
-        let [Object::Table { schema, name }] = objects.as_slice() else { return None };
+        let [Object::Table { schema, name }] = objects.as_slice() else { return Vec::new() };
         let reads = |sql: &str| {
             let analysis: Understood = classify(sql, around.catalog, around.names).into();
             let only = !analysis.effects.is_empty() && analysis.effects.iter().all(|e| e.action == Action::Select);
@@ -163,50 +178,59 @@ impl Question {
         let mut impact = Impact {
             action: writes.action.to_string(),
             table: format!("{schema}.{name}"),
-            rows: None,
-            counted: false,
-            of: None,
-            scan: None,
             unknown: around.hidden.map(str::to_owned),
+            ..Impact::default()
         };
         let (mut count, mut explain) = (None, None);
+        let mut counted = None;
         match &writes.rows {
             Rows::Named(rows) => {
                 (impact.rows, impact.counted, impact.unknown) = (Some(*rows), true, None);
             }
             _ if around.hidden.is_some() => {}
-            rows => {
-                let find = match rows {
-                    Rows::Found(found) => Some(&found.find),
-                    Rows::AtMost(find) => Some(find),
-                    _ => None,
-                };
-                let plan = find.map(|find| format!("EXPLAIN (FORMAT JSON) {find}"));
-                explain = plan.filter(|plan| reads(plan).is_some_and(|analysis| permitted(&analysis)));
-                let asked = find.map(|find| reads(find));
-                impact.unknown = match (rows, asked.flatten()) {
-                    (Rows::AtMost(_) | Rows::Unknown, None) | (Rows::Unknown, _) => {
-                        Some(format!("{} of this form can't be counted without running it", writes.action))
-                    }
-                    (_, None) if effects.iter().any(|effect| effect.action == Action::Temp) => {
+            Rows::Unknown => {
+                impact.unknown = Some(format!("{} of this form can't be counted without running it", writes.action));
+            }
+            Rows::Found(found) | Rows::AtMost(found) => {
+                impact.at_most = matches!(writes.rows, Rows::AtMost(_));
+                let plan = format!("EXPLAIN (FORMAT JSON) {}", found.find);
+                explain = Some(plan).filter(|plan| reads(plan).is_some_and(|analysis| permitted(&analysis)));
+                impact.unknown = match reads(&found.find) {
+                    None if effects.iter().any(|effect| effect.action == Action::Temp) => {
                         Some("temporary tables are seen by their own session alone".to_owned())
                     }
-                    (_, None) => Some("to count it would do more than read".to_owned()),
-                    (_, Some(analysis)) if !permitted(&analysis) => {
+                    None => Some("to count it would do more than read".to_owned()),
+                    Some(analysis) if !permitted(&analysis) => {
                         Some("policy does not let the requester read what it is about".to_owned())
                     }
-                    (Rows::AtMost(_), Some(_)) => {
-                        Some(format!("each row of its source is one {} at most", writes.action))
-                    }
-                    (_, Some(analysis)) => depends_on_the_session(&analysis, around),
+                    Some(analysis) => depends_on_the_session(&analysis, around),
                 };
-                if let (Rows::Found(found), None) = (rows, &impact.unknown) {
+                if impact.unknown.is_none() {
                     count = Some(found.count.clone());
+                    counted = Some(found);
                 }
             }
         }
         let table = around.catalog.relation(schema, name).cloned();
-        Some(Self { table, count, explain, impact })
+        let mut carried = carried::on(writes, counted, table.as_ref(), around);
+        for one in &mut carried {
+            one.statement = statement;
+            let why = match one.count.as_deref().map(reads) {
+                Some(Some(analysis)) if permitted(&analysis) => continue,
+                Some(Some(_)) => "policy does not let the requester read it",
+                Some(None) => "to count it would do more than read",
+                None => "it can't be counted without running it",
+            };
+            one.count = None;
+            one.impact.unknown.get_or_insert(why.to_owned());
+        }
+        let own = Self { statement, table, count, explain, impact };
+        std::iter::once(own).chain(carried).collect()
+    }
+
+    /// What is known now, and of which tables: a partitioned table's rows are those of its partitions.
+    fn measured(self, catalog: &Snapshot) -> Measured {
+        Measured { statement: self.statement, impact: self.impact, oids: oids(self.table, catalog) }
     }
 
     /// Asks nothing that needs a parameter which was not bound: the server would refuse the statement too.

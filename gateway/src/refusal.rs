@@ -4,6 +4,7 @@
 //! inside stays inside (in the gateway's own log).
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use countersign_shared::ids::RequestId;
 use pgwire::error::ErrorInfo;
 
@@ -24,6 +25,18 @@ pub enum Refusal {
         /// Which, and as what.
         message: String,
         /// Why.
+        detail: String,
+    },
+    /// Approval was asked for, and the client does not wait for it.
+    AskedFor {
+        /// Which request.
+        request: RequestId,
+        /// Until when it may be approved, and run.
+        until: DateTime<Utc>,
+    },
+    /// Policy denies it, and would not if somebody said why.
+    NeedsReason {
+        /// Which effect, which rules.
         detail: String,
     },
     /// Policy denies it, and it is not even SQL.
@@ -63,6 +76,23 @@ pub enum Refusal {
         request: RequestId,
         /// What changed.
         why: String,
+    },
+    /// It touched more rows than were approved, and was undone.
+    TooManyRows {
+        /// Which request.
+        request: RequestId,
+        /// How many, of what, and how many were approved.
+        why: String,
+    },
+    /// What was approved could not be checked against what was done, so it was undone.
+    NotMeasured {
+        /// Which request.
+        request: RequestId,
+    },
+    /// A text whose rows can't be counted statement by statement.
+    Mixed {
+        /// Why.
+        why: &'static str,
     },
     /// A prepared statement or portal that is not there, or is there twice.
     Prepared {
@@ -211,11 +241,25 @@ impl From<Pin> for Refusal {
 }
 
 impl Refusal {
+    /// A denial that a reason would have spared.
+    #[must_use]
+    pub fn without_a_reason(self) -> Self {
+        match self {
+            Self::Denied { detail, .. } => Self::NeedsReason { detail },
+            other => other,
+        }
+    }
+
     /// SQLSTATE (manual, appendix A).
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Denied { .. } | Self::Masked { .. } | Self::DeniedBy { .. } => "42501",
+            Self::Denied { .. }
+            | Self::Masked { .. }
+            | Self::NeedsReason { .. }
+            | Self::AskedFor { .. }
+            | Self::DeniedBy { .. }
+            | Self::TooManyRows { .. } => "42501",
             Self::Syntax { .. } => "42601",
             Self::UnknownRelation { .. } => "42P01",
             Self::Withdrawn { .. } | Self::Expired { .. } | Self::Void { .. } => "57014",
@@ -224,8 +268,8 @@ impl Refusal {
             Self::OwnSetting { .. } | Self::Pinned { .. } | Self::TokenAlone => "22023",
             Self::Token => "28P01",
             Self::RenewedTooOften => "54000",
-            Self::Unavailable { .. } => "58000",
-            Self::NotSupported { .. } => "0A000",
+            Self::Unavailable { .. } | Self::NotMeasured { .. } => "58000",
+            Self::NotSupported { .. } | Self::Mixed { .. } => "0A000",
         }
     }
 
@@ -241,6 +285,23 @@ impl Refusal {
                 Some(
                     "Nothing was run. Leave the column out, or SET countersign.reveal = 'why' and run it again to ask \
                      for approval."
+                        .into(),
+                ),
+            ),
+            Self::AskedFor { request, until } => (
+                format!("request {request} waits for approval"),
+                Some("This connection does not keep its clients waiting; nothing was run.".to_owned()),
+                Some(format!(
+                    "Send the same statement again once it is approved, until {}; it then runs, once.",
+                    until.format("%H:%M UTC")
+                )),
+            ),
+            Self::NeedsReason { detail } => (
+                "policy asks for a reason".to_owned(),
+                Some(detail.clone()),
+                Some(
+                    "Nothing was run. Say why, and send it again: SET countersign.reason = 'why', or begin the \
+                     statement with /* reason: why */"
                         .into(),
                 ),
             ),
@@ -265,6 +326,21 @@ impl Refusal {
             Self::Void { request, why } => {
                 (format!("request {request} is void"), Some(why.clone()), Some(SAY_AGAIN.into()))
             }
+            Self::TooManyRows { request, why } => (
+                format!("request {request} was undone: it touched more rows than were approved"),
+                Some(format!("{why}.")),
+                Some("Nothing of it is left. Look at what has changed since, and ask again.".into()),
+            ),
+            Self::NotMeasured { request } => (
+                format!("request {request} was undone: how many rows it touched can't be read from the database"),
+                Some("The row guard reads pg_stat_xact_all_tables, and needs track_counts to be on.".into()),
+                Some("Nothing of it is left. Ask whoever runs the database.".into()),
+            ),
+            Self::Mixed { why } => (
+                format!("this text is not held as one: {why}"),
+                Some("Each of its writes is counted, and undone where it touches more rows than were approved.".into()),
+                Some("Nothing was run. Send its statements one by one: BEGIN, each write, COMMIT.".into()),
+            ),
             Self::Prepared { message, .. } | Self::NotSupported { message } => (message.clone(), None, None),
             Self::FailedTransaction => (
                 "current transaction is aborted, commands ignored until end of transaction block".to_owned(),

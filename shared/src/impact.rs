@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 pub const NO_WHERE: &str = "There is no WHERE: every row is meant.";
 
 /// Measured before anybody was asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Impact {
     /// `delete`, `update`, `insert`, `merge`.
     pub action: String,
@@ -22,35 +22,60 @@ pub struct Impact {
     pub scan: Option<String>,
     /// Why there is no number, or no count.
     pub unknown: Option<String>,
+    /// Whether the number is the most that it can be, as of a MERGE, and not what it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_most: bool,
+    /// The table whose rows carry this on, by a foreign key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cascade_of: Option<String>,
+    /// The statement's number in its text, from 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub statement: usize,
+    /// With how many rows it still counts as what was approved; above, it is undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks like that")]
+const fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 impl Impact {
     /// `delete 1,204 rows of public.orders, counted: 3.1 % of 38,910; uses the index orders_pkey`.
     #[must_use]
     pub fn sentence(&self) -> String {
-        let Self { action, table, rows, counted, of, scan, unknown } = self;
-        let why = unknown.as_deref().unwrap_or("nobody could say");
-        let mut text = match (rows, counted) {
-            (Some(rows), true) => format!("{action} {} of {table}, counted", many(*rows)),
-            (Some(rows), false) => {
-                format!("{action} about {} of {table}, by the planner's estimate ({why})", many(*rows))
-            }
+        let Self { action, table, scan, .. } = self;
+        let why = self.unknown.as_deref().unwrap_or("nobody could say");
+        let mut text = match (self.number(), self.counted) {
+            (Some(rows), true) => format!("{action} {rows} of {table}, counted"),
+            (Some(rows), false) => format!("{action} {rows} of {table}, by the planner's estimate ({why})"),
             (None, _) => format!("{action} rows of {table}, how many is unknown: {why}"),
         };
-        if let (Some(percent), Some(of)) = (self.percent(), of) {
-            text.push_str(&format!(": {percent:.1} % of {}", thousands(*of)));
+        if let Some(parent) = &self.cascade_of {
+            text.push_str(&format!(", carried on from {parent} by a foreign key"));
+        }
+        if let (Some(percent), Some(of)) = (self.percent(), self.of) {
+            text.push_str(&format!(": {percent:.1} % of {}", thousands(of)));
         }
         if let Some(scan) = scan {
             text.push_str(&format!("; {scan}"));
         }
+        if let Some(limit) = self.limit {
+            text.push_str(&format!("; undone above {}", thousands(limit)));
+        }
         text
     }
 
-    /// `1,204 rows`, or `about 1,204 rows`; nothing where nobody can say.
+    /// `1,204 rows`, `at most 1,204 rows`, `about 1,204 rows`; nothing where nobody can say.
     #[must_use]
     pub fn number(&self) -> Option<String> {
         let rows = many(self.rows?);
-        Some(if self.counted { rows } else { format!("about {rows}") })
+        Some(match (self.counted, self.at_most) {
+            (false, _) => format!("about {rows}"),
+            (true, true) => format!("at most {rows}"),
+            (true, false) => rows,
+        })
     }
 
     /// The share of the table in percent, where both numbers are there.
@@ -66,7 +91,9 @@ fn many(rows: u64) -> String {
     if rows == 1 { "1 row".to_owned() } else { format!("{} rows", thousands(rows)) }
 }
 
-fn thousands(number: u64) -> String {
+/// `12,345,678`.
+#[must_use]
+pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -91,7 +118,7 @@ mod tests {
             counted: true,
             of: Some(38_910),
             scan: Some("uses the index orders_pkey".into()),
-            unknown: None,
+            ..Impact::default()
         };
         let said = "delete 1,204 rows of public.orders, counted: 3.1 % of 38,910; uses the index orders_pkey";
         assert_eq!((counted.sentence().as_str(), counted.number().as_deref()), (said, Some("1,204 rows")));
@@ -100,6 +127,11 @@ mod tests {
         let said =
             "delete about 1,204 rows of public.orders, by the planner's estimate (counting failed or took too long)";
         assert_eq!((guessed.sentence().as_str(), guessed.number().as_deref()), (said, Some("about 1,204 rows")));
+        let most = Impact { at_most: true, limit: Some(1_265), of: None, scan: None, ..counted };
+        assert_eq!(most.sentence(), "delete at most 1,204 rows of public.orders, counted; undone above 1,265");
+        let carried = Impact { at_most: false, cascade_of: Some("a.b".into()), limit: None, ..most };
+        let said = "delete 1,204 rows of public.orders, counted, carried on from a.b by a foreign key";
+        assert_eq!(carried.sentence(), said);
         let unknown = Impact { rows: None, ..guessed };
         let said = "delete rows of public.orders, how many is unknown: counting failed or took too long";
         assert_eq!((unknown.sentence().as_str(), unknown.number()), (said, None));

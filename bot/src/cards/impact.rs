@@ -18,8 +18,10 @@ pub fn lines(view: &RequestView) -> Vec<Value> {
 
 /// What the button that approves says: with one number, that number.
 pub fn approve(view: &RequestView) -> String {
-    match view.impact.as_slice() {
-        [one] => one.number().map_or_else(|| "Approve".to_owned(), |rows| format!("Approve {rows}")),
+    // What a foreign key carries on has a line of its own, and no part in the first number.
+    let mut own = view.impact.iter().filter(|one| one.cascade_of.is_none());
+    match (own.next(), own.next()) {
+        (Some(one), None) => one.number().map_or_else(|| "Approve".to_owned(), |rows| format!("Approve {rows}")),
         _ => "Approve".to_owned(),
     }
 }
@@ -76,17 +78,19 @@ mod tests {
 
     fn orders(rows: Option<u64>, counted: bool, of: Option<u64>) -> Impact {
         let table = "public.orders".to_owned();
-        Impact { action: "delete".into(), table, rows, counted, of, scan: None, unknown: None }
+        Impact { action: "delete".into(), table, rows, counted, of, ..Impact::default() }
     }
 
     #[test]
     fn the_button_says_the_number_that_it_approves() {
+        let carried = Impact { cascade_of: Some("public.orders".into()), ..orders(Some(9), true, None) };
         let table = [
             (vec![], "Approve"),
             (vec![orders(Some(1_204), true, None)], "Approve 1,204 rows"),
             (vec![orders(Some(1_204), false, None)], "Approve about 1,204 rows"),
             (vec![orders(None, false, None)], "Approve"),
             (vec![orders(Some(1), true, None), orders(Some(2), true, None)], "Approve"),
+            (vec![orders(Some(1), true, None), carried], "Approve 1 row"),
         ];
         for (impact, label) in table {
             assert_eq!(button(&view(impact))["text"]["text"], label);

@@ -373,6 +373,8 @@ fn config(provider: &Provider, folder: &std::path::Path) -> Config {
         mode: Mode::Enforce,
         channel: None,
         durability: Durability::Relaxed,
+        on_hold: crate::config::OnHold::Wait,
+        row_tolerance: crate::statement::guard::Tolerance::default(),
         logins: Vec::new(),
         classify: Vec::new(),
         on_doubt: crate::statement::mask::rules::OnDoubt::Mask,

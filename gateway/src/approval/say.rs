@@ -7,7 +7,7 @@ use countersign_shared::{
     request::{Choice, State},
 };
 
-use crate::store::{Request, StoreError};
+use crate::store::{NewRequest, Request, StoreError};
 
 /// A problem with its stable word.
 pub(crate) fn problem(code: &str, error: impl Into<String>, hint: Option<&str>) -> Problem {
@@ -111,8 +111,9 @@ pub(super) fn over(request: &Request) -> Problem {
     problem("over", format!("This request takes no decision any more: {how}{by}{reason}."), None)
 }
 
-pub(super) fn approved(kind: RequestKind) -> String {
-    match kind {
+pub(super) fn approved(request: &NewRequest) -> String {
+    match request.kind {
+        RequestKind::Statement if request.session.is_none() => "Approved; it runs when it is sent again.".into(),
         RequestKind::Statement => "Approved; it runs now.".into(),
         RequestKind::Access => "Approved; access begins now.".into(),
     }

@@ -204,7 +204,7 @@ async fn settle(
             if request.new.kind == RequestKind::Access {
                 access::right::give_approved(gateway, id).await.map_err(|why| say::not_given(&why))?;
             }
-            Ok(say::approved(request.new.kind))
+            Ok(say::approved(&request.new))
         }
         Decision::Hold(needed) => {
             gateway.store.set_needed(id, &needed).await.map_err(failed)?;
@@ -224,7 +224,7 @@ async fn after_race(gateway: &Gateway, id: &RequestId) -> Result<String, Problem
     let now = gateway.store.request(id).await.map_err(|error| say::store(&error, id))?;
     match now {
         Some(request) if matches!(request.state, State::Approved | State::Released | State::Done) => {
-            Ok(say::approved(request.new.kind))
+            Ok(say::approved(&request.new))
         }
         Some(request) => Err(say::over(&request)),
         None => Err(say::not_found(id)),

@@ -176,7 +176,7 @@ impl Builder {
         let child = (child.0.to_owned(), child.1.to_owned());
         let (schema, name) = Self::split(parent);
         if let Some(relation) = self.get(schema, name) {
-            relation.referrers.push(Referrer { child, on_delete, on_update });
+            relation.referrers.push(Referrer { child, on_delete, on_update, columns: Vec::new() });
         }
         self
     }

@@ -146,8 +146,15 @@ SELECT a.attrelid, a.attname, a.atttypid, a.attnum, coalesce(e.typbasetype, d.ty
 
 const INHERITS: &str = "SELECT inhparent, inhrelid FROM pg_catalog.pg_inherits";
 
-const FOREIGN_KEYS: &str =
-    "SELECT confrelid, conrelid, confdeltype, confupdtype FROM pg_catalog.pg_constraint WHERE contype = 'f'";
+/// Referenced and referencing relation, what happens on DELETE and UPDATE, the key that it is a part of
+/// (that of a partitioned table), pairs of columns: referencing, referenced.
+const FOREIGN_KEYS: &str = "
+SELECT k.confrelid, k.conrelid, k.confdeltype, k.confupdtype, k.conparentid,
+       (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(c.attname, p.attname))
+          FROM ROWS FROM (pg_catalog.unnest(k.conkey), pg_catalog.unnest(k.confkey)) AS u(c, p)
+          JOIN pg_catalog.pg_attribute c ON c.attrelid = k.conrelid AND c.attnum = u.c
+          JOIN pg_catalog.pg_attribute p ON p.attrelid = k.confrelid AND p.attnum = u.p)::text
+  FROM pg_catalog.pg_constraint k WHERE k.contype = 'f'";
 
 /// Relation, events as `tgtype`, the trigger's name, its text if it has a WHEN (empty where the relation
 /// is locked), its function.

@@ -212,7 +212,15 @@ impl Reader {
         let (Some((schema, name)), Some(child)) = (self.keys.get(&parent), self.keys.get(&child)) else {
             return Ok(());
         };
-        let referrer = Referrer { child: child.clone(), on_delete: letter(row, 2)?, on_update: letter(row, 3)? };
+        // Of a partition's part of a key the whole key tells.
+        let columns = match (optional_oid(row, 4)?, optional_text(row, 5)) {
+            (None, Some(pairs)) => {
+                serde_json::from_str(pairs).map_err(|_| "a key's columns are no pairs".to_owned())?
+            }
+            _ => Vec::new(),
+        };
+        let (on_delete, on_update) = (letter(row, 2)?, letter(row, 3)?);
+        let referrer = Referrer { child: child.clone(), on_delete, on_update, columns };
         if let Some(relation) = self.builder.get(schema, name) {
             relation.referrers.push(referrer);
         }

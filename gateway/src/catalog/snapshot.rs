@@ -153,6 +153,9 @@ pub struct Referrer {
     pub on_delete: char,
     /// `pg_constraint.confupdtype`.
     pub on_update: char,
+    /// The key's columns: the child's own, and what it points to. Empty where this is the part of a key that
+    /// one partition has.
+    pub columns: Vec<(String, String)>,
 }
 
 /// What classification found of a relation once, kept beside it.

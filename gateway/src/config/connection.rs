@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    ConnectionConfig, Durability, Mode, RoleConfig, Whose, classify,
+    ConnectionConfig, Durability, Mode, OnHold, RoleConfig, Whose, classify,
     reader::{Document, Table, nearest},
     upstream, values,
 };
+use crate::statement::guard::Tolerance;
 
 pub(super) fn read(tables: &[Table<'_>]) -> BTreeMap<String, ConnectionConfig> {
     let mut all = BTreeMap::new();
@@ -35,39 +36,44 @@ fn connection(table: &Table<'_>) -> Option<ConnectionConfig> {
         values::one_of(&[("relaxed", Durability::Relaxed), ("strict", Durability::Strict)]),
     );
     let channel = table.text("channel").map(|found| found.value.to_owned());
+    let on_hold =
+        table.read_or("on_hold", OnHold::Wait, values::one_of(&[("wait", OnHold::Wait), ("retry", OnHold::Retry)]));
+    let row_tolerance = table.read("row_tolerance", row_tolerance).map(|found| found.value).unwrap_or_default();
     let (classify, on_doubt) = classify::read(table);
-    not_yet(table);
     table.finish();
     let (name, upstream) = (name?.value, upstream?);
-    Some(ConnectionConfig { name, upstream, logins, tags, mode, channel, durability, classify, on_doubt })
-}
-
-/// Keys of later versions.
-fn not_yet(table: &Table<'_>) {
-    let harmless = |key: &str, at: usize| {
-        table.doc.warning(at, format!("`{key}` is read, but has no effect in this version"), "");
-    };
-    if let Some(found) = table.read("on_hold", values::one_of(&[("wait", false), ("retry", true)]))
-        && found.value
-    {
-        harmless("on_hold", found.at);
-    }
-    if let Some(found) = table.read("row_tolerance", row_tolerance) {
-        harmless("row_tolerance", found.at);
-    }
+    Some(ConnectionConfig {
+        name,
+        upstream,
+        logins,
+        tags,
+        mode,
+        channel,
+        durability,
+        row_tolerance,
+        on_hold,
+        classify,
+        on_doubt,
+    })
 }
 
 /// `10`, `5%`, `10 or 5%`.
-fn row_tolerance(text: &str) -> Result<(), String> {
-    let part = |part: &str| {
-        let part = part.trim();
-        part.strip_suffix('%').map_or_else(
-            || part.parse::<u32>().is_ok(),
-            |percent| percent.trim().parse::<u32>().is_ok_and(|percent| percent <= 100),
-        )
-    };
-    let parts: Vec<&str> = text.split(" or ").collect();
-    if parts.len() <= 2 && parts.into_iter().all(part) { Ok(()) } else { Err("write \"10 or 5%\"".to_owned()) }
+fn row_tolerance(text: &str) -> Result<Tolerance, String> {
+    let bad = || "write \"10 or 5%\"".to_owned();
+    let number = |text: &str| text.trim().parse::<u32>().map(u64::from).map_err(|_| bad());
+    let (mut rows, mut percent) = (None, None);
+    for part in text.split(" or ").map(str::trim) {
+        let (place, value) = match part.strip_suffix('%') {
+            Some(share) => {
+                (&mut percent, number(share).and_then(|share| if share <= 100 { Ok(share) } else { Err(bad()) })?)
+            }
+            None => (&mut rows, number(part)?),
+        };
+        if place.replace(value).is_some() {
+            return Err(bad());
+        }
+    }
+    Ok(Tolerance { rows: rows.unwrap_or(0), percent: percent.unwrap_or(0) })
 }
 
 pub(super) fn roles(tables: &[Table<'_>]) -> Vec<RoleConfig> {

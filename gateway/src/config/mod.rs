@@ -6,7 +6,10 @@ use countersign_shared::secret::Secret;
 use url::Url;
 
 use crate::{
-    statement::mask::rules::{OnDoubt, Rule},
+    statement::{
+        guard::Tolerance,
+        mask::rules::{OnDoubt, Rule},
+    },
     wire::frame::Caps,
 };
 
@@ -219,6 +222,10 @@ pub struct ConnectionConfig {
     pub classify: Vec<Rule>,
     /// What happens to rows of which it is not known where their values come from.
     pub on_doubt: OnDoubt,
+    /// What a client does while its statement is held.
+    pub on_hold: OnHold,
+    /// With how many rows more than its card stated a write still counts as approved.
+    pub row_tolerance: Tolerance,
 }
 
 /// `mode`.
@@ -229,6 +236,16 @@ pub enum Mode {
     Enforce,
     /// Forward everything, report what would have been held or denied.
     Observe,
+}
+
+/// `on_hold`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnHold {
+    /// It waits.
+    #[default]
+    Wait,
+    /// It is refused, and asks again.
+    Retry,
 }
 
 /// `durability`.

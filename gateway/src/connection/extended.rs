@@ -345,6 +345,22 @@ impl Session {
                 Err(refusal) => return self.refuse_group(refusal).await,
             }
         };
+        let mut permit = permit;
+        let guard = match (permit.take_guard(), permit.request().cloned()) {
+            (Some(guard), Some(id)) => {
+                let limits = guard.pieces.into_iter().find_map(|piece| piece.limits);
+                match (limits, self.begin_guard(&id).await?) {
+                    (Some(limits), Ok(before)) => Some((limits, before)),
+                    (_, Err(refusal)) => {
+                        let open = self.open_run(&permit, &request).await?.into_open();
+                        self.leave_unsent(open).await;
+                        return self.refuse_group(refusal).await;
+                    }
+                    (None, Ok(_)) => None,
+                }
+            }
+            _ => None,
+        };
         if !portal.sent {
             self.unpark(&bind.statement);
             self.pipe.upstream.send(&portal.frame);
@@ -363,7 +379,14 @@ impl Session {
         }
         self.unsynced = true;
         let moves = |s: &Statement| !matches!(s.transaction, TransactionMove::None | TransactionMove::Savepoint);
-        self.moved |= analysis.statements.iter().any(moves);
+        if analysis.statements.iter().any(moves) {
+            self.moved = true;
+            // Whoever moves it has it.
+            self.block = false;
+        }
+        if let Some((limits, before)) = guard {
+            return self.run_execute_guarded(permit, &limits, &before, &request, name).await;
+        }
         self.run(permit, &request, frame, false).await?;
         // COPY changes what the client's next messages mean, and a statement that changes the session
         // changes what they say: look first.
@@ -405,6 +428,7 @@ impl Session {
             self.describe_parked().await?;
         }
         self.discarding = false;
+        self.end_block().await?;
         if self.unsynced {
             self.pipe.upstream.send(frame);
             self.replies.sent(Sent::Sync);

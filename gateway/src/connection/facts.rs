@@ -274,7 +274,12 @@ impl Session {
         let mut out = bytes::BytesMut::new();
         postgres_protocol::message::frontend::query(sql, &mut out)?;
         self.pipe.upstream.send(&out);
-        let (mut rows, mut failed) = (Vec::new(), false);
+        Ok(self.own_answer().await?.ok())
+    }
+
+    /// What the server says up to ReadyForQuery to something of the gateway's own: rows, or its error.
+    pub(super) async fn own_answer(&mut self) -> Result<Result<Vec<Vec<Option<String>>>, bytes::Bytes>, Ended> {
+        let (mut rows, mut failed) = (Vec::new(), None);
         loop {
             self.pipe.upstream.flush().await?;
             while let Some(head) = frame::head(&self.pipe.upstream.input, |_| frame::SERVER_CAP)? {
@@ -285,7 +290,7 @@ impl Session {
                 let body = &whole[frame::HEAD..];
                 match head.tag {
                     b'D' => rows.push(backend::row(body)?),
-                    b'E' => failed = true,
+                    b'E' => failed = Some(whole),
                     b'S' => match self.application.reported(body)? {
                         Some(told) => self.pipe.client.send(told.as_deref().unwrap_or_default()),
                         None => self.pipe.client.send(&whole),
@@ -294,12 +299,13 @@ impl Session {
                         Frame::AsItIs => self.pipe.client.send(&whole),
                         Frame::Instead(instead) => self.pipe.client.send(&instead),
                     },
+                    b'N' if self.masks.is_reducing() => {}
                     b'N' => self.pipe.client.send(&whole),
                     b'Z' => {
                         self.status = body.first().copied().unwrap_or(b'I');
                         self.unsynced = false;
                         self.moved = false;
-                        return Ok((!failed).then_some(rows));
+                        return Ok(failed.map_or(Ok(rows), Err));
                     }
                     _ => {}
                 }

@@ -17,6 +17,7 @@ use crate::{
         classify::{NOT_KEPT, OwnSetting, classify, without_token},
         decide::{Asked, Decision, SqlFacts, decide},
         effect::{Action, Effect},
+        said,
         understood::Understood,
     },
 };
@@ -26,6 +27,7 @@ impl Session {
     pub(super) async fn analyse(&mut self, sql: &str, reading: Option<&Reading>) -> Result<Known, Ended> {
         self.keep_roles();
         self.keep_wall().await?;
+        self.said = said::reason(sql);
         if let Some(understood) = self.means_the_same_anyhow(sql) {
             return Ok(understood);
         }
@@ -89,6 +91,20 @@ impl Session {
         analysis
     }
 
+    /// Why, in the text itself, else in `countersign.reason`.
+    fn reason(&self) -> Option<&str> {
+        self.said.as_deref().or_else(|| self.own.get("reason").map(String::as_str))
+    }
+
+    /// Whether a reason is all that policy misses.
+    pub(super) async fn misses_a_reason(&self, asked: &Asked) -> bool {
+        if asked.reason.is_some() || !self.gateway.policies().asks_for_reasons() {
+            return false;
+        }
+        let with = Asked { reason: Some("why".to_owned()), ..asked.clone() };
+        !matches!(self.decision(&with).await, Ok(Decision::Deny(_)) | Err(_))
+    }
+
     /// The question that policy is asked of an analysed text.
     pub(super) fn asked(&self, text: &Understood) -> Asked {
         let revealing = &self.masks.revealing;
@@ -100,7 +116,7 @@ impl Session {
             effects: text.effects.iter().cloned().chain(reveals).collect(),
             sql: SqlFacts::of(text, self.status != b'I'),
             session: self.facts.clone(),
-            reason: self.own.get("reason").cloned(),
+            reason: self.reason().map(str::to_owned),
             break_glass: false,
             wish: None,
             columns: revealing.clone(),
@@ -132,7 +148,7 @@ impl Session {
         let policies = self.gateway.policies();
         let circumstances = Circumstances {
             in_transaction: self.status != b'I',
-            reason: self.own.get("reason").map(String::as_str),
+            reason: self.reason(),
             policies: policies.version(),
             standing: self.standing,
         };

@@ -39,7 +39,10 @@ use crate::{
         record,
         understood::Understood,
     },
-    wire::{Fields, Violation, frame, replies::Sent},
+    wire::{
+        Fields, Violation, frame,
+        replies::{Rows, Sent},
+    },
 };
 
 /// What a permit comes with.
@@ -98,6 +101,11 @@ impl Masks {
     pub fn end_transaction(&mut self) {
         self.reducing = false;
         self.cursors.end_transaction();
+    }
+
+    /// Whether what ends the transaction may quote what was written in it.
+    pub const fn is_reducing(&self) -> bool {
+        self.reducing
     }
 
     /// A run is over.
@@ -350,6 +358,9 @@ impl Session {
 
     /// What a frame that is no row leaves as. `run` is the one that it answers.
     pub(super) fn mask_frame(&mut self, run: Option<u64>, tag: u8, body: &[u8]) -> Result<Frame, Ended> {
+        // A guarded Query runs alone.
+        let of_query = || self.masks.runs.back().map(|run| run.run).filter(|_| self.replies.describes_query());
+        let run = run.or_else(of_query);
         match tag {
             b'T' => self.described(run, body)?,
             b'H' => self.copies_out(run, body)?,
@@ -434,6 +445,15 @@ impl Session {
         Ok(Frame::Instead(left.unwrap_or_default().into()))
     }
 
+    /// An error to a statement of the gateway's own that ends what the client wrote, as it leaves.
+    pub(super) fn mask_late_error(&self, error: &Bytes) -> Result<Bytes, Ended> {
+        if !self.masks.reducing {
+            return Ok(error.clone());
+        }
+        let left = report::reduced(b'E', error.get(frame::HEAD..).unwrap_or_default(), false)?;
+        Ok(left.unwrap_or_default().into())
+    }
+
     /// What others' rows may be put into by code of the database keeps its channel alone.
     pub(super) fn mask_notification(&self, body: &[u8]) -> Result<Frame, Ended> {
         if self.connection.classify.is_empty() || !self.sensitive().notifies || body.ends_with(b"\0\0") {
@@ -452,14 +472,15 @@ impl Session {
         }
     }
 
-    /// Writes one row, or one message of COPY data, to the client as it leaves. `whole` is its frame.
-    pub(super) fn mask_row(&mut self, run: Option<u64>, whole: &[u8]) -> Result<(), Ended> {
+    /// Writes one row, or one message of COPY data, as it leaves, to the client or to what is kept for it.
+    /// `whole` is its frame.
+    pub(super) fn mask_row(&mut self, run: Option<u64>, whole: &[u8], rows: Rows) -> Result<(), Ended> {
         let unknown = || Ended::from(Violation::new("rows that must be masked come without a description"));
         let (tag, body) = (whole.first().copied().unwrap_or_default(), whole.get(frame::HEAD..).unwrap_or_default());
         let Masks { runs, key, .. } = &mut self.masks;
         let run = runs.iter_mut().find(|other| Some(other.run) == run).ok_or_else(unknown)?;
         let key = key.as_ref().ok_or_else(unknown)?;
-        let out = &mut self.pipe.client.output;
+        let out = if rows == Rows::Keep { &mut self.kept } else { &mut self.pipe.client.output };
         if tag == b'D' {
             return Ok(run.rows.as_ref().ok_or_else(unknown)?.write(body, key, out)?);
         }

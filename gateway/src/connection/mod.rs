@@ -35,6 +35,7 @@ pub mod dial;
 pub mod extended;
 pub mod facts;
 pub mod finish;
+mod guarded;
 pub mod judge;
 pub mod login;
 #[cfg(test)]
@@ -46,6 +47,7 @@ pub mod pipe;
 pub mod places;
 pub mod relay;
 mod renew;
+mod retry;
 pub mod roles;
 mod runs;
 pub mod session;

@@ -19,7 +19,7 @@ use crate::{
     },
     wire::{
         Fields, backend, frame,
-        replies::{Meaning, Pass},
+        replies::{Meaning, Pass, Rows},
     },
 };
 
@@ -71,28 +71,28 @@ impl Session {
                     return Ok(());
                 }
                 self.passing.0 -= n;
-                self.pass(come, n, self.passing.1);
+                self.pass_rows(come, n, self.passing.1);
                 continue;
             }
             let rows = matches!(rest.first(), Some(b'D' | b'd'));
             let cap = if rows { usize::MAX } else { frame::SERVER_CAP };
             let Some(head) = frame::head(rest, |_| cap)? else { return Ok(()) };
             if rows {
-                let shown = self.replies.rows()?;
+                let rows = self.replies.rows()?;
                 let run = self.replies.run();
                 if self.masks.reads_rows(run) {
                     let Some(whole) = rest.get(..head.size) else { return Ok(()) };
-                    if shown {
+                    if rows != Rows::Drop {
                         self.pipe.client.send(&come.bytes[come.gone..come.read]);
                         come.gone = come.read;
-                        self.mask_row(run, whole)?;
+                        self.mask_row(run, whole, rows)?;
                     }
                     self.pass(come, head.size, false);
                     continue;
                 }
                 match frame::whole_rows(rest) {
-                    0 => self.passing = (head.size, shown),
-                    n => self.pass(come, n, shown),
+                    0 => self.passing = (head.size, rows),
+                    n => self.pass_rows(come, n, rows),
                 }
                 continue;
             }
@@ -132,6 +132,14 @@ impl Session {
             }
             self.understand(meaning, &come.bytes[body]).await?;
         }
+    }
+
+    /// The same for rows, which may have to wait.
+    fn pass_rows(&mut self, come: &mut Come, n: usize, rows: Rows) {
+        if rows == Rows::Keep {
+            self.kept.extend_from_slice(&come.bytes[come.read..come.read + n]);
+        }
+        self.pass(come, n, rows == Rows::Show);
     }
 
     /// Passes `n` bytes on, or drops them.
@@ -231,13 +239,13 @@ impl Session {
     }
 
     /// All of a run is completed, with the tags that it has by now.
-    async fn complete_run(&mut self, run: u64) -> Result<(), Ended> {
+    pub(super) async fn complete_run(&mut self, run: u64) -> Result<(), Ended> {
         let tags = self.runs.get_mut(run).map(|open| std::mem::take(&mut open.tags)).unwrap_or_default();
         self.end_run(run, RunEnd::Completed(tags)).await
     }
 
     /// Closes a run's record, once.
-    async fn end_run(&mut self, run: u64, end: RunEnd) -> Result<(), Ended> {
+    pub(super) async fn end_run(&mut self, run: u64, end: RunEnd) -> Result<(), Ended> {
         self.masks.ended(run);
         let Some(open) = self.runs.remove(run) else { return Ok(()) };
         finish(&self.gateway, &open, &end).await;

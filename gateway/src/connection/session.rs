@@ -11,7 +11,7 @@ use std::{
     task::Poll,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use chrono::Utc;
 use countersign_shared::{api::SessionView, ids::SessionId};
 use prometheus_client::metrics::counter::Counter;
@@ -51,7 +51,7 @@ use crate::{
     wire::{
         frame,
         frontend::{self, Message},
-        replies::Replies,
+        replies::{Replies, Rows},
         startup::{CancelKey, Startup},
     },
 };
@@ -119,7 +119,12 @@ pub struct Session {
     /// A transaction began or ended in the group that is open: `status` is that of before.
     pub(super) moved: bool,
     /// So many bytes of a row on its way are still to pass; shown or not.
-    pub(super) passing: (usize, bool),
+    pub(super) passing: (usize, Rows),
+    /// Rows of a guarded statement that the client may not see yet.
+    pub(super) kept: BytesMut,
+    /// The transaction that is open is the gateway's own: a guarded statement runs in it, and the client's
+    /// group ends it.
+    pub(super) block: bool,
     pub(super) runs: Runs,
     /// What its statements' rows leave as.
     pub(super) masks: Masks,
@@ -147,6 +152,8 @@ pub struct Session {
     pub(super) catalogs: Arc<Shared>,
     /// `countersign.*`.
     pub(super) own: BTreeMap<String, String>,
+    /// The reason in the text that was analysed last.
+    pub(super) said: Option<String>,
     /// What texts are, and whether policy simply allows them.
     pub(super) memory: Memory,
     pub(super) withdraw: Arc<Withdraw>,
@@ -320,7 +327,9 @@ impl Session {
             discarding: false,
             unsynced: false,
             moved: false,
-            passing: (0, false),
+            passing: (0, Rows::Show),
+            kept: BytesMut::new(),
+            block: false,
             runs: Runs::default(),
             masks: Masks::default(),
             next_run: 0,
@@ -338,6 +347,7 @@ impl Session {
             catalog: Arc::default(),
             catalogs: gateway.catalogs.of(&connection.name),
             own,
+            said: None,
             memory: Memory::default(),
             withdraw,
             place,

@@ -16,7 +16,7 @@ use crate::{
         decide::{Decision, explain::rules_behind},
         forward::forward,
         hold::{Judged, Permit, judge, rollback},
-        record,
+        record::{self, Recorded},
         understood::Changes,
     },
     wire::{backend, replies::Sent},
@@ -35,6 +35,10 @@ impl Session {
                 // The server drops it too, up to the client's Sync.
                 return Ok(());
             }
+        }
+        if !self.end_block().await? {
+            self.discarding = true;
+            return Ok(());
         }
         // A Query ends the unnamed ones.
         self.portals.remove("");
@@ -67,7 +71,10 @@ impl Session {
             masking: Masking::news(),
         };
         match self.permit_masked(&mut request, &analysis).await? {
-            Ok(permit) => self.run(permit, &request, frame, true).await,
+            Ok(mut permit) => match permit.take_guard() {
+                Some(guard) => self.run_query_guarded(permit, &guard, &request).await,
+                None => self.run(permit, &request, frame, true).await,
+            },
             Err(refusal) => self.refuse_query(sql, refusal).await,
         }
     }
@@ -126,6 +133,7 @@ impl Session {
                 Ok(held)
             }
             Judged::No(refusal) => {
+                let refusal = if self.misses_a_reason(&asked).await { refusal.without_a_reason() } else { refusal };
                 self.record_denial(&request.sql, &refusal, &rules).await?;
                 Ok(Err(refusal))
             }
@@ -146,10 +154,28 @@ impl Session {
         frame: &Bytes,
         simple: bool,
     ) -> Result<(), Ended> {
+        let recorded = self.open_run(&permit, request).await?;
+        let run = self.next_run;
+        self.next_run += 1;
+        self.masks_begin(run, request, frame, simple)?;
+        let open = forward(permit, recorded, frame, &mut self.pipe.upstream.output);
+        self.runs.insert(run, open);
+        if simple {
+            self.replies.sent(Sent::Query { run });
+            // It ends with ReadyForQuery, and an open group with it.
+            self.unsynced = false;
+        } else {
+            self.replies.sent(Sent::Execute { run });
+        }
+        Ok(())
+    }
+
+    /// record, and what is known of the session once the statement has been forwarded.
+    pub(super) async fn open_run(&mut self, permit: &Permit, request: &Request) -> Result<Recorded, Ended> {
         let held = permit.request().is_some();
         let crowded = self.gateway.sessions.active() >= CROWD;
         let durability = self.connection.durability;
-        let recorded = record::open(&self.gateway.log, &self.header, request, &permit, durability, crowded)
+        let recorded = record::open(&self.gateway.log, &self.header, request, permit, durability, crowded)
             .await
             .map_err(|down| unavailable(&down))?;
         if let Err(ended) = self.still_stands() {
@@ -181,19 +207,7 @@ impl Session {
         if text.changes_catalog {
             self.forget_catalog();
         }
-        let run = self.next_run;
-        self.next_run += 1;
-        self.masks_begin(run, request, frame, simple)?;
-        let open = forward(permit, recorded, frame, &mut self.pipe.upstream.output);
-        self.runs.insert(run, open);
-        if simple {
-            self.replies.sent(Sent::Query { run });
-            // It ends with ReadyForQuery, and an open group with it.
-            self.unsynced = false;
-        } else {
-            self.replies.sent(Sent::Execute { run });
-        }
-        Ok(())
+        Ok(recorded)
     }
 
     async fn refuse_query(&mut self, _sql: &str, refusal: Refusal) -> Result<(), Ended> {

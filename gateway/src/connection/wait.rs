@@ -4,13 +4,17 @@ use chrono::Utc;
 
 use super::session::{Ended, Session};
 use crate::{
-    impact::{Around, Questions},
+    config::OnHold,
+    impact::{self, Around, Questions},
     metrics::StatementDecision,
     refusal::{Farewell, Refusal, notice},
     sessions::Doing,
     statement::{
         assemble::{Request, Surroundings},
+        classify::TransactionMove,
+        counting::{Part, parts},
         decide::{Asked, Decision, decide},
+        guard::{Guard, Measured},
         hold::{Held, Look, Permit, Quit, Wish},
         understood::Understood,
     },
@@ -20,6 +24,13 @@ use countersign_shared::{
     digest::Digest,
     impact::NO_WHERE,
 };
+
+/// What people read of a statement before they decide, and what it may touch.
+pub(super) struct Wished {
+    pub impact: Vec<Impact>,
+    pub notes: Vec<String>,
+    pub guard: Option<Guard>,
+}
 
 /// Why the wait is interrupted.
 enum Rung {
@@ -37,16 +48,20 @@ impl Session {
         needed: Needed,
         rules: Vec<String>,
     ) -> Result<Result<Permit, Refusal>, Ended> {
+        if self.connection.on_hold == OnHold::Retry {
+            return self.hold_for_retry(request, asked, needed, rules).await;
+        }
         let digest = self.digest(request, &asked);
-        let notes = request.analysis.statements.iter().flat_map(|s| s.notes.iter().cloned()).collect::<Vec<_>>();
-        let notes = with_risks(notes, request);
         let arm = self.withdraw.arm();
-        let impact = self.impact(request).await;
+        let Wished { impact, notes, guard } = match self.wished(request, &rules).await? {
+            Ok(wished) => wished,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
         let wish = Wish {
             request,
             asked: &asked,
             digest,
-            session: &self.id,
+            session: Some(&self.id),
             needed,
             rules,
             notes,
@@ -65,6 +80,7 @@ impl Session {
         self.pipe.client.send(&notice(&held.notice(place.as_deref()), None));
         let deadline = (held.expires_at - Utc::now()).to_std().unwrap_or_default();
         let deadline = tokio::time::Instant::now() + deadline;
+        let mut told = 0;
         loop {
             let rung = tokio::select! {
                 biased;
@@ -94,8 +110,13 @@ impl Session {
                     let asked = self.asked(&analysis);
                     let digest = self.digest(request, &asked);
                     match held.look(&self.gateway, &self.header, digest, &asked).await {
-                        Look::Waiting => {}
-                        Look::Pass(permit) => return Ok(Ok(permit)),
+                        Look::Waiting(by) => {
+                            for (at, one) in by.iter().enumerate().skip(told) {
+                                self.pipe.client.send(&notice(&held.news(one, at + 1), None));
+                            }
+                            told = told.max(by.len());
+                        }
+                        Look::Pass(permit) => return Ok(Ok(permit.guarded(guard))),
                         Look::No(refusal) => return Ok(Err(refusal)),
                     }
                 }
@@ -118,8 +139,29 @@ impl Session {
         }
     }
 
+    /// What people will read of a statement, and what it may touch.
+    pub(super) async fn wished(
+        &mut self,
+        request: &Request,
+        rules: &[String],
+    ) -> Result<Result<Wished, Refusal>, Ended> {
+        let notes = request.analysis.statements.iter().flat_map(|s| s.notes.iter().cloned()).collect::<Vec<_>>();
+        let notes = with_risks(notes, request);
+        // A longer text is not measured either.
+        let parts = if request.sql.len() > impact::LONGEST { Vec::new() } else { parts(&request.sql) };
+        let mut measured = self.impact(request, &parts).await;
+        let guard = Guard::of(&parts, &mut measured, self.connection.row_tolerance);
+        if let Some(why) = guard.as_ref().and_then(|guard| mixed(guard, request)) {
+            let refusal = Refusal::Mixed { why };
+            self.record_denial(&request.sql, &refusal, rules).await?;
+            return Ok(Err(refusal));
+        }
+        let impact = measured.into_iter().map(|one| one.impact).collect();
+        Ok(Ok(Wished { impact, notes, guard }))
+    }
+
     /// What the statement would do to rows, measured on another connection.
-    async fn impact(&self, request: &Request) -> Vec<Impact> {
+    async fn impact(&self, request: &Request, parts: &[Part]) -> Vec<Measured> {
         let around = Around {
             upstream: &self.connection.upstream,
             catalog: &self.catalog,
@@ -130,7 +172,7 @@ impl Session {
         let policies = self.gateway.policies();
         let permitted =
             |text: &Understood| decide(&policies, &self.asked(text), &[], &[], Utc::now()) == Decision::Allow;
-        let questions = Questions::about(request, &around, permitted);
+        let questions = Questions::about(request, parts, &around, permitted);
         questions.ask(request, &around).await
     }
 
@@ -149,8 +191,17 @@ impl Session {
     }
 
     fn digest(&self, request: &Request, asked: &Asked) -> Digest {
+        self.digest_within(self.id.as_str(), request, asked)
+    }
+
+    /// The same for what another session of the same principal may run.
+    pub(super) fn digest_for_any_session(&self, request: &Request, asked: &Asked) -> Digest {
+        self.digest_within("any", request, asked)
+    }
+
+    fn digest_within(&self, session: &str, request: &Request, asked: &Asked) -> Digest {
         request.digest(&Surroundings {
-            session: self.id.as_str(),
+            session,
             principal: &self.asker.human.principal,
             login: &self.connection.upstream.user,
             database: (&self.connection.name, &self.connection.upstream.database),
@@ -158,6 +209,25 @@ impl Session {
             transaction: self.status,
             catalog: self.catalog.version_of(&asked.effects),
         })
+    }
+}
+
+/// Why the statements of a text can't be run one by one and still be what the text is.
+fn mixed(guard: &Guard, request: &Request) -> Option<&'static str> {
+    if guard.pieces.len() < 2 {
+        return None;
+    }
+    if request.analysis.copies_in {
+        return Some("it mixes COPY FROM STDIN with a write whose rows are counted");
+    }
+    let moves: Vec<TransactionMove> = request.analysis.statements.iter().map(|s| s.transaction).collect();
+    let plain = |moves: &[TransactionMove]| moves.iter().all(|m| *m == TransactionMove::None);
+    match moves.as_slice() {
+        all if plain(all) => None,
+        [TransactionMove::Begin, within @ .., TransactionMove::Commit] if plain(within) => None,
+        [TransactionMove::Begin, within @ ..] if plain(within) => None,
+        [within @ .., TransactionMove::Commit] if plain(within) => None,
+        _ => Some("it mixes writes whose rows are counted with the beginning or the end of transactions"),
     }
 }
 

@@ -68,10 +68,22 @@ pub(super) fn load(sources: &[Source]) -> Result<Policies, Vec<Problem>> {
     }
     let version = version_of(sources);
     let rests_on_time = set.policies().any(|policy| policy.to_string().contains("time"));
+    let asks_for_reasons = set.policies().any(|policy| policy.to_string().contains("reason"));
     let connect_rests_on_time =
         set.policies().any(|policy| could_be_connect(policy) && policy.to_string().contains("time"));
     let authorizer = Authorizer::new();
-    Ok(Policies { schema, set, types, named, warnings, version, rests_on_time, connect_rests_on_time, authorizer })
+    Ok(Policies {
+        schema,
+        set,
+        types,
+        named,
+        warnings,
+        version,
+        rests_on_time,
+        asks_for_reasons,
+        connect_rests_on_time,
+        authorizer,
+    })
 }
 
 fn could_be_connect(policy: &Policy) -> bool {

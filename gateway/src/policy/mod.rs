@@ -43,6 +43,7 @@ pub struct Policies {
     warnings: Vec<Problem>,
     version: Digest,
     rests_on_time: bool,
+    asks_for_reasons: bool,
     connect_rests_on_time: bool,
     authorizer: Authorizer,
 }
@@ -90,6 +91,12 @@ impl Policies {
     #[must_use]
     pub const fn rests_on_time(&self) -> bool {
         self.rests_on_time
+    }
+
+    /// Whether a decision may change with a reason. Any mention counts.
+    #[must_use]
+    pub const fn asks_for_reasons(&self) -> bool {
+        self.asks_for_reasons
     }
 
     /// Whether it may change with the time alone who may `connect`.

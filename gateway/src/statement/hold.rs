@@ -16,6 +16,7 @@ use super::{
     assemble::Request,
     classify::{Analysis, Doubt},
     decide::{Asked, Decision, Denial, decide},
+    guard::Guard,
     record::{self, End, Header, Open},
 };
 use crate::{
@@ -29,7 +30,7 @@ use crate::{
 
 /// The right to forward one statement, once.
 #[derive(Debug)]
-pub struct Permit(Grounds);
+pub struct Permit(Grounds, Option<Box<Guard>>);
 
 #[derive(Debug)]
 enum Grounds {
@@ -46,6 +47,17 @@ impl Permit {
             Grounds::Released(released) => Some(released.request()),
             _ => None,
         }
+    }
+
+    /// Bounds what it may touch.
+    #[must_use]
+    pub fn guarded(self, guard: Option<Guard>) -> Self {
+        Self(self.0, guard.map(Box::new))
+    }
+
+    /// Takes what bounds it; whoever does must see to it.
+    pub fn take_guard(&mut self) -> Option<Box<Guard>> {
+        self.1.take()
     }
 
     /// Names the policies that would have stopped a statement that is only observed.
@@ -92,9 +104,9 @@ pub enum Judged {
 #[must_use]
 pub fn judge(mode: Mode, decision: Decision, analysis: &Analysis, connection: &str) -> Judged {
     match (decision, mode) {
-        (Decision::Allow, _) => Judged::Pass(Permit(Grounds::Allowed)),
-        (Decision::Hold(_), Mode::Observe) => Judged::Pass(Permit(observed("observed: would be held"))),
-        (Decision::Deny(_), Mode::Observe) => Judged::Pass(Permit(observed("observed: would be denied"))),
+        (Decision::Allow, _) => Judged::Pass(Permit(Grounds::Allowed, None)),
+        (Decision::Hold(_), Mode::Observe) => Judged::Pass(Permit(observed("observed: would be held"), None)),
+        (Decision::Deny(_), Mode::Observe) => Judged::Pass(Permit(observed("observed: would be denied"), None)),
         (Decision::Hold(needed), Mode::Enforce) => Judged::Ask(needed),
         (Decision::Deny(denial), Mode::Enforce) => Judged::No(refusal(denial, analysis, connection)),
     }
@@ -107,7 +119,7 @@ const fn observed(would_be: &'static str) -> Grounds {
 /// ROLLBACK always passes: it can only undo. So does a text without any statement.
 #[must_use]
 pub const fn rollback() -> Permit {
-    Permit(Grounds::Allowed)
+    Permit(Grounds::Allowed, None)
 }
 
 fn refusal(denial: Denial, analysis: &Analysis, connection: &str) -> Refusal {
@@ -160,8 +172,8 @@ pub enum Quit {
 /// What a look at the request shows.
 #[derive(Debug)]
 pub enum Look {
-    /// Nothing decided.
-    Waiting,
+    /// Nothing decided. These have approved by now, the oldest first.
+    Waiting(Vec<String>),
     /// Go.
     Pass(Permit),
     /// It is over.
@@ -176,8 +188,8 @@ pub struct Wish<'a> {
     pub asked: &'a Asked,
     /// What an approval binds.
     pub digest: Digest,
-    /// The asking session.
-    pub session: &'a SessionId,
+    /// The session that waits; nothing where none does.
+    pub session: Option<&'a SessionId>,
     /// What policy asks for.
     pub needed: Needed,
     /// The policies that ask for it.
@@ -218,7 +230,7 @@ impl Held {
             kind: RequestKind::Statement,
             digest: wish.digest,
             asked: wish.asked.clone(),
-            session: Some(wish.session.clone()),
+            session: wish.session.cloned(),
             sql: wish.request.sql_on_a_card().to_owned(),
             parameters: wish.request.parameters_on_a_card(),
             notes: wish.notes,
@@ -252,6 +264,18 @@ impl Held {
         format!("held for approval {} by {by}{place}; press Ctrl-C to withdraw", self.id)
     }
 
+    /// The sentence that the client reads when somebody has approved, and more are needed.
+    #[must_use]
+    pub fn news(&self, by: &str, approvals: usize) -> String {
+        let still = self.needed.count.saturating_sub(approvals);
+        let still = match still {
+            0 => "other approvals are still needed".to_owned(),
+            1 => "one more is needed".to_owned(),
+            n => format!("{n} more are needed"),
+        };
+        format!("request {} was approved by {by}; {still}", self.id)
+    }
+
     /// Looks at the stored request: released, refused, or still waiting. `asked` is the question as
     /// it stands now; `digest` likewise.
     pub async fn look(&self, gateway: &Gateway, header: &Header, digest: Digest, asked: &Asked) -> Look {
@@ -262,11 +286,14 @@ impl Held {
         };
         let outcome = request.outcome.clone().unwrap_or_default();
         match request.state {
-            State::Pending => return self.may_still_be_approved(gateway, header, asked).await,
+            State::Pending => {
+                let by = request.approvals.into_iter().map(|approval| approval.approver.principal).collect();
+                return self.may_still_be_approved(gateway, header, asked, by).await;
+            }
             State::Approved => match release(gateway, &self.id, digest, asked, Utc::now()).await {
                 Ok(released) => {
                     self.ended(gateway, header, State::Released);
-                    return Look::Pass(Permit(Grounds::Released(released)));
+                    return Look::Pass(Permit(Grounds::Released(released), None));
                 }
                 Err(NotReleased::Void(why)) => {
                     self.ended(gateway, header, State::Void);
@@ -292,7 +319,7 @@ impl Held {
 
     /// A hold whose decision has become a denial, since policy, roles or the catalog changed, is void:
     /// nobody need decide on it any more.
-    async fn may_still_be_approved(&self, gateway: &Gateway, header: &Header, asked: &Asked) -> Look {
+    async fn may_still_be_approved(&self, gateway: &Gateway, header: &Header, asked: &Asked, by: Vec<String>) -> Look {
         let known = match gateway.store.people().await {
             Ok(known) => known,
             Err(error) => {
@@ -304,11 +331,32 @@ impl Held {
             }
         };
         match decide(&gateway.policies(), asked, &[], &known, Utc::now()) {
-            Decision::Allow | Decision::Hold(_) => Look::Waiting,
+            Decision::Allow | Decision::Hold(_) => Look::Waiting(by),
             Decision::Deny(denial) => {
                 let why = denial.message.unwrap_or_else(|| "policy no longer permits it, approved or not".to_owned());
                 Look::No(self.quit(gateway, header, Quit::Void(why)).await)
             }
+        }
+    }
+
+    /// Waits for the end of a request with which no session waits, and sees to it.
+    pub async fn outlive(self, gateway: &Gateway, header: &Header) {
+        let left = (self.expires_at - Utc::now()).to_std().unwrap_or_default();
+        let over = async {
+            loop {
+                self.rung().await;
+                match gateway.store.request(&self.id).await {
+                    Ok(Some(request)) if matches!(request.state, State::Pending | State::Approved) => {}
+                    Ok(Some(request)) => return Some(request.state),
+                    Ok(None) => return None,
+                    Err(error) => tracing::warn!(request = %self.id, %error, "the state can't say how a request is"),
+                }
+            }
+        };
+        match tokio::time::timeout(left, over).await {
+            Ok(Some(end)) => self.ended(gateway, header, end),
+            Ok(None) => {}
+            Err(_) => drop(self.quit(gateway, header, Quit::Expired).await),
         }
     }
 
@@ -350,6 +398,34 @@ impl Held {
     }
 }
 
+/// Releases what was approved while nobody waited for it, if all is as it was.
+///
+/// # Errors
+/// Why it does not run.
+pub async fn release_again(
+    gateway: &Gateway,
+    header: &Header,
+    id: &RequestId,
+    digest: Digest,
+    asked: &Asked,
+) -> Result<Permit, Refusal> {
+    let released = release(gateway, id, digest, asked, Utc::now()).await;
+    gateway.holds.ring(id);
+    match released {
+        Ok(released) => Ok(Permit(Grounds::Released(released), None)),
+        Err(NotReleased::Void(why)) => {
+            let mut entry = header.entry(Kind::HoldEnded);
+            entry.request = Some(id.clone());
+            entry.outcome = Some(why.clone());
+            if let Err(down) = gateway.log.append(&entry) {
+                tracing::error!(%down, "the end of a hold is not in the log");
+            }
+            Err(Refusal::Void { request: id.clone(), why })
+        }
+        Err(NotReleased::Unavailable(why)) => Err(Refusal::Unavailable { message: why }),
+    }
+}
+
 fn unavailable(error: &dyn std::fmt::Display) -> Refusal {
     tracing::error!(%error, "a statement was refused, since it could not be checked or recorded");
     Refusal::Unavailable { message: "the gateway can't check or record this statement now".to_owned() }
@@ -364,7 +440,7 @@ pub async fn finish(gateway: &Gateway, open: &Open, end: &End) {
             outcome.tag = Some(tags.join("; "));
             State::Done
         }
-        End::Failed(_) | End::Skipped | End::Unsent => {
+        End::Failed(_) | End::Skipped | End::Unsent | End::Undone(_) => {
             outcome.error = Some(end.line().into_owned());
             State::Done
         }

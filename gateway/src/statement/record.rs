@@ -193,6 +193,8 @@ pub enum End {
     Skipped,
     /// Access ended before it was forwarded.
     Unsent,
+    /// It did more than was approved, and was undone.
+    Undone(String),
     /// The connection broke first.
     Lost,
 }
@@ -209,6 +211,7 @@ impl End {
             Self::Failed(report) => format!("{} {}", report.code, report.message).into(),
             Self::Skipped => "skipped".into(),
             Self::Unsent => "not forwarded: access ended first".into(),
+            Self::Undone(why) => format!("undone: {why}").into(),
             Self::Lost => "the session ended before the database answered".into(),
         }
     }

@@ -115,6 +115,12 @@ pub fn close_complete() -> Bytes {
     encode(&CloseComplete::new())
 }
 
+/// PortalSuspended.
+#[must_use]
+pub fn portal_suspended() -> Bytes {
+    Bytes::from_static(&[b's', 0, 0, 0, 4])
+}
+
 /// NoData.
 #[must_use]
 pub fn no_data() -> Bytes {

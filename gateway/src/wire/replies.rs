@@ -43,6 +43,15 @@ pub enum Sent {
         /// The run, for its outcome.
         run: u64,
     },
+    /// An Execute of a statement whose rows are counted before the client may see that it has ended.
+    Guarded {
+        /// The run, for its outcome.
+        run: u64,
+        /// Whether nothing of it may be seen yet: its row is kept.
+        first: bool,
+    },
+    /// The gateway's own description of what a simple Query gives: RowDescription, or nothing.
+    DescribeQuery,
     /// Answered by anything up to ReadyForQuery.
     Query {
         /// The run, for its outcome.
@@ -80,6 +89,18 @@ pub enum Pass {
     Swallow,
     /// To the client, with these result formats.
     ShowWithFormats(Vec<u16>),
+}
+
+/// What becomes of rows of the server's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rows {
+    /// To the client as they are.
+    #[default]
+    Show,
+    /// To nobody.
+    Drop,
+    /// To the client, once it is known that they may.
+    Keep,
 }
 
 /// What a frame means beyond itself.
@@ -201,7 +222,8 @@ impl Replies {
     pub fn run(&self) -> Option<u64> {
         match self.0.front() {
             Some(Item::Upstream {
-                sent: Sent::Query { run } | Sent::Execute { run } | Sent::DescribeToMask { run },
+                sent:
+                    Sent::Query { run } | Sent::Execute { run } | Sent::Guarded { run, .. } | Sent::DescribeToMask { run },
                 ..
             }) => Some(*run),
             _ => None,
@@ -214,13 +236,24 @@ impl Replies {
         matches!(self.0.front(), Some(Item::Upstream { sent: Sent::Parse { .. }, .. }))
     }
 
-    /// Whether rows of the server go to the client now.
+    /// Whether the server describes what a guarded Query gives.
+    #[must_use]
+    pub fn describes_query(&self) -> bool {
+        matches!(self.0.front(), Some(Item::Upstream { sent: Sent::DescribeQuery, .. }))
+    }
+
+    /// What becomes of the rows that the server sends now.
     ///
     /// # Errors
     /// Where the server sends rows that nobody asked for.
-    pub fn rows(&self) -> Result<bool, Violation> {
+    pub fn rows(&self) -> Result<Rows, Violation> {
         match self.0.front() {
-            Some(Item::Upstream { sent: Sent::Query { .. } | Sent::Execute { .. }, seen }) => Ok(*seen == Seen::All),
+            Some(Item::Upstream { sent: Sent::Query { .. } | Sent::Execute { .. }, seen }) => {
+                Ok(if *seen == Seen::All { Rows::Show } else { Rows::Drop })
+            }
+            Some(Item::Upstream { sent: Sent::Guarded { first, .. }, .. }) => {
+                Ok(if *first { Rows::Keep } else { Rows::Show })
+            }
             _ => Err(Violation::new("the server sends rows that were not asked for")),
         }
     }
@@ -268,6 +301,15 @@ impl Replies {
                 (Pass::ShowWithFormats(formats.clone()), Meaning::Nothing, true)
             }
             (Sent::Execute { run }, b'C' | b'I') => (pass, Meaning::Completed { run: *run, last: true }, true),
+            // Whether that is the end for the client, is said when its rows are counted.
+            (Sent::Guarded { run, .. }, b'C' | b'I') => {
+                (Pass::Swallow, Meaning::Completed { run: *run, last: false }, true)
+            }
+            (Sent::Guarded { first: true, .. }, b's') => (Pass::Swallow, Meaning::Nothing, true),
+            (Sent::Guarded { run, .. }, b's') => (pass, Meaning::Suspended { run: *run }, true),
+            (Sent::Guarded { .. }, b'H' | b'c') => (pass, Meaning::Nothing, false),
+            (Sent::DescribeQuery, b'T') => (pass, Meaning::Nothing, true),
+            (Sent::DescribeQuery, b'n') => (Pass::Swallow, Meaning::Nothing, true),
             (Sent::Execute { run }, b's') => (pass, Meaning::Suspended { run: *run }, true),
             (Sent::Query { run }, b'C' | b'I') => (pass, Meaning::Completed { run: *run, last: false }, false),
             (Sent::Query { run } | Sent::Execute { run }, b'G') => (pass, Meaning::CopyIn { run: *run }, false),
@@ -287,7 +329,10 @@ impl Replies {
 
     /// An error in an extended group: the server skips to the next Sync.
     fn failed(&mut self, sent: &Sent) -> Meaning {
-        let run = if let Sent::Execute { run } = sent { Some(*run) } else { None };
+        let run = match sent {
+            Sent::Execute { run } | Sent::Guarded { run, .. } => Some(*run),
+            _ => None,
+        };
         let mut skipped = Vec::new();
         let names = |sent: &Sent| match sent {
             Sent::Close => true,
@@ -306,7 +351,9 @@ impl Replies {
                 Some(Item::Upstream { sent: Sent::Sync | Sent::Query { .. }, .. }) => {
                     return Meaning::Failed { run, skipped, sync_sent: true, names: in_doubt };
                 }
-                Some(Item::Upstream { sent: Sent::Execute { run }, .. }) => skipped.push(*run),
+                Some(Item::Upstream { sent: Sent::Execute { run } | Sent::Guarded { run, .. }, .. }) => {
+                    skipped.push(*run)
+                }
                 Some(Item::Upstream { sent, .. }) => in_doubt |= names(sent),
                 Some(Item::Local(_)) => {}
             }

@@ -151,16 +151,32 @@ impl Client {
 
     /// What the notice says, from the id on.
     pub async fn is_told_that_it_is_held(&self) -> String {
+        self.is_held_or_gone().await.expect("a notice, not the end of the connection")
+    }
+
+    /// The same; nothing where the connection ends first.
+    pub async fn is_held_or_gone(&self) -> Option<String> {
         let mut notices = self.notices.lock().await;
         let notice = async {
-            loop {
-                let notice = notices.recv().await.expect("a notice, not the end of the connection");
+            while let Some(notice) = notices.recv().await {
                 if let Some((_, rest)) = notice.message().split_once("held for approval ") {
-                    return rest.to_owned();
+                    return Some(rest.to_owned());
                 }
             }
+            None
         };
         timeout(PATIENCE, notice).await.expect("a notice that the statement is held")
+    }
+
+    /// The notice that has these words.
+    pub async fn is_told(&self, words: &str) -> String {
+        let mut notices = self.notices.lock().await;
+        loop {
+            let notice = notices.recv().await.expect("a notice, not the end of the connection");
+            if notice.message().contains(words) {
+                return notice.message().to_owned();
+            }
+        }
     }
 
     /// Ctrl-C.

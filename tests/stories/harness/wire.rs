@@ -107,18 +107,24 @@ impl Wire {
         self.until_ready(times).await
     }
 
-    pub async fn until_ready(&mut self, mut times: usize) -> Vec<String> {
-        let mut said = Vec::new();
+    pub async fn until_ready(&mut self, times: usize) -> Vec<String> {
+        self.until_ready_with_rows(times).await.1
+    }
+
+    /// The same, and how many rows came.
+    pub async fn until_ready_with_rows(&mut self, mut times: usize) -> (usize, Vec<String>) {
+        let (mut rows, mut said) = (0, Vec::new());
         while times > 0 {
             let (tag, body) = self.message().await;
             match tag {
                 b'C' => said.push(String::from_utf8_lossy(&body[..body.len() - 1]).into_owned()),
                 b'E' => said.push(code(&body)),
+                b'D' => rows += 1,
                 b'Z' => times -= 1,
                 _ => {}
             }
         }
-        said
+        (rows, said)
     }
 
     /// Reads until a statement is held: the id in its notice.

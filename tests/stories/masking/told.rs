@@ -232,3 +232,43 @@ async fn explain_policy_tells_what_leaves_masked_and_why_something_is_refused() 
     assert_eq!(told["outcome"], "deny", "{told}");
     assert!(told["message"].as_str().is_some_and(|said| said.contains("public.people.email as predicate")), "{told}");
 }
+
+/// Writes wait for somebody, and are counted; nobody sees what is classified.
+const HELD: &str = r#"
+permit (principal, action, resource) unless { action == Action::"reveal" || action in Action::"write" };
+permit (principal, action in Action::"write", resource) when { context.approvals.count >= 1 };
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approved_write_gives_back_masked_rows_and_its_late_errors_quote_nothing() {
+    let story = Story::with_masks(HELD, "").await;
+    let ana = story.logs_in("ana").await;
+    let sql = "update people set name = 'n' where id < 3 returning id, email, name";
+    let running = ana.runs(sql);
+    let id = ana.is_held().await;
+    story.decides("priya", &id, Choice::Approve).await.expect("her approval is taken");
+    let rows = running.ends().await.expect("it runs").rows;
+    let masked = || some("z***@example.com");
+    assert_eq!(rows, [[some("1"), masked(), some("n")], [some("2"), masked(), some("n")]]);
+
+    let pg = std::sync::Arc::clone(&ana.pg);
+    let typed = tokio::spawn(async move {
+        let sql = "update people set name = $1 where id = 2 returning email, token, name";
+        let rows = pg.query(sql, &[&"m"]).await?;
+        let row = &rows[0];
+        Ok::<_, tokio_postgres::Error>((row.get::<_, String>(0), row.get::<_, String>(2)))
+    });
+    let id = ana.is_held().await;
+    story.decides("priya", &id, Choice::Approve).await.expect("her approval is taken");
+    let row = typed.await.expect("no panic").expect("it runs in binary, too");
+    assert_eq!(row, ("z***@example.com".to_owned(), "m".to_owned()));
+
+    // The deferred foreign key of another table fails when the gateway commits.
+    let running = ana.runs("delete from people where id = 1");
+    let id = ana.is_held().await;
+    story.decides("priya", &id, Choice::Approve).await.expect("her approval is taken");
+    let refused = running.gets_refused().await;
+    assert_eq!(refused.code, "23503");
+    assert!(!format!("{refused:?}").contains("zqcanary"), "{refused:?}");
+    assert_eq!(story.number("select count(*) from people where id = 1").await, 1);
+}

@@ -1,0 +1,353 @@
+//! The row guard in a session: an approved write runs in a transaction, what it touched is counted, and only
+//! then does the client see that it has ended. Too much, and it is undone.
+//!
+//! Where no transaction is open, the gateway opens one (a *block*) and commits it. The gateway's own messages
+//! have names of their own here, since a Query would take the client's unnamed statement and portal away.
+
+use bytes::{Bytes, BytesMut};
+use postgres_protocol::message::frontend as build;
+
+use super::session::{Ended, Session, unavailable};
+use crate::{
+    refusal::Refusal,
+    statement::{
+        assemble::Request,
+        classify::TransactionMove,
+        forward::forward,
+        guard::{Guard, Limits, Touched},
+        hold::Permit,
+        record::{End as RunEnd, Recorded},
+    },
+    wire::{backend, frame, replies::Sent},
+};
+use countersign_shared::ids::RequestId;
+
+/// No client has a statement or a portal of this name.
+const OWN: &str = "countersign counts";
+
+/// What became of one statement.
+enum Piece {
+    /// The server has answered all of it; its tag.
+    Done(String),
+    /// It stopped at its row limit.
+    Suspended,
+    /// It failed; the client has read why.
+    Failed,
+    /// It was undone; the client has read why.
+    Undone,
+}
+
+impl Session {
+    /// Makes ready for a guarded statement: a transaction is open, and what it has touched so far is known.
+    /// Nothing of the statement but its Parse may be on its way.
+    pub(super) async fn begin_guard(&mut self, request: &RequestId) -> Result<Result<Touched, Refusal>, Ended> {
+        if self.moved {
+            // Whether a transaction is open, the server says when the group has ended for it.
+            self.sync_ourselves();
+            self.settle().await?;
+        }
+        if self.status == b'I' {
+            if self.own_beside("BEGIN").await?.is_err() {
+                return Ok(Err(Refusal::NotMeasured { request: request.clone() }));
+            }
+            self.block = true;
+        }
+        match self.touched().await? {
+            Some(touched) => Ok(Ok(touched)),
+            None => {
+                self.undo().await?;
+                Ok(Err(Refusal::NotMeasured { request: request.clone() }))
+            }
+        }
+    }
+
+    /// Runs a guarded Query, statement by statement where it has several.
+    pub(super) async fn run_query_guarded(
+        &mut self,
+        permit: Permit,
+        guard: &Guard,
+        request: &Request,
+    ) -> Result<(), Ended> {
+        let Some(id) = permit.request().cloned() else { return Err(unavailable(&"a guard without a request")) };
+        let recorded = self.open_run(&permit, request).await?;
+        let (mut permit, mut run) = (Some((permit, recorded)), 0);
+        let last = guard.pieces.len().saturating_sub(1);
+        // Where several stand in one text, they are one transaction, unless the first of them begins one.
+        let moves = |at: usize| request.analysis.statements.get(at).map(|s| s.transaction).unwrap_or_default();
+        let implicit = guard.pieces.len() > 1 && moves(0) != TransactionMove::Begin;
+        for (at, piece) in guard.pieces.iter().enumerate() {
+            let Some(sql) = request.sql.get(piece.range.clone()) else {
+                return Err(unavailable(&"a statement is not within its text"));
+            };
+            let before = if piece.limits.is_some() || implicit && at == 0 {
+                match self.begin_guard(&id).await? {
+                    Ok(before) => before,
+                    Err(refusal) => {
+                        if let Some((permit, recorded)) = permit.take() {
+                            run = self.start(permit, recorded, &Bytes::new());
+                        }
+                        self.end_run(run, RunEnd::Undone(refusal.line())).await?;
+                        return self.refuse_guarded(&refusal).await;
+                    }
+                }
+            } else {
+                Touched::default()
+            };
+            let mut frames = BytesMut::new();
+            build::parse("", sql, [], &mut frames)?;
+            bind_nothing("", "", &mut frames)?;
+            build::describe(b'P', "", &mut frames)?;
+            build::execute("", i32::from(piece.limits.is_some()), &mut frames)?;
+            let frames = frames.freeze();
+            match permit.take() {
+                Some((permit, recorded)) => {
+                    self.masks_begin(self.next_run, request, &frames, true)?;
+                    run = self.start(permit, recorded, &frames);
+                }
+                None => self.pipe.upstream.send(&frames),
+            }
+            self.replies.sent_late(Sent::Parse { name: String::new() });
+            self.replies.sent_late(Sent::Bind);
+            self.replies.sent(Sent::DescribeQuery);
+            if moves(at) == TransactionMove::Commit {
+                self.block = false;
+            }
+            let ends = at == last && self.block;
+            match self.guarded("", run, 0, piece.limits.as_ref().map(|limits| (limits, &before)), &id, ends).await? {
+                Piece::Done(tag) => {
+                    if ends && !self.commit_block(Some(run)).await? {
+                        break;
+                    }
+                    self.pipe.client.send(&backend::complete(&tag));
+                    if at == last {
+                        self.complete_run(run).await?;
+                    }
+                }
+                Piece::Suspended | Piece::Failed | Piece::Undone => break,
+            }
+        }
+        self.discarding = false;
+        if self.block {
+            self.undo().await?;
+        }
+        self.pipe.client.send(&backend::ready(self.status));
+        self.place.is(crate::sessions::Doing::Idle);
+        Ok(())
+    }
+
+    /// Runs a guarded Execute; its Bind, and the Describe of its portal, have been sent after `before` was
+    /// read.
+    pub(super) async fn run_execute_guarded(
+        &mut self,
+        permit: Permit,
+        limits: &Limits,
+        before: &Touched,
+        request: &Request,
+        portal: &str,
+    ) -> Result<(), Ended> {
+        let Some(id) = permit.request().cloned() else { return Err(unavailable(&"a guard without a request")) };
+        let recorded = self.open_run(&permit, request).await?;
+        let mut frame = BytesMut::new();
+        build::execute(portal, 1, &mut frame)?;
+        let frame = frame.freeze();
+        self.masks_begin(self.next_run, request, &frame, false)?;
+        let run = self.start(permit, recorded, &frame);
+        let ends = self.block && self.pipe.client.input.first() == Some(&b'S');
+        match self.guarded(portal, run, request.limit, Some((limits, before)), &id, ends).await? {
+            Piece::Done(tag) => {
+                // The client's Sync is here already: its transaction ends before its last word.
+                if ends && !self.commit_block(Some(run)).await? {
+                    self.discarding = true;
+                    return Ok(());
+                }
+                self.pipe.client.send(&backend::complete(&tag));
+                self.complete_run(run).await
+            }
+            Piece::Suspended => Ok(()),
+            Piece::Failed | Piece::Undone => {
+                self.discarding = true;
+                Ok(())
+            }
+        }
+    }
+
+    /// Runs a portal whose Execute for one row (or, where it is not counted, for all) has just been sent.
+    async fn guarded(
+        &mut self,
+        portal: &str,
+        run: u64,
+        limit: i32,
+        counted: Option<(&Limits, &Touched)>,
+        id: &RequestId,
+        ends: bool,
+    ) -> Result<Piece, Ended> {
+        // Of statements before it in the same text.
+        let tags = self.runs.get_mut(run).map_or(0, |open| open.tags.len());
+        self.replies.sent(Sent::Guarded { run, first: counted.is_some() });
+        if !self.answered(run).await? {
+            return Ok(Piece::Failed);
+        }
+        let mut kept = 0;
+        if let Some((limits, before)) = counted {
+            if ends && let Err(error) = self.own_beside("SET CONSTRAINTS ALL IMMEDIATE").await? {
+                // As its commit would: what was put off is checked, and its triggers run, and count.
+                let error = self.mask_late_error(&error)?;
+                self.fail_run(run, &error).await?;
+                return Ok(Piece::Failed);
+            }
+            let exceeded = match self.touched().await? {
+                Some(after) => limits.exceeded(before, &after).map(|exceeded| {
+                    let why = exceeded.sentence();
+                    Refusal::TooManyRows { request: id.clone(), why }
+                }),
+                None => Some(Refusal::NotMeasured { request: id.clone() }),
+            };
+            if let Some(refusal) = exceeded {
+                self.kept = BytesMut::new();
+                self.undo().await?;
+                let why = match &refusal {
+                    Refusal::TooManyRows { why, .. } => why.clone(),
+                    other => other.line(),
+                };
+                self.end_run(run, RunEnd::Undone(why)).await?;
+                self.pipe.client.send(&refusal.frame());
+                return Ok(Piece::Undone);
+            }
+            let rows = std::mem::take(&mut self.kept);
+            kept = u64::from(!rows.is_empty());
+            self.pipe.client.send(&rows);
+            if self.tag(run, tags, 0).is_none() {
+                if limit == 1 {
+                    self.pipe.client.send(&backend::portal_suspended());
+                    self.end_run(run, RunEnd::Completed(vec!["suspended".into()])).await?;
+                    return Ok(Piece::Suspended);
+                }
+                let mut frame = BytesMut::new();
+                build::execute(portal, (limit - 1).max(0), &mut frame)?;
+                self.pipe.upstream.send(&frame);
+                self.replies.sent(Sent::Guarded { run, first: false });
+                if !self.answered(run).await? {
+                    return Ok(if self.discarding { Piece::Failed } else { Piece::Suspended });
+                }
+            } else {
+                kept = 0;
+            }
+        }
+        match self.tag(run, tags, kept) {
+            Some(tag) => Ok(Piece::Done(tag)),
+            None => Ok(Piece::Suspended),
+        }
+    }
+
+    /// Waits until the server has answered; whether the run is still there.
+    async fn answered(&mut self, run: u64) -> Result<bool, Ended> {
+        self.sync_ourselves();
+        self.settle().await?;
+        Ok(self.runs.get_mut(run).is_some())
+    }
+
+    /// The tag that came after `before` others. Its number is that of the rows of its last Execute, and
+    /// `kept` came before.
+    fn tag(&mut self, run: u64, before: usize, kept: u64) -> Option<String> {
+        let tag = self.runs.get_mut(run)?.tags.get_mut(before)?;
+        if let Some((verb, rows)) = tag.rsplit_once(' ').filter(|_| kept > 0)
+            && let Ok(rows) = rows.parse::<u64>()
+        {
+            *tag = format!("{verb} {}", rows.saturating_add(kept));
+        }
+        Some(tag.clone())
+    }
+
+    /// Ends the gateway's own transaction; whether it was committed. The client reads why it was not.
+    async fn commit_block(&mut self, run: Option<u64>) -> Result<bool, Ended> {
+        self.block = false;
+        let committed = self.own_beside("COMMIT").await?;
+        let error = committed.err().map(|error| self.mask_late_error(&error)).transpose()?;
+        if self.status == b'I' {
+            self.masks.end_transaction();
+        }
+        let Some(error) = error else { return Ok(true) };
+        match run {
+            Some(run) => self.fail_run(run, &error).await?,
+            None => self.pipe.client.send(&error),
+        }
+        Ok(false)
+    }
+
+    /// The client's group is over, and with it the gateway's own transaction that began in it.
+    pub(super) async fn end_block(&mut self) -> Result<bool, Ended> {
+        if !self.block {
+            return Ok(true);
+        }
+        if self.unsynced {
+            self.sync_ourselves();
+        }
+        self.settle().await?;
+        self.commit_block(None).await
+    }
+
+    /// The server's error is the client's, and the run's end.
+    async fn fail_run(&mut self, run: u64, error: &Bytes) -> Result<(), Ended> {
+        self.pipe.client.send(error);
+        self.end_run(run, RunEnd::Failed(backend::report(&error[frame::HEAD..])?)).await
+    }
+
+    /// Undoes what a guarded statement did: all of the gateway's own transaction; the client's is left failed.
+    async fn undo(&mut self) -> Result<(), Ended> {
+        let block = std::mem::take(&mut self.block);
+        let sql = if block { "ROLLBACK".to_owned() } else { Self::failing() };
+        let _failed_on_purpose = self.own_beside(&sql).await?;
+        // Where it is not undone, the end of the session undoes it.
+        let undone = if block { self.status == b'I' } else { self.status != b'T' };
+        if undone { Ok(()) } else { Err(unavailable(&"a transaction could not be undone")) }
+    }
+
+    async fn refuse_guarded(&mut self, refusal: &Refusal) -> Result<(), Ended> {
+        self.pipe.client.send(&refusal.frame());
+        self.pipe.client.send(&backend::ready(self.status));
+        Ok(())
+    }
+
+    fn start(&mut self, permit: Permit, recorded: Recorded, frame: &Bytes) -> u64 {
+        let run = self.next_run;
+        self.next_run += 1;
+        let open = forward(permit, recorded, frame, &mut self.pipe.upstream.output);
+        self.runs.insert(run, open);
+        run
+    }
+
+    /// What the open transaction has touched so far; nothing where the server can't say.
+    async fn touched(&mut self) -> Result<Option<Touched>, Ended> {
+        Ok(self.own_beside(Touched::QUERY).await?.ok().and_then(|rows| Touched::read(&rows)))
+    }
+
+    /// A statement of the gateway's own beside the client's unnamed statement and portal, while the server is
+    /// quiet. It ends the group for the server: only where a transaction is open, or is opened by it.
+    async fn own_beside(&mut self, sql: &str) -> Result<Result<Vec<Vec<Option<String>>>, Bytes>, Ended> {
+        let mut out = BytesMut::new();
+        build::parse(OWN, sql, [], &mut out)?;
+        bind_nothing(OWN, OWN, &mut out)?;
+        build::execute(OWN, 0, &mut out)?;
+        build::close(b'P', OWN, &mut out)?;
+        build::close(b'S', OWN, &mut out)?;
+        build::sync(&mut out);
+        self.pipe.upstream.send(&out);
+        let answer = self.own_answer().await?;
+        if answer.is_err() {
+            // The server skipped the Close.
+            let mut out = BytesMut::new();
+            build::close(b'P', OWN, &mut out)?;
+            build::close(b'S', OWN, &mut out)?;
+            build::sync(&mut out);
+            self.pipe.upstream.send(&out);
+            self.own_answer().await?.ok();
+        }
+        Ok(answer)
+    }
+}
+
+fn bind_nothing(portal: &str, statement: &str, out: &mut BytesMut) -> std::io::Result<()> {
+    let none = |(), _: &mut BytesMut| Ok(postgres_protocol::IsNull::No);
+    build::bind(portal, statement, [], Vec::<()>::new(), none, [], out)
+        .map_err(|_| std::io::Error::other("a Bind could not be built"))
+}
