@@ -66,13 +66,17 @@ impl Channel {
         Self::Explained,
     ];
 
-    /// Whether the form of that number goes by it. All do, but where that would take long.
+    /// Whether the form of that number goes by it. Each form goes by several; with COUNTERSIGN_ALL_CHANNELS
+    /// set, all go by all, which takes some minutes.
     pub fn takes(self, number: usize) -> bool {
-        match self {
-            Self::Simple | Self::Binary | Self::Cursor | Self::Copy => true,
-            Self::Extended | Self::Csv | Self::Prepared => number.is_multiple_of(2),
-            Self::Suspended | Self::Explained => number.is_multiple_of(3),
-        }
+        let each = match self {
+            _ if std::env::var_os("COUNTERSIGN_ALL_CHANNELS").is_some() => 1,
+            Self::Simple => 1,
+            Self::Binary | Self::Cursor | Self::Copy => 2,
+            Self::Extended | Self::Csv | Self::Prepared => 3,
+            Self::Suspended | Self::Explained => 5,
+        };
+        (number + self as usize).is_multiple_of(each)
     }
 
     /// Asks, `within` a transaction that is undone or as it is, and takes all that comes.
