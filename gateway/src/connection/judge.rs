@@ -93,7 +93,9 @@ impl Session {
 
     /// Why, in the text itself, else in `countersign.reason`.
     fn reason(&self) -> Option<&str> {
-        self.said.as_deref().or_else(|| self.own.get("reason").map(String::as_str))
+        let reveal = self.own.get("reveal").filter(|_| !self.masks.revealing.is_empty());
+        let own = self.own.get("reason").or(reveal);
+        self.said.as_deref().or_else(|| own.map(String::as_str))
     }
 
     /// Whether a reason is all that policy misses.

@@ -172,7 +172,7 @@ impl Session {
         self.masks.pending = None;
         let exposures = self.exposures(&request.sql, known).await?;
         let judged = self.judge_columns(&exposures, known, &[]);
-        if self.own.contains_key("reveal") && !judged.wanted.is_empty() {
+        if self.own.get("reveal").is_some_and(|why| !why.is_empty()) && !judged.wanted.is_empty() {
             if self.could_be_revealed(known, &judged.wanted).await? {
                 self.masks.revealing.clone_from(&judged.wanted);
             } else {

@@ -119,6 +119,13 @@ pub fn exposures(
         if statement.effects.iter().any(moves) {
             near.iter().for_each(|column| _ = uses.entry(column.clone()).or_default().insert(Use::Source));
         }
+        // A trigger that only reads may still put one column's value into another's.
+        for ((schema, table), body) in &columns.triggers {
+            let classified: Vec<Column> = sensitive.of_table(schema, table).collect();
+            if may_copy(body, &classified) {
+                classified.iter().for_each(|column| _ = uses.entry(column.clone()).or_default().insert(Use::Source));
+            }
+        }
         let only_reads = statement.effects.iter().all(|effect| effect.action.group() == Some("read"));
         let gives = gives(&columns, sensitive);
         let rows = |outputs: Option<Vec<columns::Output>>| Rows {
@@ -144,6 +151,16 @@ pub fn exposures(
     all
 }
 
+/// Whether the body of a trigger names one of these columns, or handles rows as a whole.
+fn may_copy(body: &str, classified: &[Column]) -> bool {
+    let body = body.to_lowercase();
+    let blank: String = body.split_whitespace().collect();
+    let whole =
+        ["json", "hstore", "(new", "(old", "new.*", "old.*", "execute", ":=new;", ":=old;", "new:=", "=new::", "u&"];
+    classified.iter().any(|column| body.contains(&column.name.to_lowercase()))
+        || whole.iter().any(|word| blank.contains(word))
+}
+
 fn uses(columns: &Columns, sensitive: &Sensitive) -> BTreeMap<Column, BTreeSet<Use>> {
     let mut uses = BTreeMap::<Column, BTreeSet<Use>>::new();
     for (column, roles) in &columns.own {
@@ -159,7 +176,7 @@ fn uses(columns: &Columns, sensitive: &Sensitive) -> BTreeMap<Column, BTreeSet<U
 
 /// All classified columns that may be in the rows.
 fn gives(columns: &Columns, sensitive: &Sensitive) -> BTreeSet<Column> {
-    let used = columns.used.iter().filter(|(_, roles)| roles.contains(&Use::Output));
+    let used = columns.own.iter().filter(|(_, roles)| roles.contains(&Use::Output));
     let outputs = columns.outputs.iter().chain(&columns.fetched).flatten().flat_map(|output| &output.from);
     used.map(|(column, _)| column).chain(outputs).flat_map(|column| sensitive.classified(column)).collect()
 }

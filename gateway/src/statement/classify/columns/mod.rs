@@ -107,6 +107,8 @@ pub struct Columns {
     pub outputs: Option<Vec<Output>>,
     /// The columns of the rows that FETCH gives of the cursor that it declares; as `outputs`.
     pub fetched: Option<Vec<Output>>,
+    /// Tables, with the bodies of triggers on them that see its rows and do nothing but read.
+    pub triggers: BTreeSet<(Key, String)>,
     /// Why something may be missing. Where there is a doubt, nothing may rest on what is not listed.
     pub doubts: Vec<String>,
 }

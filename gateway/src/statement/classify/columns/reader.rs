@@ -28,6 +28,10 @@ pub(super) struct Reader<'a> {
     /// Those that the text itself chose.
     own: BTreeSet<(u32, Use)>,
     written: BTreeSet<u32>,
+    /// What is found now, others chose.
+    pub others: usize,
+    /// Tables with the bodies of triggers that only read.
+    pub triggers: BTreeSet<(Key, String)>,
     /// The rows of a declared cursor.
     pub fetched: Option<Rows>,
     /// What is found now is looked at again, or is not the statement's own.
@@ -53,6 +57,8 @@ impl<'a> Reader<'a> {
             numbers: HashMap::new(),
             used: BTreeSet::new(),
             own: BTreeSet::new(),
+            others: 0,
+            triggers: BTreeSet::new(),
             fetched: None,
             written: BTreeSet::new(),
             muted: 0,
@@ -107,8 +113,8 @@ impl<'a> Reader<'a> {
     pub fn record(&mut self, value: &Value, role: Use) {
         if self.muted == 0 {
             self.used.extend(value.from.iter().map(|number| (*number, role)));
-            // What a view compares, whoever made the view chose.
-            if !(self.stored && role == Use::Predicate) {
+            // What a view compares, whoever made the view chose; what a trigger reads, whoever made that.
+            if !(self.others > 0 || self.stored && role == Use::Predicate) {
                 self.own.extend(value.from.iter().map(|number| (*number, role)));
             }
         }
@@ -279,7 +285,8 @@ impl<'a> Reader<'a> {
         };
         let (outputs, fetched) = (outputs.and_then(told), self.fetched.take().and_then(told));
         let doubts = std::mem::take(&mut self.doubts);
-        let mut columns = Columns { outputs, fetched, doubts, ..Columns::default() };
+        let triggers = std::mem::take(&mut self.triggers);
+        let mut columns = Columns { outputs, fetched, doubts, triggers, ..Columns::default() };
         let mut family: BTreeMap<Key, Vec<Key>> = BTreeMap::new();
         let mut all = |number: u32| {
             let column = self.columns[number as usize].clone();
