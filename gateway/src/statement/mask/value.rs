@@ -100,7 +100,7 @@ pub fn masked(mask: Mask, kind: Kind, binary: bool, value: &[u8], key: &HashKey)
 
 /// A text for a type with so much room. A part of it could mean something else.
 fn fitting(text: String, room: Option<usize>) -> Option<Vec<u8>> {
-    let room = room.unwrap_or(usize::MAX);
+    let Some(room) = room else { return Some(text.into_bytes()) };
     if text.chars().count() <= room {
         return Some(text.into_bytes());
     }
@@ -110,18 +110,35 @@ fn fitting(text: String, room: Option<usize>) -> Option<Vec<u8>> {
 /// The first character and the domain, where it is an address at all.
 fn email(value: &[u8]) -> String {
     let address = std::str::from_utf8(value).ok().and_then(|text| text.trim().rsplit_once('@'));
-    let Some((local, domain)) = address else { return SHORT.to_owned() };
-    let label = |label: &str| {
-        !label.is_empty() && label.len() <= 63 && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    };
-    let named = domain.len() <= 253 && domain.contains('.') && domain.split('.').all(label);
-    // A domain's last part is a word, or what stands there is something else.
-    let ends = domain.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_alphabetic()));
-    if !(named && ends) || local.contains('@') {
+    let Some((local, domain)) = address.filter(|(local, domain)| is_domain(domain) && !local.contains('@')) else {
         return SHORT.to_owned();
+    };
+    let mut masked = String::with_capacity(SHORT.len() + domain.len() + 5);
+    let mut signs = local.chars();
+    let (first, third) = (signs.next(), signs.nth(1));
+    masked.extend(first.filter(|first| third.is_some() && first.is_alphanumeric()));
+    masked.push_str(SHORT);
+    masked.push('@');
+    masked.push_str(domain);
+    masked
+}
+
+/// Labels of letters, digits and hyphens, two at least, of which the last is a word: or what stands there is
+/// something else.
+fn is_domain(text: &str) -> bool {
+    let (mut labels, mut length, mut is_word) = (1, 0, true);
+    for byte in text.bytes() {
+        match byte {
+            b'.' if length > 0 => (labels, length, is_word) = (labels + 1, 0, true),
+            byte if byte.is_ascii_alphabetic() => length += 1,
+            byte if byte.is_ascii_digit() || byte == b'-' => (length, is_word) = (length + 1, false),
+            _ => return false,
+        }
+        if length > 63 {
+            return false;
+        }
     }
-    let first = local.chars().next().filter(|c| local.chars().count() > 2 && c.is_alphanumeric());
-    format!("{}***@{domain}", first.map(String::from).unwrap_or_default())
+    text.len() <= 253 && labels > 1 && length > 0 && is_word
 }
 
 /// The last four of eight or more letters and digits; of fewer they would be most of it.
