@@ -73,7 +73,12 @@ def transfer(ways, options, folder):
     file = folder / "rows.csv"
     measure.psql(ways[0], f"\\copy (select i, i * 2, md5(i::text) from generate_series(1, {ROWS}) i) to '{file}'")
     measure.psql(ways[0], "create table if not exists copied (a int, b int, c text)")
+    for table in ("mails", "masked_mails"):
+        made = f"select i as id, 'somebody' || i || '@example.com' as mail, md5(i::text) as note from generate_series(1, {ROWS}) i"
+        measure.psql(ways[0], f"create table if not exists {table} as {made}")
     works = [
+        ("SELECT, 1M rows with e-mail addresses", "select id, mail, note from mails"),
+        ("the same, masked by the gateway", "select id, mail, note from masked_mails"),
         ("SELECT, 1M rows", f"select aid, bid, abalance from pgbench_accounts limit {ROWS}"),
         ("COPY out, 1M rows", f"\\copy (select aid, bid, abalance from pgbench_accounts limit {ROWS}) to '/dev/null'"),
         ("COPY in, 1M rows", f"\\copy copied from '{file}'"),

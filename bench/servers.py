@@ -198,6 +198,8 @@ def gateway(folder: Path, binary: Path, upstream: int):
         config = re.sub(r'(?m)^listen .*$', f'listen = "127.0.0.1:{port}"', config)
         config = re.sub(r'(?m)^control .*$', f'control = "127.0.0.1:{control}"', config)
         config = config.replace("sqlite://countersign.db", "sqlite://bench.db").replace("file://./records", "file://./bench-records")
+        classify = 'classify = [ { column = "public.masked_mails.mail", as = "pii", mask = "email" } ]'
+        config = re.sub(r'(?m)^(name +=  ?"shop")$', rf'\1\n{classify}', config)
         config = config.replace('policy  = "policy"', 'policy  = "policy"\nbot_key = { file = "bench-bot.key" }\nlog_key = { file = "bench-log.key" }')
         file = world / "bench.toml"
         file.write_text(config)

@@ -4,6 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use countersign_bot::slack::check::check;
 use countersign_gateway::{
+    classified::look,
     config::check_all,
     service::{NotStarted, load},
 };
@@ -12,8 +13,27 @@ use crate::serve::slack_settings;
 
 /// Looks at the config, then at what Slack says of it.
 pub async fn run(config: &Path, slack: bool) -> ExitCode {
-    let code = settings(config);
+    let mut code = settings(config);
+    if code == ExitCode::SUCCESS {
+        code = classified(config).await;
+    }
+    if code == ExitCode::SUCCESS {
+        crate::say(&format!("{}: fine", config.display()));
+    }
     if slack && code == ExitCode::SUCCESS { in_slack(config).await } else { code }
+}
+
+/// Prints masks that don't fit their columns to stderr, where the databases answer, and warnings to stdout.
+async fn classified(config: &Path) -> ExitCode {
+    let Ok(config) = load(config) else { return ExitCode::SUCCESS };
+    let looked = look(&config).await;
+    looked.warnings.iter().for_each(|warning| crate::say(&format!("warning: {warning}")));
+    let problems: Vec<String> = looked.problems.iter().map(ToString::to_string).collect();
+    if problems.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        crate::fail(&format!("{} problems\n{}", problems.len(), problems.join("\n")), 2)
+    }
 }
 
 /// Prints what is misconfigured in Slack to stderr, and the rest to stdout.
@@ -31,14 +51,13 @@ async fn in_slack(config: &Path) -> ExitCode {
     if bad.is_empty() { ExitCode::SUCCESS } else { crate::fail(&format!("Slack\n{}", bad.join("\n")), 1) }
 }
 
-/// Prints problems to stderr, warnings and the verdict to stdout.
+/// Prints problems to stderr, warnings to stdout.
 fn settings(config: &Path) -> ExitCode {
     let checked = check_all(config);
     for warning in &checked.warnings {
         crate::say(&format!("warning: {warning}"));
     }
     if checked.problems.is_empty() {
-        crate::say(&format!("{}: fine", config.display()));
         return ExitCode::SUCCESS;
     }
     let problems: Vec<String> = checked.problems.iter().map(ToString::to_string).collect();

@@ -5,6 +5,7 @@
 mod api;
 mod audit;
 mod check;
+mod classify;
 mod demo;
 mod digest;
 mod evidence;
@@ -63,6 +64,14 @@ enum Verb {
         /// Asks Slack, too: tokens, scopes, channels, the clock.
         #[arg(long)]
         slack: bool,
+    },
+    /// Suggests which columns of a connection's database to classify. Reads samples, and changes nothing.
+    Classify {
+        /// The connection.
+        connection: String,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Tests the policies.
     Policy {
@@ -197,6 +206,7 @@ pub fn main() -> ExitCode {
             Verb::Serve => serve::run(&config, serve::Parts::Both).await,
             Verb::Gateway => serve::run(&config, serve::Parts::Gateway).await,
             Verb::Bot => serve::run(&config, serve::Parts::Bot).await,
+            Verb::Classify { connection, json } => classify::run(&config, &connection, json).await,
             Verb::Check { slack } => check::run(&config, slack).await,
             Verb::Policy { what: policy::What::Test { folder, live }, json } => {
                 policy::test(&config, folder, live, json).await

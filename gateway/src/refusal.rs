@@ -20,6 +20,13 @@ pub enum Refusal {
         /// Which effect, which rules.
         detail: String,
     },
+    /// It uses a classified column as policy does not permit.
+    Masked {
+        /// Which, and as what.
+        message: String,
+        /// Why.
+        detail: String,
+    },
     /// Approval was asked for, and the client does not wait for it.
     AskedFor {
         /// Which request.
@@ -248,6 +255,7 @@ impl Refusal {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Denied { .. }
+            | Self::Masked { .. }
             | Self::NeedsReason { .. }
             | Self::AskedFor { .. }
             | Self::DeniedBy { .. }
@@ -271,6 +279,15 @@ impl Refusal {
             Self::Denied { message, detail } => {
                 (message.clone(), Some(detail.clone()), Some("Nothing was run. Ask whoever keeps the policy.".into()))
             }
+            Self::Masked { message, detail } => (
+                message.clone(),
+                Some(detail.clone()),
+                Some(
+                    "Nothing was run. Leave the column out, or SET countersign.reveal = 'why' and run it again to ask \
+                     for approval."
+                        .into(),
+                ),
+            ),
             Self::AskedFor { request, until } => (
                 format!("request {request} waits for approval"),
                 Some("This connection does not keep its clients waiting; nothing was run.".to_owned()),

@@ -106,6 +106,7 @@ impl Service {
         });
         keep::read(&gateway).await.map_err(|e| not(format!("the grants can't be read: {e}")))?;
         let clients = Listener::bind(Arc::clone(&gateway)).await.map_err(not)?;
+        tell_of_classified(&gateway);
         Ok(Self { gateway, clients, control, public, bot_key })
     }
 
@@ -173,6 +174,19 @@ impl Service {
             _ => Ok(()),
         }
     }
+}
+
+/// Says beside the start what of `classify` does not fit the databases. A mask that does not fit redacts.
+fn tell_of_classified(gateway: &Arc<Gateway>) {
+    if gateway.config.connections.values().all(|connection| connection.classify.is_empty()) {
+        return;
+    }
+    let gateway = Arc::clone(gateway);
+    tokio::spawn(async move {
+        let looked = crate::classified::look(&gateway.config).await;
+        looked.problems.iter().for_each(|problem| tracing::error!(%problem, "values are redacted instead"));
+        looked.warnings.iter().for_each(|problem| tracing::warn!(%problem, "nothing is masked by it"));
+    });
 }
 
 /// Every load of policy is an entry of the log.

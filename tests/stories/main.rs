@@ -20,6 +20,7 @@ mod harness;
 mod impact;
 mod killed;
 mod login;
+mod masking;
 mod outages;
 mod own_catalog;
 mod policies;

@@ -171,6 +171,7 @@ fn question(
         reason: Some(reason),
         break_glass: false,
         wish: Some(wish),
+        columns: Vec::new(),
     })
 }
 

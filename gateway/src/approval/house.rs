@@ -194,6 +194,7 @@ impl House {
             asked: Asked {
                 effects: vec![Effect::new(Action::Request, object)],
                 wish: Some(Wish { seconds: 3600, extends: None }),
+                columns: Vec::new(),
                 ..self.ana_deletes().await.asked
             },
             session: None,
@@ -239,6 +240,7 @@ impl House {
             reason: Some("a ticket".into()),
             break_glass: false,
             wish: None,
+            columns: Vec::new(),
         };
         let step_up = action == Action::Merge;
         let new = NewRequest {
@@ -373,6 +375,8 @@ fn config(provider: &Provider, folder: &std::path::Path) -> Config {
         on_hold: crate::config::OnHold::Wait,
         row_tolerance: crate::statement::guard::Tolerance::default(),
         logins: Vec::new(),
+        classify: Vec::new(),
+        on_doubt: crate::statement::mask::rules::OnDoubt::Mask,
     };
     Config {
         file: folder.join("countersign.toml"),

@@ -31,6 +31,14 @@ impl SealKey {
         Ok(Self { pair: keys::pair(pem).map_err(|why| keys::error(path, why))? })
     }
 
+    /// 32 bytes that nobody has who has not this key, and that are the same each time. Ed25519's
+    /// signatures are deterministic, and a text with this domain is signed for nothing else.
+    #[must_use]
+    pub fn derive(&self, purpose: &str) -> Digest {
+        let meaning = Fields::of("countersign/derived-key/v1").field("purpose", purpose).finish();
+        Fields::of("countersign/derived-key/v1").field("key", self.pair.sign(meaning.as_bytes())).finish()
+    }
+
     /// The same approval with its signature.
     #[must_use]
     pub fn seal(&self, approval: Approval) -> Approval {

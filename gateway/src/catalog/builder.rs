@@ -96,7 +96,10 @@ impl Builder {
     pub fn table(&mut self, qualified: &str, columns: &[&str]) -> &mut Self {
         let (oid, (schema, name)) = (self.oid(), Self::split(qualified));
         let relation = self.relation(oid, schema, name, Kind::Table);
-        relation.columns = columns.iter().map(|name| Column { name: (*name).to_owned(), type_oid: 25 }).collect();
+        relation.columns = (1..)
+            .zip(columns)
+            .map(|(number, name)| Column { name: (*name).to_owned(), type_oid: 25, base_oid: 25, number })
+            .collect();
         self
     }
 

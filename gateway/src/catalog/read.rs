@@ -133,10 +133,15 @@ SELECT c.oid, n.nspname, c.relname, c.relkind, i.indrelid,
   LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
   WHERE n.nspname !~ '^pg_(toast|temp)' AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'i', 'I')";
 
+/// Of the server's own relations, the columns of those that hold values of others' rows or statements.
 const COLUMNS: &str = "
-SELECT a.attrelid, a.attname, a.atttypid
+SELECT a.attrelid, a.attname, a.atttypid, a.attnum, coalesce(e.typbasetype, d.typbasetype, a.atttypid)
   FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
-  WHERE a.attrelid >= 16384 AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+  LEFT JOIN pg_catalog.pg_type d ON d.oid = a.atttypid AND d.typtype = 'd'
+  LEFT JOIN pg_catalog.pg_type e ON e.oid = d.typbasetype AND e.typtype = 'd'
+  WHERE (a.attrelid >= 16384 OR c.relnamespace = 'pg_catalog'::regnamespace AND c.relname IN
+      ('pg_stats', 'pg_stats_ext', 'pg_stats_ext_exprs', 'pg_statistic', 'pg_statistic_ext_data', 'pg_stat_activity'))
+    AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
   ORDER BY a.attrelid, a.attnum";
 
 const INHERITS: &str = "SELECT inhparent, inhrelid FROM pg_catalog.pg_inherits";

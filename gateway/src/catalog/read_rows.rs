@@ -186,7 +186,12 @@ impl Reader {
     pub(super) fn column(&mut self, row: Row<'_>) -> Taken {
         let Some((schema, name)) = self.keys.get(&oid(row, 0)?) else { return Ok(()) };
         if let Some(relation) = self.builder.get(schema, name) {
-            relation.columns.push(Column { name: text(row, 1)?.to_owned(), type_oid: oid(row, 2)? });
+            relation.columns.push(Column {
+                name: text(row, 1)?.to_owned(),
+                type_oid: oid(row, 2)?,
+                base_oid: oid(row, 4)?,
+                number: text(row, 3)?.parse().map_err(|_| "a column's number is none".to_owned())?,
+            });
         }
         Ok(())
     }

@@ -80,6 +80,10 @@ pub struct Column {
     pub name: String,
     /// Its type's oid.
     pub type_oid: u32,
+    /// The oid of the type whose values it holds: of a domain, what that is over.
+    pub base_oid: u32,
+    /// `pg_attribute.attnum`.
+    pub number: u16,
 }
 
 /// Something on a relation that runs code of the database.
@@ -375,6 +379,11 @@ impl Snapshot {
     #[must_use]
     pub fn functions(&self, name: &str) -> &[Function] {
         self.functions.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every function that did not come with the server.
+    pub fn all_functions(&self) -> impl Iterator<Item = &Function> {
+        self.functions.values().flatten()
     }
 
     /// The function of that oid, if it did not come with the server.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    ConnectionConfig, Durability, Mode, OnHold, RoleConfig, Whose,
+    ConnectionConfig, Durability, Mode, OnHold, RoleConfig, Whose, classify,
     reader::{Document, Table, nearest},
     upstream, values,
 };
@@ -39,34 +39,22 @@ fn connection(table: &Table<'_>) -> Option<ConnectionConfig> {
     let on_hold =
         table.read_or("on_hold", OnHold::Wait, values::one_of(&[("wait", OnHold::Wait), ("retry", OnHold::Retry)]));
     let row_tolerance = table.read("row_tolerance", row_tolerance).map(|found| found.value).unwrap_or_default();
-    not_yet(table);
+    let (classify, on_doubt) = classify::read(table);
     table.finish();
     let (name, upstream) = (name?.value, upstream?);
-    Some(ConnectionConfig { name, upstream, logins, tags, mode, channel, durability, row_tolerance, on_hold })
-}
-
-/// Keys of later versions. Those that would protect something are refused rather than ignored.
-fn not_yet(table: &Table<'_>) {
-    let classified = table.tables("classify");
-    for one in &classified {
-        one.need("column", "column = \"public.customers.email\"");
-        one.need("as", "as = \"pii\"");
-        let masks = ["redact", "null", "hash", "email", "last4", "year"].map(|mask| (mask, ()));
-        one.read("mask", values::one_of(&masks));
-        one.finish();
-    }
-    if let Some(one) = classified.first() {
-        let message = "`classify` is not available in this version, and the columns would leave unmasked";
-        table.doc.problem(one.at, message, "remove it");
-    }
-    let harmless = |key: &str, at: usize| {
-        table.doc.warning(at, format!("`{key}` is read, but has no effect in this version"), "");
-    };
-    if let Some(found) = table.read("on_doubt", values::one_of(&[("mask", false), ("refuse", true)]))
-        && found.value
-    {
-        harmless("on_doubt", found.at);
-    }
+    Some(ConnectionConfig {
+        name,
+        upstream,
+        logins,
+        tags,
+        mode,
+        channel,
+        durability,
+        row_tolerance,
+        on_hold,
+        classify,
+        on_doubt,
+    })
 }
 
 /// `10`, `5%`, `10 or 5%`.

@@ -5,9 +5,16 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Dura
 use countersign_shared::secret::Secret;
 use url::Url;
 
-use crate::{statement::guard::Tolerance, wire::frame::Caps};
+use crate::{
+    statement::{
+        guard::Tolerance,
+        mask::rules::{OnDoubt, Rule},
+    },
+    wire::frame::Caps,
+};
 
 mod check;
+mod classify;
 mod connection;
 mod gateway;
 mod identity;
@@ -215,6 +222,10 @@ pub struct ConnectionConfig {
     pub channel: Option<String>,
     /// See DESIGN §9.
     pub durability: Durability,
+    /// Classified columns.
+    pub classify: Vec<Rule>,
+    /// What happens to rows of which it is not known where their values come from.
+    pub on_doubt: OnDoubt,
     /// What a client does while its statement is held.
     pub on_hold: OnHold,
     /// With how many rows more than its card stated a write still counts as approved.

@@ -45,8 +45,13 @@ impl Document {
         &self.text
     }
 
+    /// The line of a byte, from 1.
+    pub fn line(&self, at: usize) -> usize {
+        self.text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+    }
+
     fn make(&self, at: usize, message: String, hint: &str) -> Problem {
-        let line = self.text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
+        let line = self.line(at);
         Problem { file: self.file.clone(), line, message, hint: Some(hint.to_owned()).filter(|hint| !hint.is_empty()) }
     }
 

@@ -256,9 +256,6 @@ fn what_a_later_version_protects_is_refused_rather_than_ignored() {
         assert_eq!(found.len(), 1, "{more}: {found:?}");
         assert!(found[0].contains(message), "{more}: {found:?}");
     }
-    let classify = "classify = [ { column = \"public.customers.email\", as = \"pii\", mask = \"email\" } ]";
-    let found = told(&format!("{LEAST}{classify}"));
-    assert!(found.len() == 1 && found[0].starts_with("7: `classify` is not available"), "{found:?}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use countersign_shared::digest::Digest;
 use postgres_protocol::message::frontend as build;
 
 use super::{
+    masks::Pending,
     memory::{Known, Reading},
     session::{Ended, Session},
 };
@@ -18,7 +19,7 @@ use crate::{
     config::Mode,
     refusal::Refusal,
     statement::{
-        assemble::Request,
+        assemble::{Masking, Request},
         classify::{Statement, TransactionMove, parameter_hazard},
         decide::{Decision, explain::rules_behind},
         understood::{Pin, Understood},
@@ -78,6 +79,8 @@ struct Ran {
     policies: Digest,
     /// Somebody approved it, all of its rows.
     held: bool,
+    /// What its rows leave as.
+    masks: Option<Pending>,
 }
 
 impl Portal {
@@ -306,6 +309,7 @@ impl Session {
             types: Arc::clone(&prepared.types),
             limit,
             analysis: Arc::clone(&*analysis),
+            masking: Masking::news(),
         };
         let (policies, by_time) = {
             let now = self.gateway.policies();
@@ -332,9 +336,11 @@ impl Session {
         }
         let permit = if goes_on {
             // The same portal goes on: these rows are those of the statement that was permitted.
+            self.masks.pending = portal.ran.as_ref().and_then(|then| then.masks.clone());
+            request.masking.is_news = false;
             crate::statement::hold::rollback()
         } else {
-            match self.permit(&request, &analysis).await? {
+            match self.permit_masked(&mut request, &analysis).await? {
                 Ok(permit) => permit,
                 Err(refusal) => return self.refuse_group(refusal).await,
             }
@@ -368,7 +374,8 @@ impl Session {
             portal.describe = None;
             let text = Arc::clone(&*analysis);
             let held = went_held || permit.request().is_some();
-            portal.ran = (limit > 0).then_some(Ran { text, standing: self.standing, policies, held });
+            let masks = self.masks.pending.clone();
+            portal.ran = (limit > 0).then_some(Ran { text, standing: self.standing, policies, held, masks });
         }
         self.unsynced = true;
         let moves = |s: &Statement| !matches!(s.transaction, TransactionMove::None | TransactionMove::Savepoint);
@@ -508,7 +515,8 @@ impl Session {
 
     /// Whether a statement may go upstream as it is, now.
     fn passes(&self, analysis: &Known) -> bool {
-        if analysis.own_setting.is_some() || analysis.unpins.is_some() {
+        // What meets a classified column waits for its Execute, with what its rows leave as.
+        if analysis.own_setting.is_some() || analysis.unpins.is_some() || self.guards(analysis) {
             return false;
         }
         analysis.only_undoes

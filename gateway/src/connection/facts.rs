@@ -6,7 +6,10 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use super::session::{Ended, Session};
+use super::{
+    masks::Frame,
+    session::{Ended, Session},
+};
 use crate::{
     catalog::Snapshot,
     refusal::Refusal,
@@ -292,7 +295,12 @@ impl Session {
                         Some(told) => self.pipe.client.send(told.as_deref().unwrap_or_default()),
                         None => self.pipe.client.send(&whole),
                     },
-                    b'N' | b'A' => self.pipe.client.send(&whole),
+                    b'A' => match self.mask_notification(body)? {
+                        Frame::AsItIs => self.pipe.client.send(&whole),
+                        Frame::Instead(instead) => self.pipe.client.send(&instead),
+                    },
+                    b'N' if self.masks.is_reducing() => {}
+                    b'N' => self.pipe.client.send(&whole),
                     b'Z' => {
                         self.status = body.first().copied().unwrap_or(b'I');
                         self.unsynced = false;

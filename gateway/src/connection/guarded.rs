@@ -100,7 +100,10 @@ impl Session {
             build::execute("", i32::from(piece.limits.is_some()), &mut frames)?;
             let frames = frames.freeze();
             match permit.take() {
-                Some((permit, recorded)) => run = self.start(permit, recorded, &frames),
+                Some((permit, recorded)) => {
+                    self.masks_begin(self.next_run, request, &frames, true)?;
+                    run = self.start(permit, recorded, &frames);
+                }
                 None => self.pipe.upstream.send(&frames),
             }
             self.replies.sent_late(Sent::Parse { name: String::new() });
@@ -146,7 +149,9 @@ impl Session {
         let recorded = self.open_run(&permit, request).await?;
         let mut frame = BytesMut::new();
         build::execute(portal, 1, &mut frame)?;
-        let run = self.start(permit, recorded, &frame.freeze());
+        let frame = frame.freeze();
+        self.masks_begin(self.next_run, request, &frame, false)?;
+        let run = self.start(permit, recorded, &frame);
         let ends = self.block && self.pipe.client.input.first() == Some(&b'S');
         match self.guarded(portal, run, request.limit, Some((limits, before)), &id, ends).await? {
             Piece::Done(tag) => {
@@ -186,6 +191,7 @@ impl Session {
         if let Some((limits, before)) = counted {
             if ends && let Err(error) = self.own_beside("SET CONSTRAINTS ALL IMMEDIATE").await? {
                 // As its commit would: what was put off is checked, and its triggers run, and count.
+                let error = self.mask_late_error(&error)?;
                 self.fail_run(run, &error).await?;
                 return Ok(Piece::Failed);
             }
@@ -255,7 +261,12 @@ impl Session {
     /// Ends the gateway's own transaction; whether it was committed. The client reads why it was not.
     async fn commit_block(&mut self, run: Option<u64>) -> Result<bool, Ended> {
         self.block = false;
-        let Err(error) = self.own_beside("COMMIT").await? else { return Ok(true) };
+        let committed = self.own_beside("COMMIT").await?;
+        let error = committed.err().map(|error| self.mask_late_error(&error)).transpose()?;
+        if self.status == b'I' {
+            self.masks.end_transaction();
+        }
+        let Some(error) = error else { return Ok(true) };
         match run {
             Some(run) => self.fail_run(run, &error).await?,
             None => self.pipe.client.send(&error),

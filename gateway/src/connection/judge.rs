@@ -16,6 +16,7 @@ use crate::{
     statement::{
         classify::{NOT_KEPT, OwnSetting, classify, without_token},
         decide::{Asked, Decision, SqlFacts, decide},
+        effect::{Action, Effect},
         said,
         understood::Understood,
     },
@@ -92,7 +93,9 @@ impl Session {
 
     /// Why, in the text itself, else in `countersign.reason`.
     fn reason(&self) -> Option<&str> {
-        self.said.as_deref().or_else(|| self.own.get("reason").map(String::as_str))
+        let reveal = self.own.get("reveal").filter(|_| !self.masks.revealing.is_empty());
+        let own = self.own.get("reason").or(reveal);
+        self.said.as_deref().or_else(|| own.map(String::as_str))
     }
 
     /// Whether a reason is all that policy misses.
@@ -106,16 +109,19 @@ impl Session {
 
     /// The question that policy is asked of an analysed text.
     pub(super) fn asked(&self, text: &Understood) -> Asked {
+        let revealing = &self.masks.revealing;
+        let reveals = revealing.iter().map(|facts| Effect::new(Action::Reveal, facts.column.clone()));
         Asked {
             asker: self.asker.clone(),
             connection: self.connection.name.clone(),
             tags: self.connection.tags.clone(),
-            effects: text.effects.clone(),
+            effects: text.effects.iter().cloned().chain(reveals).collect(),
             sql: SqlFacts::of(text, self.status != b'I'),
             session: self.facts.clone(),
             reason: self.reason().map(str::to_owned),
             break_glass: false,
             wish: None,
+            columns: revealing.clone(),
         }
     }
 
@@ -138,7 +144,7 @@ impl Session {
 
     /// Whether policy simply allows an analysed text, without approvals.
     pub(super) fn allowed(&self, text: &Known) -> bool {
-        if self.wall.against(text).is_some() {
+        if self.wall.against(text).is_some() || !self.masks.revealing.is_empty() {
             return false;
         }
         let policies = self.gateway.policies();
@@ -184,13 +190,14 @@ impl Session {
     /// Answers `SET/SHOW countersign.*`; the frames of its answer.
     pub(super) fn own_setting(&mut self, setting: &OwnSetting) -> Result<Vec<Bytes>, Refusal> {
         use crate::wire::backend::{complete, one_column, one_value};
-        const KNOWN: [&str; 2] = ["reason", "break_glass"];
+        const KNOWN: [&str; 3] = ["reason", "reveal", "break_glass"];
         let name = match setting {
             OwnSetting::Set { name, .. } | OwnSetting::Show { name } => name.as_str(),
         };
         if !KNOWN.contains(&name) {
-            let message =
-                format!("there is no setting countersign.{name}; there are countersign.reason and .break_glass");
+            let message = format!(
+                "there is no setting countersign.{name}; there are countersign.reason, .reveal and .break_glass"
+            );
             return Err(Refusal::OwnSetting { message });
         }
         Ok(match setting {

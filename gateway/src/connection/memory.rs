@@ -9,7 +9,7 @@
 use std::{
     collections::HashMap,
     ops::Deref,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use countersign_shared::digest::Digest;
@@ -56,6 +56,8 @@ impl Allowed {
 pub struct Known {
     text: Arc<Understood>,
     allowed: Arc<Mutex<Vec<Allowed>>>,
+    /// Whether it may give or use classified columns.
+    guarded: Arc<OnceLock<bool>>,
 }
 
 impl Deref for Known {
@@ -68,13 +70,19 @@ impl Deref for Known {
 
 impl From<Understood> for Known {
     fn from(text: Understood) -> Self {
-        Self { text: Arc::new(text), allowed: Arc::default() }
+        Self { text: Arc::new(text), allowed: Arc::default(), guarded: Arc::default() }
     }
 }
 
 impl Known {
     fn locked(&self) -> MutexGuard<'_, Vec<Allowed>> {
         self.allowed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it may give or use classified columns, which `find` says once.
+    #[must_use]
+    pub fn is_guarded(&self, find: impl FnOnce(&Understood) -> bool) -> bool {
+        *self.guarded.get_or_init(|| find(&self.text))
     }
 
     /// Whether it was allowed under these circumstances.

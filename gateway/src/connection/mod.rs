@@ -21,6 +21,7 @@
 //! | [`own_catalog`] | the catalog of a transaction that has changed it |
 //! | [`roles`] | what grants give the session, and what it rests on |
 //! | [`finish`] | the server's side of a session that was ended |
+//! | `masks` | which columns leave masked, and what policy says of them |
 //! | [`memory`] | what a session need not work out twice |
 //! | [`cancel`] | who may be cancelled by which key |
 
@@ -39,6 +40,7 @@ pub mod judge;
 pub mod login;
 #[cfg(test)]
 mod login_tests;
+mod masks;
 pub mod memory;
 pub mod own_catalog;
 pub mod pipe;

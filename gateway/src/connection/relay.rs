@@ -6,6 +6,7 @@ use bytes::{Buf as _, BytesMut};
 
 use super::{
     extended::Portal,
+    masks::Frame,
     pipe::End,
     session::{Ended, Session, unavailable},
 };
@@ -78,6 +79,17 @@ impl Session {
             let Some(head) = frame::head(rest, |_| cap)? else { return Ok(()) };
             if rows {
                 let rows = self.replies.rows()?;
+                let run = self.replies.run();
+                if self.masks.reads_rows(run) {
+                    let Some(whole) = rest.get(..head.size) else { return Ok(()) };
+                    if rows != Rows::Drop {
+                        self.pipe.client.send(&come.bytes[come.gone..come.read]);
+                        come.gone = come.read;
+                        self.mask_row(run, whole, rows)?;
+                    }
+                    self.pass(come, head.size, false);
+                    continue;
+                }
                 match frame::whole_rows(rest) {
                     0 => self.passing = (head.size, rows),
                     n => self.pass_rows(come, n, rows),
@@ -94,7 +106,20 @@ impl Session {
                     continue;
                 }
             }
+            let instead = if self.connection.classify.is_empty() {
+                Frame::AsItIs
+            } else {
+                self.mask_frame(self.replies.run(), head.tag, body)?
+            };
             let (pass, meaning) = self.replies.take(head.tag)?;
+            if let Frame::Instead(instead) = instead {
+                self.pass(come, head.size, false);
+                if pass != Pass::Swallow {
+                    self.pipe.client.send(&instead);
+                }
+                self.understand(meaning, instead.get(frame::HEAD..).unwrap_or_default()).await?;
+                continue;
+            }
             let body = come.read + frame::HEAD..come.read + head.size;
             match pass {
                 Pass::Show => self.pass(come, head.size, true),
@@ -206,6 +231,7 @@ impl Session {
         }
         if self.status == b'I' {
             self.wrote = false;
+            self.masks.end_transaction();
             self.own_catalog.ends();
             self.portals.retain(|_, portal| stays(portal));
         }
@@ -220,6 +246,7 @@ impl Session {
 
     /// Closes a run's record, once.
     pub(super) async fn end_run(&mut self, run: u64, end: RunEnd) -> Result<(), Ended> {
+        self.masks.ended(run);
         let Some(open) = self.runs.remove(run) else { return Ok(()) };
         finish(&self.gateway, &open, &end).await;
         close(&self.gateway.log, &self.header, &open, &end).map_err(|down| unavailable(&down))

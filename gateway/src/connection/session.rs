@@ -24,6 +24,7 @@ use super::{
     catalogs::Shared,
     extended::{Portal, Prepared},
     finish::Leftover,
+    masks::Masks,
     memory::Memory,
     own_catalog::OwnCatalog,
     pipe::{End, Pipe},
@@ -125,6 +126,8 @@ pub struct Session {
     /// group ends it.
     pub(super) block: bool,
     pub(super) runs: Runs,
+    /// What its statements' rows leave as.
+    pub(super) masks: Masks,
     pub(super) next_run: u64,
     /// Counts the statements that pass.
     pub(super) passed: Counter,
@@ -335,6 +338,7 @@ impl Session {
             kept: BytesMut::new(),
             block: false,
             runs: Runs::default(),
+            masks: Masks::default(),
             next_run: 0,
             passed: gateway.metrics.statements(&connection.name, StatementDecision::Allow),
             next_prepared: 0,

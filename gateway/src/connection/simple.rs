@@ -12,7 +12,7 @@ use crate::{
     refusal::Refusal,
     sessions::Doing,
     statement::{
-        assemble::Request,
+        assemble::{Masking, Request},
         classify::TransactionMove,
         decide::{Decision, explain::rules_behind},
         forward::forward,
@@ -62,15 +62,16 @@ impl Session {
                 Err(refusal) => self.refuse_query(sql, refusal).await,
             };
         }
-        let request = Request {
+        let mut request = Request {
             sql: sql.into(),
             parameters: vec![],
             formats: vec![],
             types: std::sync::Arc::default(),
             limit: 0,
             analysis: std::sync::Arc::clone(&*analysis),
+            masking: Masking::news(),
         };
-        match self.permit(&request, &analysis).await? {
+        match self.permit_masked(&mut request, &analysis).await? {
             Ok(mut permit) => match permit.take_guard() {
                 Some(guard) => self.run_query_guarded(permit, &guard, &request).await,
                 None => self.run(permit, &request, frame, true).await,
@@ -163,6 +164,7 @@ impl Session {
         let recorded = self.open_run(&permit, request).await?;
         let run = self.next_run;
         self.next_run += 1;
+        self.masks_begin(run, request, frame, simple)?;
         let open = forward(permit, recorded, frame, &mut self.pipe.upstream.output);
         self.runs.insert(run, open);
         if simple {

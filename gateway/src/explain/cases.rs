@@ -21,6 +21,10 @@ use crate::{
         classify::Names,
         decide::{Asker, Countersigner, Known, SessionFacts, explain::Outcome, permits},
         effect::{Action, Effect},
+        mask::{
+            plan::Told,
+            rules::{Mask, OnDoubt, Rule},
+        },
     },
 };
 
@@ -39,11 +43,34 @@ struct File {
     /// Views by name, each with its query.
     #[serde(default)]
     views: BTreeMap<String, String>,
+    /// Classified columns, as in the config.
+    #[serde(default)]
+    classify: Vec<Classified>,
     /// People whom the gateway would know.
     #[serde(default)]
     people: Vec<Person>,
     #[serde(default)]
     case: Vec<Case>,
+}
+
+/// A classified column.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Classified {
+    column: String,
+    #[serde(rename = "as")]
+    label: String,
+    #[serde(default)]
+    mask: Option<String>,
+}
+
+impl Classified {
+    fn rule(&self) -> Result<Rule, String> {
+        let word = self.mask.as_deref().unwrap_or("redact");
+        let mask = Mask::ALL.iter().find(|(name, _)| *name == word).map(|(_, mask)| *mask);
+        let mask = mask.ok_or_else(|| format!("there is no mask {word:?}"))?;
+        Rule::parse(&self.column, self.label.clone(), mask, 0).map_err(|why| format!("{:?}: {why}", self.column))
+    }
 }
 
 /// Somebody who approves.
@@ -88,6 +115,8 @@ struct Case {
     expect: Outcome,
     /// The policy that must be among those that decide.
     by: Option<String>,
+    /// The outputs that leave masked, by their names; `*` for all of them.
+    masked: Option<Vec<String>>,
 }
 
 /// How a case went.
@@ -227,6 +256,9 @@ fn run(policies: &Policies, file: &File, case: &Case, under: (&Snapshot, &Names)
         address: case.address.clone().unwrap_or_else(|| "127.0.0.1".to_owned()),
     };
     let now = case.time.unwrap_or_else(Utc::now);
+    let classify = file.classify.iter().map(Classified::rule).collect::<Result<Vec<_>, _>>()?;
+    let classify = classify.as_slice();
+    let (mut masked_as_said, mut masked) = (true, Vec::new());
     let (found, rules, why) = match (&case.sql, case.action) {
         (Some(sql), None) => {
             let said = Said {
@@ -237,6 +269,8 @@ fn run(policies: &Policies, file: &File, case: &Case, under: (&Snapshot, &Names)
                 reason: case.reason.clone(),
                 in_transaction: case.in_transaction,
                 observe: false,
+                classify,
+                on_doubt: OnDoubt::Mask,
             };
             let assurance = |person: &Person| if person.step_up { Assurance::StepUp } else { Assurance::Slack };
             let approvals: Vec<Countersigner> = case
@@ -254,6 +288,9 @@ fn run(policies: &Policies, file: &File, case: &Case, under: (&Snapshot, &Names)
                 .map(|person| Known { human: human(&person.user, None), groups: person.groups.clone() })
                 .collect();
             let explained = of_statement(policies, &said, under, (&approvals, &known), now);
+            let name = |told: &Told| told.output.clone().unwrap_or_else(|| "*".to_owned());
+            masked = explained.masks.outputs.iter().map(name).collect();
+            masked_as_said = case.masked.as_ref().is_none_or(|expected| *expected == masked);
             let rules = explained.effects.iter().flat_map(|line| line.policies.clone()).collect::<Vec<_>>();
             (explained.outcome, rules, explained.to_string())
         }
@@ -269,9 +306,10 @@ fn run(policies: &Policies, file: &File, case: &Case, under: (&Snapshot, &Names)
         return Err("`by` goes with `sql`".to_owned());
     }
     let by = case.by.as_ref().is_none_or(|rule| rules.contains(rule));
-    let passed = found == case.expect && by;
+    let passed = found == case.expect && by && masked_as_said;
     let wrong_rule = case.by.as_ref().filter(|_| !by).map(|rule| format!("\n{rule} is not among those that decide"));
-    let why = (!passed).then(|| why + &wrong_rule.unwrap_or_default());
+    let wrong_masks = (!masked_as_said).then(|| format!("\nwhat leaves masked: {}", masked.join(", ")));
+    let why = (!passed).then(|| why + &wrong_rule.unwrap_or_default() + &wrong_masks.unwrap_or_default());
     Ok(CaseResult { file: String::new(), name: case.name.clone(), passed, expected: case.expect, found, why })
 }
 

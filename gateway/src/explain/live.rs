@@ -63,6 +63,8 @@ pub async fn explain_live(
         reason: subject.reason.clone(),
         in_transaction: false,
         observe: found.mode == Mode::Observe,
+        classify: &found.classify,
+        on_doubt: found.on_doubt,
     };
     let world = World::of(found, &groups, &roles).await.map_err(NotExplained::Failed)?;
     let under = world.seen_by(&groups, &roles).ok_or_else(|| NotExplained::Failed("no login was asked".to_owned()))?;

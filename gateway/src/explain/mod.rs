@@ -4,6 +4,7 @@
 
 mod cases;
 mod live;
+mod masks;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,7 @@ use crate::{
             permits, rules_of,
         },
         effect::{Action, Effect},
+        mask::rules::{OnDoubt, Rule},
         understood::Understood,
         wall,
     },
@@ -33,6 +35,7 @@ use crate::{
 
 pub use cases::{CaseResult, Tested, connections_of, run_cases, run_cases_under};
 pub use live::{NotExplained, Subject, explain_live};
+pub use masks::Masks;
 pub use world::Worlds;
 
 /// Who says what, where.
@@ -52,6 +55,10 @@ pub struct Said<'a> {
     pub in_transaction: bool,
     /// Whether the connection only observes.
     pub observe: bool,
+    /// The connection's classified columns, and what happens in doubt.
+    pub classify: &'a [Rule],
+    /// What happens to rows of which it is not known where they come from.
+    pub on_doubt: OnDoubt,
 }
 
 /// One effect in an explanation.
@@ -112,6 +119,8 @@ pub struct Explanation {
     pub effects: Vec<EffectLine>,
     /// Each column, in the order of their names.
     pub columns: Vec<ColumnLine>,
+    /// What leaves masked, and what is refused for it.
+    pub masks: Masks,
     /// Why there may be more columns than these.
     pub column_doubts: Vec<String>,
     /// What a hold waits for.
@@ -147,12 +156,15 @@ pub fn of_statement(
         reason: said.reason.clone(),
         break_glass: false,
         wish: None,
+        columns: Vec::new(),
     };
+    let masks = masks::of(policies, said, (&text, &asked), (catalog, names), now);
     let Explained { decision, reasons, people } = explain(policies, &asked, approvals, known, now);
     let read_only_session = !said.observe && !policies.could_write(&said.asker, connection);
     let walled = read_only_session && wall::taken_down_by(&text, true).is_some();
     let (message, needed) = match &decision {
         _ if walled => (Some("this session is read only".to_owned()), None),
+        Decision::Allow | Decision::Hold(_) if masks.refused.is_some() => (masks.refused.clone(), None),
         Decision::Allow => (None, None),
         Decision::Hold(needed) => (None, Some(needed.clone())),
         Decision::Deny(denial) => (denial.message.clone(), None),
@@ -172,10 +184,11 @@ pub fn of_statement(
         login: None,
         observe: said.observe,
         connect: None,
-        outcome: if walled { Outcome::Deny } else { Outcome::from(&decision) },
+        outcome: if walled || masks.refused.is_some() { Outcome::Deny } else { Outcome::from(&decision) },
         message,
         effects: reasons.into_iter().map(line).collect(),
         columns,
+        masks,
         column_doubts,
         needed,
         approvers,
@@ -257,6 +270,11 @@ impl std::fmt::Display for Explanation {
             };
             writeln!(f, "  {what:width$}  {:5}  {why}", line.outcome)?;
         }
+        for told in &self.masks.outputs {
+            let what = told.output.as_deref().unwrap_or("every column");
+            let from = if told.columns.is_empty() { String::new() } else { format!(" from {}", list(&told.columns)) };
+            writeln!(f, "  masked: {what}{from}, {}: {}", told.label, told.mask)?;
+        }
         self.notes.iter().try_for_each(|note| writeln!(f, "  note: {note}"))?;
         if self.read_only_session {
             writeln!(f, "  the session is read only: no policy could permit more than reading")?;
@@ -308,6 +326,8 @@ mod tests {
             reason: None,
             in_transaction: false,
             observe,
+            classify: &[],
+            on_doubt: OnDoubt::Mask,
         };
         let catalog = Builder::new().table("public.orders", &["id", "Note"]).build();
         let names = Names { search_path: vec!["pg_catalog".into(), "public".into()], ..Names::default() };

@@ -33,7 +33,7 @@ fn class(entry: &Entry) -> (Class, u64) {
         Kind::Start => (LIFECYCLE, 3),
         Kind::Stop => (LIFECYCLE, 4),
         Kind::Load => (LIFECYCLE, 99),
-        Kind::Statement | Kind::Denied | Kind::Held => (DATASTORE, activity(entry)),
+        Kind::Statement | Kind::Denied | Kind::Held | Kind::BreakGlass => (DATASTORE, activity(entry)),
         Kind::Decision | Kind::Released | Kind::HoldEnded | Kind::Outcome if entry.connection.is_some() => {
             (DATASTORE, 99)
         }
@@ -76,7 +76,7 @@ fn status(entry: &Entry) -> u64 {
 /// 1 informational, 2 low, 3 medium.
 const fn severity(entry: &Entry) -> u64 {
     match entry.kind {
-        Kind::Denied | Kind::LoginRefused | Kind::AccessEnded | Kind::TokensEnded => 3,
+        Kind::Denied | Kind::LoginRefused | Kind::AccessEnded | Kind::TokensEnded | Kind::BreakGlass => 3,
         Kind::Held | Kind::Granted | Kind::Load => 2,
         _ => 1,
     }

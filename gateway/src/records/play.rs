@@ -49,6 +49,10 @@ fn shown(entry: &Entry) -> (String, bool) {
         }
         Kind::Denied => (format!("{}ERROR: {outcome}\n", asked(entry, &on)), true),
         Kind::Held => (format!("{}-- held as {request}\n{}", asked(entry, &on), impact(entry)), true),
+        Kind::BreakGlass => {
+            let reason = detail("reason").unwrap_or_default();
+            (format!("-- {who} breaks the glass ({reason}), and {request} asks for a review\n"), true)
+        }
         Kind::Decision => {
             let assurance = detail("assurance").map(|how| format!(" ({how})")).unwrap_or_default();
             let reason = entry.detail["more"]["reason"].as_str().map(plain);

@@ -1,12 +1,12 @@
 //! assemble: a simple Query, or Parse/Bind/Execute, into one request; later stages never look at
 //! frames.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use countersign_shared::digest::{Digest, Fields};
 
-use super::{understood::Understood, values};
+use super::{mask::plan::Told, understood::Understood, values};
 
 /// A statement with its bound parameters, and the exact bytes that a permit would forward.
 #[derive(Clone, Debug)]
@@ -23,6 +23,31 @@ pub struct Request {
     pub limit: i32,
     /// What it is.
     pub analysis: Arc<Understood>,
+    /// What is told of its classified columns.
+    pub masking: Masking,
+}
+
+/// What is told of a statement's classified columns.
+#[derive(Clone, Debug, Default)]
+pub struct Masking {
+    /// The masked outputs.
+    pub told: Vec<Told>,
+    /// The columns that an approval revealed.
+    pub revealed: Vec<String>,
+    /// Parameters that meet a classified column: how a card shows them, and how a record does.
+    pub hidden: BTreeMap<usize, (String, String)>,
+    /// The text as a card shows it, where constants of it meet one.
+    pub shown: Option<String>,
+    /// Whether the client has not been told yet.
+    pub is_news: bool,
+}
+
+impl Masking {
+    /// Nothing yet, of which the client has not been told.
+    #[must_use]
+    pub fn news() -> Self {
+        Self { is_news: true, ..Self::default() }
+    }
 }
 
 /// What a statement's meaning rests on, beside its own bytes (DESIGN §5).
@@ -72,11 +97,33 @@ impl Request {
             .finish()
     }
 
-    /// Parameters as people read them: text as it is, binary as the server would print it.
+    /// Parameters as a card shows them.
+    #[must_use]
+    pub fn parameters_on_a_card(&self) -> Vec<String> {
+        let mut shown = self.parameters_as_text();
+        for (at, (card, _)) in &self.masking.hidden {
+            if let Some(shown) = shown.get_mut(*at) {
+                card.clone_into(shown);
+            }
+        }
+        shown
+    }
+
+    /// The text as a card shows it.
+    #[must_use]
+    pub fn sql_on_a_card(&self) -> &str {
+        self.masking.shown.as_deref().unwrap_or(&self.sql)
+    }
+
+    /// Parameters as records have them: text as it is, binary as the server would print it; a keyed hash of
+    /// what meets a classified column.
     #[must_use]
     pub fn parameters_as_text(&self) -> Vec<String> {
         let show = |(index, value): (usize, &Option<Bytes>)| match value {
             None => "NULL".to_owned(),
+            Some(_) if self.masking.hidden.contains_key(&index) => {
+                self.masking.hidden.get(&index).map(|(_, record)| record.clone()).unwrap_or_default()
+            }
             Some(bytes) if self.formats.get(index).copied().unwrap_or(0) == 0 => values::text(bytes),
             Some(bytes) => values::binary(self.types.get(index).copied().unwrap_or(0), bytes),
         };
@@ -96,6 +143,7 @@ mod tests {
             types: vec![23; parameters.len()].into(),
             limit: 0,
             analysis: Arc::default(),
+            masking: Masking::default(),
         }
     }
 

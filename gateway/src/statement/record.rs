@@ -11,6 +11,7 @@ use super::{
     assemble::Request,
     copied::{Copied, Copying},
     hold::Permit,
+    mask::plan::Told,
 };
 use crate::{
     config::Durability,
@@ -120,6 +121,12 @@ struct Detail<'a, E> {
     /// With `rules`: the client's application name.
     #[serde(skip_serializing_if = "Option::is_none")]
     application: Option<&'a str>,
+    /// Outputs that leave masked.
+    #[serde(skip_serializing_if = "<[Told]>::is_empty")]
+    masked: &'a [Told],
+    /// Columns that an approval revealed.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    revealed: &'a [String],
 }
 
 /// What is told of a statement that is held, in its entry's detail.
@@ -129,7 +136,9 @@ pub fn held(request: &Request, header: &Header, digest: Digest, rules: &[String]
     let effects = request.analysis.told(connection);
     let application = header.entry.detail["application"].as_str();
     let parameters = request.parameters_as_text();
-    let detail = Detail { parameters, effects, digest: Some(digest), rules: Some(rules), application };
+    let (masked, revealed) = (&request.masking.told, &request.masking.revealed);
+    let detail =
+        Detail { parameters, effects, digest: Some(digest), rules: Some(rules), application, masked, revealed };
     // Texts, lists and a digest: nothing that JSON can't hold.
     serde_json::to_value(detail).unwrap_or_default()
 }
@@ -152,7 +161,8 @@ pub async fn open(
     let rules = permit.rules();
     let application = rules.and_then(|_| header.entry.detail["application"].as_str());
     let parameters = request.parameters_as_text();
-    let detail = Detail { parameters, effects, digest: None, rules, application };
+    let (masked, revealed) = (&request.masking.told, &request.masking.revealed);
+    let detail = Detail { parameters, effects, digest: None, rules, application, masked, revealed };
     let mut line = header.line(Which::Statement, held, permit.outcome(), detail);
     line.sql = Some(&request.sql);
     let only_reads = held.is_none() && request.analysis.only_reads;
@@ -255,6 +265,7 @@ mod tests {
             types: [25].into(),
             limit: 0,
             analysis: Arc::new(Analysis { statements: vec![statement], ..Analysis::default() }.into()),
+            masking: crate::statement::assemble::Masking::default(),
         };
         let id = RequestId::random();
         let detail = Detail {
@@ -263,6 +274,8 @@ mod tests {
             digest: None,
             rules: None,
             application: None,
+            masked: &[],
+            revealed: &[],
         };
         let mut line = header.line(Which::Statement, Some(&id), "released", detail);
         line.sql = Some(&request.sql);

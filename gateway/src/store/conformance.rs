@@ -56,6 +56,7 @@ pub(super) fn request_by(human: Human) -> NewRequest {
             reason: Some("it's \"urgent\"\n".into()),
             break_glass: false,
             wish: None,
+            columns: Vec::new(),
         },
         session: Some(SessionId::random()),
         sql: "delete from orders where note = 'ü\0\u{202e}'".into(),

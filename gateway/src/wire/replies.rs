@@ -33,6 +33,11 @@ pub enum Sent {
     },
     /// Answered by RowDescription or NoData.
     DescribePortal,
+    /// The same, asked by the gateway for what it must mask of a run.
+    DescribeToMask {
+        /// The run.
+        run: u64,
+    },
     /// Answered by rows and CommandComplete, PortalSuspended or EmptyQueryResponse.
     Execute {
         /// The run, for its outcome.
@@ -212,6 +217,31 @@ impl Replies {
         self.0.clear();
     }
 
+    /// The run that the server answers now.
+    #[must_use]
+    pub fn run(&self) -> Option<u64> {
+        match self.0.front() {
+            Some(Item::Upstream {
+                sent:
+                    Sent::Query { run } | Sent::Execute { run } | Sent::Guarded { run, .. } | Sent::DescribeToMask { run },
+                ..
+            }) => Some(*run),
+            _ => None,
+        }
+    }
+
+    /// Whether what the server answers now is a text that it reads, and runs nothing of.
+    #[must_use]
+    pub fn reads_text(&self) -> bool {
+        matches!(self.0.front(), Some(Item::Upstream { sent: Sent::Parse { .. }, .. }))
+    }
+
+    /// Whether the server describes what a guarded Query gives.
+    #[must_use]
+    pub fn describes_query(&self) -> bool {
+        matches!(self.0.front(), Some(Item::Upstream { sent: Sent::DescribeQuery, .. }))
+    }
+
     /// What becomes of the rows that the server sends now.
     ///
     /// # Errors
@@ -259,7 +289,9 @@ impl Replies {
             (Sent::Parse { name }, b'1') => (pass, Meaning::Prepared { name: name.clone() }, true),
             (Sent::Bind, b'2')
             | (Sent::Close, b'3')
-            | (Sent::DescribePortal | Sent::DescribeStatement { .. }, b'T' | b'n') => (pass, Meaning::Nothing, true),
+            | (Sent::DescribePortal | Sent::DescribeToMask { .. } | Sent::DescribeStatement { .. }, b'T' | b'n') => {
+                (pass, Meaning::Nothing, true)
+            }
             (Sent::DescribeStatement { of }, b't') => (pass, Meaning::Parameters { of: *of }, false),
             (Sent::DescribePortalByStatement { of, .. }, b't') => {
                 (Pass::Swallow, Meaning::Parameters { of: *of }, false)

@@ -2,7 +2,7 @@
 
 mod conversations;
 mod pieces;
-mod wire;
+pub mod wire;
 
 use std::fmt::Write as _;
 

@@ -64,6 +64,28 @@ pub enum TransactionMove {
     Savepoint,
 }
 
+/// What a statement does to a cursor that SQL names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CursorMove {
+    /// DECLARE.
+    Declares {
+        /// Its name.
+        name: String,
+        /// Whether it may outlive the transaction.
+        hold: bool,
+    },
+    /// FETCH, MOVE.
+    Fetches {
+        /// Its name.
+        name: String,
+    },
+    /// CLOSE; `None` for all.
+    Closes {
+        /// Its name.
+        name: Option<String>,
+    },
+}
+
 /// A lone `SET/RESET/SHOW countersign.*`, which the gateway answers itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OwnSetting {
@@ -101,6 +123,8 @@ pub struct Statement {
     pub changes_session: bool,
     /// SQL-level `PREPARE name`: the statement's own text is remembered under this name.
     pub prepares: Option<String>,
+    /// What it does to a cursor that SQL names.
+    pub cursor: Option<CursorMove>,
     /// Whether no value of a constant had a part in any of the above but `range`.
     pub blind_to_literals: bool,
     /// Sentences for the card: why something is opaque, what was not resolved.

@@ -8,7 +8,7 @@ use pg_query::{
     },
 };
 
-use super::{TransactionMove, functions::constant, parse, walk::Walk};
+use super::{CursorMove, TransactionMove, functions::constant, parse, walk::Walk};
 use crate::statement::effect::Action;
 
 /// Deepest EXECUTE of an EXECUTE.
@@ -75,6 +75,9 @@ impl Walk<'_> {
     /// Its rows are computed when they are fetched, or at COMMIT, under the names of then.
     pub fn declare_cursor(&mut self, n: &DeclareCursorStmt) {
         self.maybe(&n.query);
+        // `CURSOR_OPT_HOLD` of PostgreSQL's parser.
+        let hold = n.options & 0x0020 != 0;
+        self.found.statement.cursor = Some(CursorMove::Declares { name: n.portalname.clone(), hold });
         if self.found.rests_on_session {
             self.opaque("what a function of the cursor's query does depends on names when its rows are fetched");
         }

@@ -3,7 +3,7 @@
 
 use pg_query::{NodeEnum, protobuf::Node};
 
-use super::walk::Walk;
+use super::{CursorMove, walk::Walk};
 use crate::statement::effect::Action;
 
 type Boxed = Option<Box<Node>>;
@@ -259,7 +259,15 @@ impl Walk<'_> {
             N::ExecuteStmt(n) => self.execute(n),
             N::DeallocateStmt(_) => self.on_connection(Action::Set),
             N::DeclareCursorStmt(n) => self.declare_cursor(n),
-            N::FetchStmt(_) | N::ClosePortalStmt(_) => self.on_connection(Action::Select),
+            N::FetchStmt(n) => {
+                self.on_connection(Action::Select);
+                self.found.statement.cursor = Some(CursorMove::Fetches { name: n.portalname.clone() });
+            }
+            N::ClosePortalStmt(n) => {
+                self.on_connection(Action::Select);
+                let name = Some(n.portalname.clone()).filter(|name| !name.is_empty());
+                self.found.statement.cursor = Some(CursorMove::Closes { name });
+            }
             N::DoStmt(n) => self.do_block(n),
             N::CallStmt(n) => self.call(n),
             N::TransactionStmt(n) => self.transaction(n),

@@ -5,6 +5,7 @@ use countersign_shared::{api::Needed, duties::Human, ids::GrantId, request::Assu
 use serde::{Deserialize, Serialize};
 
 use super::{
+    classify::columns::Use,
     effect::{Action, Effect, Object},
     understood::Understood,
 };
@@ -96,6 +97,20 @@ pub struct Asked {
     /// What is wished for, where that is access and no statement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wish: Option<Wish>,
+    /// What is known of the columns that `reveal` is asked about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<ColumnFacts>,
+}
+
+/// A classified column of a question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnFacts {
+    /// The column.
+    pub column: Object,
+    /// `resource.classification`.
+    pub classification: String,
+    /// `context.use`; each is asked about.
+    pub uses: Vec<Use>,
 }
 
 /// How long access is wished for. The role is the object of the one effect.
@@ -220,6 +235,23 @@ pub fn permits(
     circumstances
         .world(policies, &Person::from(asker), [effect])
         .is_ok_and(|world| world.ask(effect.action, effect, &Approvals::default()) == Answer::Permitted)
+}
+
+/// Asks policy what may be revealed without approvals, column by column and use by use. An error is no.
+#[must_use]
+pub fn revealed(policies: &Policies, asked: &Asked, now: DateTime<Utc>) -> Vec<(Object, Use, bool)> {
+    let circumstances = Circumstances::of(asked, now);
+    let reveal = |facts: &ColumnFacts| Effect::new(Action::Reveal, facts.column.clone());
+    let effects: Vec<Effect> = asked.columns.iter().map(reveal).collect();
+    let world = circumstances.world(policies, &Person::from(&asked.asker), &effects);
+    let mut all = Vec::new();
+    for (facts, effect) in asked.columns.iter().zip(&effects) {
+        for used in &facts.uses {
+            let yes = world.as_ref().is_ok_and(|world| world.may_reveal(effect, *used));
+            all.push((facts.column.clone(), *used, yes));
+        }
+    }
+    all
 }
 
 /// The policies that the answer of [`permits`] rests on: those that permit, or those that refuse.

@@ -8,10 +8,13 @@ use std::{
 use cedar_policy::{Context, Entities, Entity, EntityUid, Request, RestrictedExpression as Value};
 use chrono::{DateTime, Utc};
 
-use super::{Asked, Asker, SessionFacts, SqlFacts, is_statement};
+use super::{Asked, Asker, ColumnFacts, SessionFacts, SqlFacts, is_statement};
 use crate::{
     policy::{Answer, Policies, Refused},
-    statement::effect::{Action, Effect, Object},
+    statement::{
+        classify::columns::Use,
+        effect::{Action, Effect, Object},
+    },
 };
 
 /// `context.approvals`.
@@ -63,6 +66,7 @@ pub(super) struct Circumstances<'a> {
     break_glass: bool,
     /// `context.duration`, in seconds.
     duration: Option<u64>,
+    columns: &'a [ColumnFacts],
     now: DateTime<Utc>,
 }
 
@@ -76,6 +80,7 @@ impl<'a> Circumstances<'a> {
             reason: asked.reason.as_deref(),
             break_glass: asked.break_glass,
             duration: asked.wish.as_ref().map(|wish| wish.seconds),
+            columns: &asked.columns,
             now,
         }
     }
@@ -85,7 +90,8 @@ impl<'a> Circumstances<'a> {
         session: &'a SessionFacts,
         now: DateTime<Utc>,
     ) -> Self {
-        Self { connection, tags, sql: None, session, reason: None, break_glass: false, duration: None, now }
+        let (sql, reason, break_glass, duration, columns) = (None, None, false, None, &[][..]);
+        Self { connection, tags, sql, session, reason, break_glass, duration, columns, now }
     }
 
     /// Which of `effects` a person may approve, by policy alone.
@@ -139,7 +145,9 @@ impl<'a> Circumstances<'a> {
             }
             let mut attrs = vec![of_connection()];
             if matches!(effect.object, Object::Column { .. }) {
-                attrs.push(("classification".to_owned(), Value::new_string(String::new())));
+                let facts = self.columns.iter().find(|facts| facts.column == effect.object);
+                let classification = facts.map(|facts| facts.classification.clone()).unwrap_or_default();
+                attrs.push(("classification".to_owned(), Value::new_string(classification)));
             }
             if effect.object != Object::Connection {
                 add(uid(kind, &id)?, attrs, parents)?;
@@ -163,6 +171,7 @@ impl<'a> Circumstances<'a> {
             shared: self.shared()?,
             sql: self.sql.map(sql).transpose()?,
             duration: self.duration,
+            uses: self.columns.iter().map(|facts| (facts.column.clone(), facts.uses.clone())).collect(),
         })
     }
 
@@ -233,25 +242,66 @@ pub(super) struct World<'a> {
     shared: Vec<(String, Value)>,
     sql: Option<Value>,
     duration: Option<u64>,
+    /// What each column that `reveal` is asked about is used for.
+    uses: HashMap<Object, Vec<Use>>,
 }
 
 impl World<'_> {
     /// Asks whether the principal may do `action` to the object of `effect`. For [`Action::Approve`],
     /// `effect` is what would be approved.
     pub fn ask(&self, action: Action, effect: &Effect, approvals: &Approvals) -> Answer {
-        self.request(action, effect, approvals).map_or_else(
-            |message| Answer::Failed(Refused { message: Some(message), rules: Vec::new() }),
-            |request| self.policies.answer(&request, &self.entities),
-        )
+        let failed = |message| Answer::Failed(Refused { message: Some(message), rules: Vec::new() });
+        let uses = match self.uses_of(action, effect) {
+            Ok(uses) => uses,
+            Err(message) => return failed(message),
+        };
+        // Whoever uses it in several ways must be permitted each.
+        for used in uses {
+            let request = self.request(action, effect, approvals, used);
+            let answer = request.map_or_else(failed, |request| self.policies.answer(&request, &self.entities));
+            if answer != Answer::Permitted {
+                return answer;
+            }
+        }
+        Answer::Permitted
+    }
+
+    /// Whether the principal may reveal a column for a use, as if nobody had approved.
+    pub fn may_reveal(&self, effect: &Effect, used: Use) -> bool {
+        let request = self.request(Action::Reveal, effect, &Approvals::default(), Some(used));
+        request.is_ok_and(|request| self.policies.answer(&request, &self.entities) == Answer::Permitted)
     }
 
     /// The policies that the answer to the same question rests on.
     pub fn reasons(&self, action: Action, effect: &Effect, approvals: &Approvals) -> Vec<String> {
-        let request = self.request(action, effect, approvals);
-        request.map(|request| self.policies.reasons(&request, &self.entities)).unwrap_or_default()
+        let mut reasons = Vec::new();
+        for used in self.uses_of(action, effect).unwrap_or_default() {
+            let request = self.request(action, effect, approvals, used);
+            let found = request.map(|request| self.policies.reasons(&request, &self.entities)).unwrap_or_default();
+            reasons.extend(found.into_iter().filter(|rule| !reasons.contains(rule)).collect::<Vec<_>>());
+        }
+        reasons
     }
 
-    fn request(&self, action: Action, effect: &Effect, approvals: &Approvals) -> Result<Request, String> {
+    /// What `context.use` is, question by question; none where it has no part in the question.
+    fn uses_of(&self, action: Action, effect: &Effect) -> Result<Vec<Option<Use>>, String> {
+        let known = self.uses.get(&effect.object).filter(|_| effect.action == Action::Reveal);
+        match (action, known) {
+            (Action::Reveal | Action::Approve, Some(uses)) if !uses.is_empty() => {
+                Ok(uses.iter().copied().map(Some).collect())
+            }
+            (Action::Reveal, _) => Err("Policy can't be asked to reveal a column that is not classified.".to_owned()),
+            _ => Ok(vec![None]),
+        }
+    }
+
+    fn request(
+        &self,
+        action: Action,
+        effect: &Effect,
+        approvals: &Approvals,
+        used: Option<Use>,
+    ) -> Result<Request, String> {
         let (kind, id) = effect.object.entity(&self.connection);
         let uid = |kind: &str, id: &str| self.policies.uid(kind, id).ok_or_else(|| format!("no entity type {kind}"));
         let mut pairs = self.shared.clone();
@@ -266,6 +316,7 @@ impl World<'_> {
         if is_statement(effect.action) {
             pairs.extend(self.sql.clone().map(|sql| ("sql".to_owned(), sql)));
         }
+        pairs.extend(used.map(|used| ("use".to_owned(), Value::new_string(used.to_string()))));
         if effect.action == Action::Request {
             pairs.extend(
                 self.duration.map(|seconds| ("duration".to_owned(), Value::new_duration(format!("{seconds}s")))),

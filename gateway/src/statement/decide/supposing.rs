@@ -33,6 +33,7 @@ fn delete(statement_count: u32) -> Asked {
         reason: None,
         break_glass: false,
         wish: None,
+        columns: Vec::new(),
     }
 }
 

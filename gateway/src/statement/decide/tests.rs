@@ -69,6 +69,7 @@ fn asked(who: Human, groups: &[&str], actions: &[Action]) -> Asked {
         reason: None,
         break_glass: false,
         wish: None,
+        columns: Vec::new(),
     }
 }
 

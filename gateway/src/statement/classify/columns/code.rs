@@ -10,7 +10,7 @@ use pg_query::{
 
 use super::{Use, reader::Reader, scope::Value};
 use crate::{
-    catalog::{Events, Key, Kind, Relation, builtins},
+    catalog::{Body, Events, Key, Kind, Relation, builtins},
     statement::{
         classify::{
             functions::{schema_and_name, strings},
@@ -87,7 +87,25 @@ impl<'a> Reader<'a> {
         if may_do_more || !found.effects.is_empty() || !found.executed.is_empty() {
             self.record(values, Use::Source);
         }
+        let reads = |effect: &crate::statement::effect::Effect| effect.action == Action::Select;
+        if !found.effects.iter().chain(&found.executed).all(reads) {
+            self.may_be_conditional();
+        }
         self.beyond(found);
+    }
+
+    /// Code that leaves something behind: whether it runs may rest on any column in scope, and what it
+    /// leaves then tells of that.
+    pub fn may_be_conditional(&mut self) {
+        for at in 0..self.scopes.len() {
+            let level = std::mem::take(&mut self.scopes[at]);
+            let mut all = self.whole(&level.star);
+            for item in &level.items {
+                all.add(&self.whole(&item.rows));
+            }
+            self.scopes[at] = level;
+            self.record_own(&all, Use::Source);
+        }
     }
 
     /// Takes over what code does that is no part of the text.
@@ -137,9 +155,6 @@ impl<'a> Reader<'a> {
             return;
         }
         let sees_rows = relation.hazards.iter().any(|hazard| hazard.on.meets(event));
-        if sees_rows {
-            self.touched(Action::Select, &relation.key());
-        }
         if relation.kind == Kind::View
             && !sees_rows
             && let Some(base) = self.behind(relation)
@@ -150,7 +165,34 @@ impl<'a> Reader<'a> {
         }
         let mut walk = self.walk();
         walk.follow(relation, event);
+        if sees_rows {
+            match self.quiet_triggers(relation, event, &walk.found) {
+                Some(bodies) => {
+                    let key = relation.key();
+                    self.others += 1;
+                    self.touched(Action::Select, &key);
+                    self.others -= 1;
+                    self.triggers.extend(bodies.into_iter().map(|body| (key.clone(), body)));
+                }
+                None => self.touched(Action::Select, &relation.key()),
+            }
+        }
         self.beyond(walk.found);
+    }
+
+    /// The bodies of triggers that do nothing but read, and at most change the row that is written; `None`
+    /// where that is not all that is set off.
+    fn quiet_triggers(&self, relation: &Relation, event: Events, found: &Found) -> Option<Vec<String>> {
+        let reads = |effect: &crate::statement::effect::Effect| effect.action == Action::Select;
+        if relation.kind != Kind::Table || !found.effects.iter().chain(&found.executed).all(reads) {
+            return None;
+        }
+        let met = relation.hazards.iter().filter(|hazard| hazard.on.meets(event));
+        met.map(|hazard| match &self.snapshot.function(hazard.code.function?)?.body {
+            Body::PlPgSql(body) if hazard.definition.is_none() && hazard.transitions.is_empty() => Some(body.clone()),
+            _ => None,
+        })
+        .collect()
     }
 
     /// The one relation that a view reads, to which a write through it goes.

@@ -9,7 +9,10 @@ use pg_query::{
 };
 
 use super::{Use, reader::Reader, scope::Value};
-use crate::statement::classify::functions::{schema_and_name, strings};
+use crate::{
+    catalog::builtins,
+    statement::classify::functions::{schema_and_name, strings},
+};
 
 type Boxed = Option<Box<Node>>;
 
@@ -130,7 +133,11 @@ impl Reader<'_> {
         let mut value = self.computed(&n.arg);
         for step in &n.indirection {
             match &step.node {
-                Some(NodeEnum::String(name)) => self.call("", &name.sval, 1, &value.clone()),
+                Some(NodeEnum::String(name)) if self.may_be_called(&name.sval) => {
+                    self.call("", &name.sval, 1, &value.clone());
+                }
+                // A field of a composite value.
+                Some(NodeEnum::String(_)) => {}
                 Some(NodeEnum::AStar(_)) | None => {}
                 Some(_) => {
                     let index = self.expression(step);
@@ -139,6 +146,13 @@ impl Reader<'_> {
             }
         }
         value
+    }
+
+    /// Whether a name after a dot may be a function that does more than compute.
+    fn may_be_called(&self, name: &str) -> bool {
+        !self.snapshot.functions(name).is_empty()
+            || !self.snapshot.types_named(name).is_empty()
+            || self.snapshot.has_builtin(name) && !builtins::is_harmless(name)
     }
 
     fn case(&mut self, n: &CaseExpr) -> Value {
@@ -172,6 +186,12 @@ impl Reader<'_> {
         self.use_all(n.agg_filter.as_deref(), Use::Predicate);
         if let Some(window) = &n.over {
             self.window(window);
+        }
+        if let Some(role) = tells_otherwise(&name) {
+            self.record_own(&value, role);
+            if role == Use::Source {
+                self.may_be_conditional();
+            }
         }
         self.call_with(&schema, &name, &n.args, &value);
         value
@@ -282,5 +302,43 @@ impl Reader<'_> {
         if let Some(window) = &n.over {
             self.window(window);
         }
+    }
+}
+
+/// The server's own functions whose value is not all that they tell of what they are given: how many rows
+/// there are, how long it takes, what random numbers come next.
+fn tells_otherwise(name: &str) -> Option<Use> {
+    const ROWS: &[&str] = &[
+        "generate_series",
+        "generate_subscripts",
+        "json_array_elements",
+        "json_array_elements_text",
+        "json_each",
+        "json_each_text",
+        "json_object_keys",
+        "json_populate_recordset",
+        "json_to_recordset",
+        "jsonb_array_elements",
+        "jsonb_array_elements_text",
+        "jsonb_each",
+        "jsonb_each_text",
+        "jsonb_object_keys",
+        "jsonb_path_query",
+        "jsonb_path_query_tz",
+        "jsonb_populate_recordset",
+        "jsonb_to_recordset",
+        "regexp_matches",
+        "regexp_split_to_table",
+        "string_to_table",
+        "ts_debug",
+        "ts_parse",
+        "ts_token_type",
+        "unnest",
+    ];
+    match name {
+        "setseed" | "pg_sleep" | "pg_sleep_for" | "pg_sleep_until" | "txid_current" | "pg_current_xact_id" => {
+            Some(Use::Source)
+        }
+        _ => ROWS.contains(&name).then_some(Use::Predicate),
     }
 }

@@ -240,6 +240,8 @@ impl Reader<'_> {
             }
         }
         defined.extend(&n.coldeflist);
+        // How many rows it gives rests on what it is given.
+        self.record_own(&all, Use::Predicate);
         let from = all.from;
         let field = |name: &str| Field::new(name, Value::over(from.clone()));
         let mut rows = Rows::over(from.clone());
@@ -285,6 +287,7 @@ impl Reader<'_> {
                 names.push(column.colname.as_str());
             }
         }
+        self.record_own(&all, Use::Predicate);
         let fields = names.into_iter().map(|name| Field::new(name, Value::over(all.from.clone()))).collect();
         Level::of(Self::aliased(n.alias.as_ref(), "xmltable", "", Rows { fields, open: Vec::new() }))
     }
@@ -303,6 +306,7 @@ impl Reader<'_> {
                 rest.extend(&column.columns);
             }
         }
+        self.record_own(&all, Use::Predicate);
         self.call("", "json_table", 1, &all.clone());
         Level::of(Self::aliased(n.alias.as_ref(), "json_table", "", Rows::over(all.from)))
     }

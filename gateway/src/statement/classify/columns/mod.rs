@@ -21,7 +21,7 @@ mod tests_writes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Analysis, Names, Statement, parse};
 use crate::{
@@ -32,7 +32,7 @@ use crate::{
 use reader::Reader;
 
 /// In what role a column is used; the words of `context.use`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Use {
     /// Its values, or what is computed from them, leave with the rows.
@@ -46,6 +46,16 @@ pub enum Use {
 impl Use {
     /// Each of them.
     pub const ALL: [Self; 3] = [Self::Output, Self::Predicate, Self::Source];
+}
+
+impl std::fmt::Display for Use {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Output => "output",
+            Self::Predicate => "predicate",
+            Self::Source => "source",
+        })
+    }
 }
 
 /// A column of a table, as the catalog has it. The name is `*` where the catalog that was read does
@@ -88,10 +98,17 @@ pub struct Output {
 pub struct Columns {
     /// Those that are used, with their roles.
     pub used: BTreeMap<Column, BTreeSet<Use>>,
+    /// The same as whoever says the statement chose it: without what a view's own query compares, nor
+    /// what EXPLAIN does not show; with what decides how many rows a function gives.
+    pub own: BTreeMap<Column, BTreeSet<Use>>,
     /// Those that are written.
     pub written: BTreeSet<Column>,
     /// The columns of its rows in order; `None` where it is not known how many there are.
     pub outputs: Option<Vec<Output>>,
+    /// The columns of the rows that FETCH gives of the cursor that it declares; as `outputs`.
+    pub fetched: Option<Vec<Output>>,
+    /// Tables, with the bodies of triggers on them that see its rows and do nothing but read.
+    pub triggers: BTreeSet<(Key, String)>,
     /// Why something may be missing. Where there is a doubt, nothing may rest on what is not listed.
     pub doubts: Vec<String>,
 }

@@ -25,7 +25,15 @@ pub(super) struct Reader<'a> {
     columns: Vec<Column>,
     numbers: HashMap<Column, u32>,
     used: BTreeSet<(u32, Use)>,
+    /// Those that the text itself chose.
+    own: BTreeSet<(u32, Use)>,
     written: BTreeSet<u32>,
+    /// What is found now, others chose.
+    pub others: usize,
+    /// Tables with the bodies of triggers that only read.
+    pub triggers: BTreeSet<(Key, String)>,
+    /// The rows of a declared cursor.
+    pub fetched: Option<Rows>,
     /// What is found now is looked at again, or is not the statement's own.
     pub muted: usize,
     pub scopes: Vec<Level>,
@@ -48,6 +56,10 @@ impl<'a> Reader<'a> {
             columns: Vec::new(),
             numbers: HashMap::new(),
             used: BTreeSet::new(),
+            own: BTreeSet::new(),
+            others: 0,
+            triggers: BTreeSet::new(),
+            fetched: None,
             written: BTreeSet::new(),
             muted: 0,
             scopes: Vec::new(),
@@ -101,6 +113,24 @@ impl<'a> Reader<'a> {
     pub fn record(&mut self, value: &Value, role: Use) {
         if self.muted == 0 {
             self.used.extend(value.from.iter().map(|number| (*number, role)));
+            // What a view compares, whoever made the view chose; what a trigger reads, whoever made that.
+            if !(self.others > 0 || self.stored && role == Use::Predicate) {
+                self.own.extend(value.from.iter().map(|number| (*number, role)));
+            }
+        }
+    }
+
+    /// A use that EXPLAIN makes of rows that nobody sees.
+    pub fn record_unseen(&mut self, value: &Value) {
+        if self.muted == 0 {
+            self.used.extend(value.from.iter().map(|number| (*number, Use::Predicate)));
+        }
+    }
+
+    /// A use that shows in something else than values: how many rows there are, how long it takes.
+    pub fn record_own(&mut self, value: &Value, role: Use) {
+        if self.muted == 0 && !self.stored {
+            self.own.extend(value.from.iter().map(|number| (*number, role)));
         }
     }
 
@@ -244,16 +274,19 @@ impl<'a> Reader<'a> {
 
     /// All that was found, for the tables and those that inherit from them or are their partitions.
     pub fn finish(mut self, outputs: Option<Rows>) -> Columns {
-        let outputs = outputs.filter(|rows| rows.open.is_empty()).map(|rows| {
+        let told = |rows: Rows| -> Option<Vec<Output>> {
             let told = |number: &u32| self.columns[*number as usize].clone();
             let output = |field: &super::scope::Field| Output {
                 name: field.name.clone(),
                 from: field.value.from.iter().map(told).collect(),
                 bare: field.value.bare && field.value.from.len() == 1,
             };
-            rows.fields.iter().map(output).collect()
-        });
-        let mut columns = Columns { outputs, doubts: std::mem::take(&mut self.doubts), ..Columns::default() };
+            rows.open.is_empty().then(|| rows.fields.iter().map(output).collect())
+        };
+        let (outputs, fetched) = (outputs.and_then(told), self.fetched.take().and_then(told));
+        let doubts = std::mem::take(&mut self.doubts);
+        let triggers = std::mem::take(&mut self.triggers);
+        let mut columns = Columns { outputs, fetched, doubts, triggers, ..Columns::default() };
         let mut family: BTreeMap<Key, Vec<Key>> = BTreeMap::new();
         let mut all = |number: u32| {
             let column = self.columns[number as usize].clone();
@@ -270,6 +303,11 @@ impl<'a> Reader<'a> {
         for (number, role) in &self.used {
             for column in all(*number) {
                 columns.used.entry(column).or_default().insert(*role);
+            }
+        }
+        for (number, role) in &self.own {
+            for column in all(*number) {
+                columns.own.entry(column).or_default().insert(*role);
             }
         }
         for number in &self.written {

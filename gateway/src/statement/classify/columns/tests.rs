@@ -33,7 +33,10 @@ pub(super) fn shop() -> Snapshot {
         .operator("public", "~~>", Code::unseen("the operator ~~> calls public.say()"));
     for (name, columns) in [("v", &["id", "mail", "low"][..]), ("vv", &["mail", "total"]), ("copy", &["id", "s"])] {
         let relation = b.get("public", name).expect("it was added");
-        relation.columns = columns.iter().map(|name| Column { name: (*name).to_owned(), type_oid: 25 }).collect();
+        relation.columns = (1..)
+            .zip(columns)
+            .map(|(number, name)| Column { name: (*name).to_owned(), type_oid: 25, base_oid: 25, number })
+            .collect();
     }
     b.get("public", "copy").expect("it was added").definition =
         Some("SELECT c.id, c.ssn AS s FROM public.c WHERE (c.name = 'x'::text)".to_owned());

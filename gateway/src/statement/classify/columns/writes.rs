@@ -61,7 +61,8 @@ impl Reader<'_> {
                 Some(Rows::default())
             }
             N::DeclareCursorStmt(n) => {
-                self.inner(n.query.as_deref(), Use::Output);
+                let rows = n.query.as_deref().map(|query| self.query(query)).unwrap_or_default();
+                self.fetched = Some(self.given(rows, Use::Output));
                 Some(Rows::default())
             }
             N::CreateTableAsStmt(n) => {
@@ -111,12 +112,20 @@ impl Reader<'_> {
             Some(NodeEnum::SelectStmt(_)) => {
                 let rows = self.query(node);
                 let all = self.whole(&rows);
-                self.record(&all, role);
+                if role == Use::Predicate {
+                    self.record_unseen(&all);
+                } else {
+                    self.record(&all, role);
+                }
             }
             _ => {
                 let rows = self.statement(node);
                 let all = rows.map(|rows| self.whole(&rows)).unwrap_or_default();
-                self.record(&all, role);
+                if role == Use::Predicate {
+                    self.record_unseen(&all);
+                } else {
+                    self.record(&all, role);
+                }
             }
         }
     }

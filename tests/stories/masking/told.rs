@@ -1,0 +1,274 @@
+//! Who sees what, what they are told, and what others are told of it.
+
+use std::fs;
+
+use countersign_shared::request::Choice;
+
+use super::POLICY;
+use crate::{
+    fidelity::wire::Wire,
+    harness::{Story, client::Client},
+};
+
+/// Ana sees nothing; Priya, who approves, sees what is classified as pii.
+const SUPPORT: &str = r#"
+permit (principal, action, resource) unless { action == Action::"reveal" };
+permit (principal == User::"priya@acme.dev", action == Action::"reveal", resource)
+when { resource.classification == "pii" };
+"#;
+
+/// Outputs are revealed once somebody agrees; predicates on e-mail addresses to everybody.
+const APPROVED: &str = r#"
+permit (principal, action, resource) unless { action == Action::"reveal" };
+permit (principal, action == Action::"reveal", resource)
+when { resource.classification == "pii" && context.approvals.count >= 1 };
+permit (principal, action == Action::"reveal", resource == Column::"shop/public.people.email")
+when { context.use == "predicate" };
+"#;
+
+async fn one(client: &Client, sql: &str) -> Vec<Option<String>> {
+    client.runs(sql).ends().await.unwrap_or_else(|refused| panic!("{sql}: {refused:?}")).rows.remove(0)
+}
+
+fn some(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_mask_gives_what_the_config_says_to_whom_policy_does_not_permit_more() {
+    let story = Story::with_masks(SUPPORT, "").await;
+    let (ana, priya) = (story.logs_in("ana").await, story.logs_in("priya").await);
+    let sql = "select email, ssn, dob, born, salary, token, secret, name from people where id = 1";
+    let row = one(&ana, sql).await;
+    let token = row[5].clone().expect("a hash");
+    let year = (some("1987-01-01"), some("1987-01-01 00:00:00+00"));
+    assert_eq!((row[2].clone(), row[3].clone()), year);
+    assert_eq!(
+        (&row[0], &row[1], &row[4], &row[6], &row[7]),
+        (&some("z***@example.com"), &some("****7701"), &None, &some("[redacted]"), &some("name 1"))
+    );
+    assert!(uuid_like(&token) && !token.starts_with("deadbeef"), "{token}");
+    assert_eq!(one(&ana, "select token from people where id = 1").await, [Some(token.clone())], "the same again");
+    assert_ne!(one(&ana, "select token from people where id = 2").await, [Some(token)], "of another value");
+    assert_eq!(one(&ana, "select email, salary from people where id = 9").await, [None, None], "NULL stays NULL");
+
+    let row = one(&priya, sql).await;
+    assert_eq!((&row[0], &row[4], &row[6]), (&some("zqcanary1@example.com"), &None, &some("[redacted]")));
+    priya
+        .runs("select id from people where email like 'zq%' order by email")
+        .ends()
+        .await
+        .expect("she may choose by it");
+    let refused = priya.runs("select id from people order by secret").gets_refused().await;
+    assert_eq!(refused.code, "42501");
+    assert!(refused.message.contains("public.people.secret (secret)"), "{refused:?}");
+    assert!(refused.hint.contains("countersign.reveal"), "{refused:?}");
+}
+
+fn uuid_like(text: &str) -> bool {
+    text.len() == 36 && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notice_and_the_record_name_what_is_masked_and_no_value_is_written_down() {
+    let story = Story::with_masks(POLICY, "").await;
+    let mut wire = Wire::through(&story, "ana", &[]).await;
+    let answer = super::Channel::Simple.asks_within(&mut wire, "select email, name from people", false).await;
+    let notice = answer.0.iter().find(|frame| frame.tag == b'N').and_then(|frame| frame.field(b'M'));
+    assert_eq!(notice.as_deref(), Some("masked: email (public.people.email, pii, email)"));
+    let ana = story.logs_in("ana").await;
+    ana.executes("update people set email = $1 where id = $2", vec![Box::new("typed@secret.example"), Box::new(2_i32)])
+        .ends()
+        .await
+        .expect("it is written");
+    let refused = ana
+        .runs("insert into people (id, name, country, email) values (300, 'n', 'DE', 'zqcanary' || '3@example.com')");
+    let refused = refused.gets_refused().await;
+    assert_eq!((refused.code.as_str(), refused.message.as_str()), ("23505", "a unique constraint is violated"));
+    drop((ana, wire));
+    let records = story.everything_written();
+    let log: String = records
+        .iter()
+        .filter(|(path, _)| path.extension().is_some_and(|extension| extension == "jsonl"))
+        .map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned())
+        .collect();
+    let masked = r#""masked":[{"output":"email","columns":["public.people.email"],"as":"pii","mask":"email"}]"#;
+    assert!(log.contains(masked), "{log}");
+    assert!(log.contains(r#""parameters":["hash:"#), "a parameter that meets a classified column is a hash");
+    for (path, bytes) in &records {
+        let text = String::from_utf8_lossy(bytes);
+        assert!(!text.contains("typed@secret.example"), "{}", path.display());
+        assert!(!text.contains("zqcanary3@"), "an error's text is in {}", path.display());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_approved_is_revealed_once() {
+    let story = Story::with_masks(APPROVED, "").await;
+    let ana = story.logs_in("ana").await;
+    let sql = "select email, ssn, secret from people where email = 'zqcanary1@example.com'";
+    let masked = [some("z***@example.com"), some("****7701"), some("[redacted]")];
+    assert_eq!(one(&ana, sql).await, masked, "without a wish it is masked");
+    ana.runs("set countersign.reveal = 'ticket 7'").ends().await.expect("a setting");
+    let sql = "select email, ssn from people where email = 'zqcanary1@example.com'";
+    let running = ana.runs(sql);
+    let id = ana.is_held().await;
+    let card = story.request("priya", &id).await;
+    assert_eq!(card.sql, "select email, ssn from people where email = ‹pii #1›", "no clear value on a card");
+    let effects = serde_json::to_string(&card).expect("a card");
+    assert!(effects.contains("public.people.ssn") && effects.contains("reveal"), "{effects}");
+    story.decides("priya", &id, Choice::Approve).await.expect("her approval is taken");
+    let answer = running.ends().await.expect("it runs");
+    assert_eq!(answer.rows, [[some("zqcanary1@example.com"), some("991-17-7701")]]);
+    let again = ana.executes("select email from people where id = $1", vec![Box::new(1_i32)]);
+    let second = ana.is_held().await;
+    assert_ne!(second, id, "each time anew");
+    story.decides("priya", &second, Choice::Deny).await.expect("her no is taken");
+    assert_eq!(again.gets_refused().await.code, "42501");
+    // What nobody can approve stays masked.
+    assert_eq!(one(&ana, "select secret from people where id = 1").await, [some("[redacted]")]);
+    ana.runs("reset countersign.reveal").ends().await.expect("a setting");
+    assert_eq!(one(&ana, "select ssn from people where id = 1").await, [some("****7701")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_observed_connection_masks_too_and_doubt_can_be_refused() {
+    let story =
+        Story::with_masks("permit (principal, action == Action::\"connect\", resource);", "mode = \"observe\"\n").await;
+    let ana = story.logs_in("ana").await;
+    assert_eq!(one(&ana, "select email from people where id = 1").await, [some("z***@example.com")]);
+    let refused = ana.runs("select id from people where email like 'z%'").gets_refused().await;
+    assert_eq!(refused.code, "42501");
+
+    let story = Story::with_masks(POLICY, "on_doubt = \"refuse\"\n").await;
+    let ana = story.logs_in("ana").await;
+    let sql = "select (c).* from (select email, id from people) c";
+    assert_eq!(ana.runs(sql).gets_refused().await.code, "42501", "its columns are not known");
+    assert_eq!(one(&ana, "select email from people where id = 1").await, [some("z***@example.com")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notification_that_code_of_the_database_made_keeps_its_payload_from_others() {
+    let story = Story::with_masks(SUPPORT, "").await;
+    let direct = story.world.upstream.connect().await.expect("a way into the database");
+    let code = "create function tells() returns trigger language plpgsql as \
+                'begin perform pg_notify(''people'', new.email); return new; end';
+                create trigger tells after update on people for each row execute function tells();";
+    direct.batch_execute(code).await.expect("a trigger");
+    let mut wire = Wire::through(&story, "ana", &[]).await;
+    super::Channel::Simple.asks_within(&mut wire, "listen people", false).await;
+    direct.batch_execute("update people set name = 'x' where id = 1").await.expect("an update elsewhere");
+    let mut heard = None;
+    while heard.is_none() {
+        let answer = super::Channel::Simple.asks_within(&mut wire, "select 1", false).await;
+        assert_eq!(super::found(&answer.bytes()), None);
+        heard = answer.0.into_iter().find(|frame| frame.tag == b'A');
+    }
+    assert!(heard.expect("it is told").body.ends_with(b"people\0\0"), "its channel alone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_refuses_a_mask_that_does_not_fit_and_warns_of_a_name_that_is_none() {
+    let story = Story::with_masks(POLICY, "").await;
+    let file = &story.world.facts.config;
+    let config = fs::read_to_string(file).expect("the config");
+    let check = |config: String| {
+        fs::write(file, config).expect("a config");
+        async {
+            let told = story.tells(&["check"]).await;
+            let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            (told.status.code(), format!("{}{}", said(&told.stdout), said(&told.stderr)))
+        }
+    };
+    let (code, said) = check(config.clone()).await;
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) =
+        check(config.replace(r#"people.salary", as = "pay""#, r#"people.salary", as = "pay", mask = "email""#)).await;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("does not fit the type of public.people.salary"), "{said}");
+    let (code, said) = check(config.replace("public.pointing.mail", "public.pointing.male")).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("warning") && said.contains("public.pointing.male"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn classify_suggests_kinds_with_counts_and_tells_no_value() {
+    let story = Story::with_masks(POLICY, "").await;
+    let told = story.tells_json(&["classify", "shop", "--json"]).await;
+    let found = |column: &str| {
+        let all = told.as_array().expect("a list");
+        all.iter().find(|one| one["column"] == column).unwrap_or_else(|| panic!("{column}: {told}")).clone()
+    };
+    let email = found("public.customers.email");
+    assert_eq!(
+        (&email["kind"], &email["as"], &email["mask"]),
+        (&"e-mail address".into(), &"pii".into(), &"email".into())
+    );
+    assert_eq!((&email["fitting"], &email["sampled"]), (&800.into(), &800.into()));
+    assert_eq!(found("public.customers.ssn")["kind"], "national id");
+    assert_eq!(found("public.customers.phone")["kind"], "telephone number");
+    assert_eq!(found("public.people.email")["classified"], true);
+    assert_eq!(super::found(told.to_string().as_bytes()), None);
+    let text = story.tells(&["classify", "shop"]).await;
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(text.contains(r#"{ column = "public.customers.email", as = "pii", mask = "email" },"#), "{text}");
+    assert_eq!(story.tells(&["classify", "nowhere"]).await.status.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_policy_tells_what_leaves_masked_and_why_something_is_refused() {
+    let story = Story::with_masks(POLICY, "").await;
+    let explain = |sql: &'static str| {
+        let story = &story;
+        async move { story.tells_json(&["explain-policy", "shop", sql, "--as", "ana@acme.dev", "--json"]).await }
+    };
+    let told = explain("select lower(email) as x, ssn, name from people_v join people using (id)").await;
+    assert_eq!(told["outcome"], "allow", "{told}");
+    let outputs = told["masks"]["outputs"].as_array().expect("outputs");
+    let names: Vec<&str> = outputs.iter().filter_map(|one| one["output"].as_str()).collect();
+    assert_eq!(names, ["x", "ssn"], "{told}");
+    assert_eq!(outputs[1]["columns"], serde_json::json!(["public.people.ssn"]));
+    let told = explain("select id from people where email = 'x'").await;
+    assert_eq!(told["outcome"], "deny", "{told}");
+    assert!(told["message"].as_str().is_some_and(|said| said.contains("public.people.email as predicate")), "{told}");
+}
+
+/// Writes wait for somebody, and are counted; nobody sees what is classified.
+const HELD: &str = r#"
+permit (principal, action, resource) unless { action == Action::"reveal" || action in Action::"write" };
+permit (principal, action in Action::"write", resource) when { context.approvals.count >= 1 };
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approved_write_gives_back_masked_rows_and_its_late_errors_quote_nothing() {
+    let story = Story::with_masks(HELD, "").await;
+    let ana = story.logs_in("ana").await;
+    let sql = "update people set name = 'n' where id < 3 returning id, email, name";
+    let running = ana.runs(sql);
+    let id = ana.is_held().await;
+    story.decides("priya", &id, Choice::Approve).await.expect("her approval is taken");
+    let rows = running.ends().await.expect("it runs").rows;
+    let masked = || some("z***@example.com");
+    assert_eq!(rows, [[some("1"), masked(), some("n")], [some("2"), masked(), some("n")]]);
+
+    let pg = std::sync::Arc::clone(&ana.pg);
+    let typed = tokio::spawn(async move {
+        let sql = "update people set name = $1 where id = 2 returning email, token, name";
+        let rows = pg.query(sql, &[&"m"]).await?;
+        let row = &rows[0];
+        Ok::<_, tokio_postgres::Error>((row.get::<_, String>(0), row.get::<_, String>(2)))
+    });
+    let id = ana.is_held().await;
+    story.decides("priya", &id, Choice::Approve).await.expect("her approval is taken");
+    let row = typed.await.expect("no panic").expect("it runs in binary, too");
+    assert_eq!(row, ("z***@example.com".to_owned(), "m".to_owned()));
+
+    // The deferred foreign key of another table fails when the gateway commits.
+    let running = ana.runs("delete from people where id = 1");
+    let id = ana.is_held().await;
+    story.decides("priya", &id, Choice::Approve).await.expect("her approval is taken");
+    let refused = running.gets_refused().await;
+    assert_eq!(refused.code, "23503");
+    assert!(!format!("{refused:?}").contains("zqcanary"), "{refused:?}");
+    assert_eq!(story.number("select count(*) from people where id = 1").await, 1);
+}
