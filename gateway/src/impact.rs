@@ -26,6 +26,7 @@ use crate::{
 };
 
 mod carried;
+pub mod transaction;
 
 /// How long all of it may take; the card waits for it, and so does the end of a session's access.
 const WITHIN: Duration = Duration::from_millis(700);

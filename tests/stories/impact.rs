@@ -84,6 +84,35 @@ async fn bound_values_count_as_they_are_bound() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_card_says_what_is_locked_and_what_waits_along() {
+    let story = Story::under(
+        r#"permit (principal, action, resource) unless { [Action::"alter", Action::"delete"].contains(action) };
+           permit (principal, action in [Action::"alter", Action::"delete"], resource)
+           when { context.approvals.count >= 1 };"#,
+    )
+    .await;
+    let ana = story.logs_in("ana").await;
+    ana.runs("begin").ends().await.expect("begin");
+    ana.runs("update products set stock = 1 where id = 1").ends().await.expect("an update passes");
+    let alter = ana.runs("alter table orders add column seen timestamptz default clock_timestamp()");
+    let id = ana.is_held().await;
+    let notes = story.request("priya", &id).await.notes.join("\n");
+    let locks =
+        "orders: ACCESS EXCLUSIVE lock, so everything else on it waits, reads too. All of it may be written anew.";
+    assert!(notes.contains(locks), "{notes}");
+    assert!(notes.contains("and keeps locked: ROW EXCLUSIVE on public.products."), "{notes}");
+    ana.presses_ctrl_c().await;
+    alter.gets_refused().await;
+    ana.runs("rollback").ends().await.expect("an end");
+    let delete = ana.runs("delete from refunds where id = 1");
+    let id = ana.is_held().await;
+    let notes = story.request("priya", &id).await.notes;
+    assert!(notes.is_empty(), "nothing waits along, and no lock keeps readers waiting: {notes:?}");
+    ana.presses_ctrl_c().await;
+    delete.gets_refused().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_statement_of_a_text_is_measured() {
     let story = Story::under(HELD).await;
     let ana = story.logs_in("ana").await;

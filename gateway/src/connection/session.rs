@@ -370,6 +370,11 @@ impl Session {
         })
     }
 
+    /// The server's process, where it said which.
+    pub(super) fn backend(&self) -> Option<i32> {
+        self.cancel.as_ref().map(|key| key.pid)
+    }
+
     /// The server's side, of which the session wants nothing more.
     fn leftover(&mut self) -> Leftover {
         Leftover {

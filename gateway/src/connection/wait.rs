@@ -14,8 +14,10 @@ use crate::{
         classify::TransactionMove,
         counting::{Part, parts},
         decide::{Asked, Decision, decide, explain::rules_behind},
+        effect::{Action, Effect},
         guard::{Guard, Measured},
         hold::{Glass, Held, Look, Permit, Quit, Wish, break_glass},
+        locks,
         understood::Understood,
     },
 };
@@ -196,6 +198,12 @@ impl Session {
             return Ok(Err(refusal));
         }
         let impact = measured.into_iter().map(|one| one.impact).collect();
+        let mut notes = notes;
+        if self.status == b'T'
+            && let Some(pid) = self.backend()
+        {
+            notes.extend(impact::transaction::of(&self.connection.upstream, pid).await);
+        }
         Ok(Ok(Wished { impact, notes, guard }))
     }
 
@@ -278,6 +286,11 @@ fn with_risks(mut notes: Vec<String>, request: &Request) -> Vec<String> {
     }
     if statements.len() > 1 {
         notes.insert(0, format!("{} statements in one text; one approval runs them all.", statements.len()));
+    }
+    let locks =
+        |effect: &Effect| matches!(effect.action.group(), Some("ddl" | "admin")) || effect.action == Action::Lock;
+    if request.sql.len() <= impact::LONGEST && request.analysis.effects.iter().any(locks) {
+        notes.extend(locks::notes(&request.sql));
     }
     notes
 }

@@ -13,6 +13,7 @@ pub mod effect;
 pub mod forward;
 pub mod guard;
 pub mod hold;
+pub mod locks;
 pub mod mask;
 pub mod record;
 pub mod said;
