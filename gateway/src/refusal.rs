@@ -79,15 +79,15 @@ pub enum Refusal {
     },
     /// It touched more rows than were approved, and was undone.
     TooManyRows {
-        /// Which request.
-        request: RequestId,
+        /// Which request; nothing where policy let it pass unasked.
+        request: Option<RequestId>,
         /// How many, of what, and how many were approved.
         why: String,
     },
     /// What was approved could not be checked against what was done, so it was undone.
     NotMeasured {
-        /// Which request.
-        request: RequestId,
+        /// Which request; nothing where policy let it pass unasked.
+        request: Option<RequestId>,
     },
     /// A text whose rows can't be counted statement by statement.
     Mixed {
@@ -240,6 +240,10 @@ impl From<Pin> for Refusal {
     }
 }
 
+fn named(request: Option<&RequestId>) -> String {
+    request.map_or_else(|| "this".to_owned(), |request| format!("request {request}"))
+}
+
 impl Refusal {
     /// A denial that a reason would have spared.
     #[must_use]
@@ -327,12 +331,20 @@ impl Refusal {
                 (format!("request {request} is void"), Some(why.clone()), Some(SAY_AGAIN.into()))
             }
             Self::TooManyRows { request, why } => (
-                format!("request {request} was undone: it touched more rows than were approved"),
+                match request {
+                    Some(request) => format!("request {request} was undone: it touched more rows than were approved"),
+                    None => {
+                        "this was undone: it touched more rows than were counted when policy let it pass".to_owned()
+                    }
+                },
                 Some(format!("{why}.")),
                 Some("Nothing of it is left. Look at what has changed since, and ask again.".into()),
             ),
             Self::NotMeasured { request } => (
-                format!("request {request} was undone: how many rows it touched can't be read from the database"),
+                format!(
+                    "{} was undone: how many rows it touched can't be read from the database",
+                    named(request.as_ref())
+                ),
                 Some("The row guard reads pg_stat_xact_all_tables, and needs track_counts to be on.".into()),
                 Some("Nothing of it is left. Ask whoever runs the database.".into()),
             ),

@@ -6,6 +6,7 @@ mod asking;
 mod breaking_glass;
 mod cards;
 mod certified;
+mod counted_rows;
 mod deciding;
 mod directory;
 mod disguised;

@@ -346,10 +346,11 @@ impl Session {
             }
         };
         let mut permit = permit;
-        let guard = match (permit.take_guard(), permit.request().cloned()) {
-            (Some(guard), Some(id)) => {
+        let id = permit.request().cloned();
+        let guard = match permit.take_guard() {
+            Some(guard) => {
                 let limits = guard.pieces.into_iter().find_map(|piece| piece.limits);
-                match (limits, self.begin_guard(&id).await?) {
+                match (limits, self.begin_guard(id.as_ref()).await?) {
                     (Some(limits), Ok(before)) => Some((limits, before)),
                     (_, Err(refusal)) => {
                         let open = self.open_run(&permit, &request).await?.into_open();
@@ -359,7 +360,7 @@ impl Session {
                     (None, Ok(_)) => None,
                 }
             }
-            _ => None,
+            None => None,
         };
         if !portal.sent {
             self.unpark(&bind.statement);

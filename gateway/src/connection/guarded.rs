@@ -40,7 +40,7 @@ enum Piece {
 impl Session {
     /// Makes ready for a guarded statement: a transaction is open, and what it has touched so far is known.
     /// Nothing of the statement but its Parse may be on its way.
-    pub(super) async fn begin_guard(&mut self, request: &RequestId) -> Result<Result<Touched, Refusal>, Ended> {
+    pub(super) async fn begin_guard(&mut self, request: Option<&RequestId>) -> Result<Result<Touched, Refusal>, Ended> {
         if self.moved {
             // Whether a transaction is open, the server says when the group has ended for it.
             self.sync_ourselves();
@@ -48,7 +48,7 @@ impl Session {
         }
         if self.status == b'I' {
             if self.own_beside("BEGIN").await?.is_err() {
-                return Ok(Err(Refusal::NotMeasured { request: request.clone() }));
+                return Ok(Err(Refusal::NotMeasured { request: request.cloned() }));
             }
             self.block = true;
         }
@@ -56,7 +56,7 @@ impl Session {
             Some(touched) => Ok(Ok(touched)),
             None => {
                 self.undo().await?;
-                Ok(Err(Refusal::NotMeasured { request: request.clone() }))
+                Ok(Err(Refusal::NotMeasured { request: request.cloned() }))
             }
         }
     }
@@ -68,7 +68,8 @@ impl Session {
         guard: &Guard,
         request: &Request,
     ) -> Result<(), Ended> {
-        let Some(id) = permit.request().cloned() else { return Err(unavailable(&"a guard without a request")) };
+        let id = permit.request().cloned();
+        let id = id.as_ref();
         let recorded = self.open_run(&permit, request).await?;
         let (mut permit, mut run) = (Some((permit, recorded)), 0);
         let last = guard.pieces.len().saturating_sub(1);
@@ -80,7 +81,7 @@ impl Session {
                 return Err(unavailable(&"a statement is not within its text"));
             };
             let before = if piece.limits.is_some() || implicit && at == 0 {
-                match self.begin_guard(&id).await? {
+                match self.begin_guard(id).await? {
                     Ok(before) => before,
                     Err(refusal) => {
                         if let Some((permit, recorded)) = permit.take() {
@@ -113,7 +114,7 @@ impl Session {
                 self.block = false;
             }
             let ends = at == last && self.block;
-            match self.guarded("", run, 0, piece.limits.as_ref().map(|limits| (limits, &before)), &id, ends).await? {
+            match self.guarded("", run, 0, piece.limits.as_ref().map(|limits| (limits, &before)), id, ends).await? {
                 Piece::Done(tag) => {
                     if ends && !self.commit_block(Some(run)).await? {
                         break;
@@ -145,7 +146,8 @@ impl Session {
         request: &Request,
         portal: &str,
     ) -> Result<(), Ended> {
-        let Some(id) = permit.request().cloned() else { return Err(unavailable(&"a guard without a request")) };
+        let id = permit.request().cloned();
+        let id = id.as_ref();
         let recorded = self.open_run(&permit, request).await?;
         let mut frame = BytesMut::new();
         build::execute(portal, 1, &mut frame)?;
@@ -153,7 +155,7 @@ impl Session {
         self.masks_begin(self.next_run, request, &frame, false)?;
         let run = self.start(permit, recorded, &frame);
         let ends = self.block && self.pipe.client.input.first() == Some(&b'S');
-        match self.guarded(portal, run, request.limit, Some((limits, before)), &id, ends).await? {
+        match self.guarded(portal, run, request.limit, Some((limits, before)), id, ends).await? {
             Piece::Done(tag) => {
                 // The client's Sync is here already: its transaction ends before its last word.
                 if ends && !self.commit_block(Some(run)).await? {
@@ -178,7 +180,7 @@ impl Session {
         run: u64,
         limit: i32,
         counted: Option<(&Limits, &Touched)>,
-        id: &RequestId,
+        id: Option<&RequestId>,
         ends: bool,
     ) -> Result<Piece, Ended> {
         // Of statements before it in the same text.
@@ -198,9 +200,9 @@ impl Session {
             let exceeded = match self.touched().await? {
                 Some(after) => limits.exceeded(before, &after).map(|exceeded| {
                     let why = exceeded.sentence();
-                    Refusal::TooManyRows { request: id.clone(), why }
+                    Refusal::TooManyRows { request: id.cloned(), why }
                 }),
-                None => Some(Refusal::NotMeasured { request: id.clone() }),
+                None => Some(Refusal::NotMeasured { request: id.cloned() }),
             };
             if let Some(refusal) = exceeded {
                 self.kept = BytesMut::new();
@@ -332,7 +334,11 @@ impl Session {
         build::close(b'S', OWN, &mut out)?;
         build::sync(&mut out);
         self.pipe.upstream.send(&out);
+        let before = self.status;
         let answer = self.own_answer().await?;
+        // What ends a transaction settles or undoes what it changed, whoever ended it.
+        let now = std::mem::replace(&mut self.status, before);
+        self.ready(&[now], |portal| !portal.is_sent())?;
         if answer.is_err() {
             // The server skipped the Close.
             let mut out = BytesMut::new();

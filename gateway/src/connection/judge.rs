@@ -10,6 +10,7 @@ use super::{
     session::{Ended, Session, unavailable},
 };
 use crate::{
+    config::Mode,
     log::Kind,
     metrics::StatementDecision,
     refusal::Refusal,
@@ -28,6 +29,7 @@ impl Session {
         self.keep_roles();
         self.keep_wall().await?;
         self.said = said::reason(sql);
+        self.rows = None;
         if let Some(understood) = self.means_the_same_anyhow(sql) {
             return Ok(understood);
         }
@@ -116,7 +118,7 @@ impl Session {
             connection: self.connection.name.clone(),
             tags: self.connection.tags.clone(),
             effects: text.effects.iter().cloned().chain(reveals).collect(),
-            sql: SqlFacts::of(text, self.status != b'I'),
+            sql: SqlFacts { rows: self.rows, ..SqlFacts::of(text, self.status != b'I') },
             session: self.facts.clone(),
             reason: self.reason().map(str::to_owned),
             break_glass: false,
@@ -144,7 +146,7 @@ impl Session {
 
     /// Whether policy simply allows an analysed text, without approvals.
     pub(super) fn allowed(&self, text: &Known) -> bool {
-        if self.wall.against(text).is_some() || !self.masks.revealing.is_empty() {
+        if self.wall.against(text).is_some() || !self.masks.revealing.is_empty() || self.counts_rows(text) {
             return false;
         }
         let policies = self.gateway.policies();
@@ -166,6 +168,13 @@ impl Session {
             text.allow(circumstances);
         }
         allowed
+    }
+
+    /// Whether policy has to know how many rows a text touches.
+    pub(super) fn counts_rows(&self, text: &Understood) -> bool {
+        let writes =
+            |effect: &Effect| matches!(effect.action, Action::Insert | Action::Update | Action::Delete | Action::Merge);
+        self.connection.mode == Mode::Enforce && self.gateway.policies().reads_rows() && text.effects.iter().any(writes)
     }
 
     /// Asks policy. The store is asked who could approve only where the answer is not simply yes.

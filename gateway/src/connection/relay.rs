@@ -214,7 +214,7 @@ impl Session {
 
     /// The server is ready. Outside a transaction it has no portals any more; `stays` says which are
     /// not the server's.
-    fn ready(&mut self, body: &[u8], stays: fn(&Portal) -> bool) -> Result<(), Ended> {
+    pub(super) fn ready(&mut self, body: &[u8], stays: fn(&Portal) -> bool) -> Result<(), Ended> {
         self.copy_in = false;
         self.unsynced = false;
         self.moved = false;

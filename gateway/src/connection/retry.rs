@@ -42,7 +42,9 @@ impl Session {
             let message = "the database's catalog can't be read, so nobody can say what this statement is".to_owned();
             return Ok(Err(Refusal::Unavailable { message }));
         }
+        let rows = self.rows;
         let analysis = self.analyse(&request.sql, None).await?;
+        self.rows = rows;
         let asked = Asked { reason: asked.reason, ..self.asked(&analysis) };
         let digest = self.digest_for_any_session(request, &asked);
         let before = match self.asked_before(&asked, digest).await {

@@ -152,6 +152,8 @@ pub struct Session {
     pub(super) catalogs: Arc<Shared>,
     /// `countersign.*`.
     pub(super) own: BTreeMap<String, String>,
+    /// How many rows the statement that is being decided would touch, where policy asks.
+    pub(super) rows: Option<u64>,
     /// The reason in the text that was analysed last.
     pub(super) said: Option<String>,
     /// What texts are, and whether policy simply allows them.
@@ -354,6 +356,7 @@ impl Session {
             catalog: Arc::default(),
             catalogs: gateway.catalogs.of(&connection.name),
             own,
+            rows: None,
             said: None,
             memory: Memory::default(),
             withdraw,

@@ -114,11 +114,19 @@ impl Session {
         {
             return Ok(Ok(permit));
         }
+        let counted = self.count_rows(request).await;
         let asked = self.strictest(&request.analysis);
         let decision = match self.decision(&asked).await {
             Ok(decision) => decision,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        if decision == Decision::Allow
+            && let Some(guard) = counted
+        {
+            let judged = judge(self.connection.mode, decision, &request.analysis, &self.connection.name);
+            let Judged::Pass(permit) = judged else { return Err(unavailable(&"what is allowed does not pass")) };
+            return Ok(Ok(permit.guarded(Some(guard))));
+        }
         if decision != Decision::Allow
             && self.connection.mode == Mode::Enforce
             && let Some(passed) = self.by_break_glass(request, &asked, &decision).await?

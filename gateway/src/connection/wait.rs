@@ -11,11 +11,11 @@ use crate::{
     sessions::Doing,
     statement::{
         assemble::{Request, Surroundings},
-        classify::TransactionMove,
+        classify::{Statement, TransactionMove},
         counting::{Part, parts},
         decide::{Asked, Decision, decide, explain::rules_behind},
         effect::{Action, Effect},
-        guard::{Guard, Measured},
+        guard::{Guard, Measured, Tolerance},
         hold::{Glass, Held, Look, Permit, Quit, Wish, break_glass},
         locks,
         understood::Understood,
@@ -101,6 +101,7 @@ impl Session {
                         let why = "the database's catalog can't be read, so nobody can say whether all is as it was";
                         return self.quit(&held, Quit::Void(why.to_owned())).await;
                     }
+                    let rows = self.rows;
                     let analysis = match self.analyse(&request.sql, None).await {
                         Ok(analysis) => analysis,
                         Err(ended) => {
@@ -109,6 +110,7 @@ impl Session {
                             return Err(ended);
                         }
                     };
+                    self.rows = rows;
                     let asked = self.asked(&analysis);
                     let digest = self.digest(request, &asked);
                     match held.look(&self.gateway, &self.header, digest, &asked).await {
@@ -178,6 +180,33 @@ impl Session {
             self.pipe.client.send(&notice(&told, None));
             permit
         })))
+    }
+
+    /// Counts the rows that a write would touch, where policy asks; `self.rows` has them from then on. The answer
+    /// holds the statement to that number. Nothing where policy does not ask, or nobody can count.
+    pub(super) async fn count_rows(&mut self, request: &Request) -> Option<Guard> {
+        self.rows = None;
+        if !self.counts_rows(&request.analysis) || request.sql.len() > impact::LONGEST {
+            return None;
+        }
+        let parts = parts(&request.sql);
+        let mut measured = self.impact(request, &parts).await;
+        // What runs is held to what was counted just now.
+        let guard = Guard::of(&parts, &mut measured, Tolerance { rows: 0, percent: 0 })?;
+        if mixed(&guard, request).is_some() {
+            return None;
+        }
+        let writes = |(at, statement): (usize, &Statement)| {
+            let group = |effect: &Effect| effect.action.group() == Some("write");
+            !statement.effects.iter().any(group) || measured.iter().any(|one| one.statement == at)
+        };
+        if !request.analysis.statements.iter().enumerate().all(writes) {
+            return None;
+        }
+        let rows = |one: &Measured| one.impact.rows.filter(|_| one.impact.counted);
+        let rows = measured.iter().map(rows).try_fold(0_u64, |sum, rows| Some(sum.saturating_add(rows?)));
+        self.rows = rows;
+        rows.map(|_| guard)
     }
 
     /// What people will read of a statement, and what it may touch.

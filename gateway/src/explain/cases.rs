@@ -107,6 +107,9 @@ struct Case {
     address: Option<String>,
     #[serde(default)]
     in_transaction: bool,
+    /// How many rows it would touch.
+    #[serde(default)]
+    rows: Option<u64>,
     /// RFC 3339; now, where the case does not depend on it.
     time: Option<DateTime<Utc>>,
     /// Who has approved already.
@@ -268,6 +271,7 @@ fn run(policies: &Policies, file: &File, case: &Case, under: (&Snapshot, &Names)
                 session,
                 reason: case.reason.clone(),
                 in_transaction: case.in_transaction,
+                rows: case.rows,
                 observe: false,
                 classify,
                 on_doubt: OnDoubt::Mask,

@@ -62,6 +62,7 @@ pub async fn explain_live(
         session: SessionFacts { application: "explain-policy".to_owned(), address: "127.0.0.1".to_owned() },
         reason: subject.reason.clone(),
         in_transaction: false,
+        rows: None,
         observe: found.mode == Mode::Observe,
         classify: &found.classify,
         on_doubt: found.on_doubt,

@@ -53,6 +53,8 @@ pub struct Said<'a> {
     pub reason: Option<String>,
     /// Whether a transaction is open.
     pub in_transaction: bool,
+    /// How many rows it would touch, where that is known.
+    pub rows: Option<u64>,
     /// Whether the connection only observes.
     pub observe: bool,
     /// The connection's classified columns, and what happens in doubt.
@@ -151,7 +153,7 @@ pub fn of_statement(
         connection: (*connection).to_owned(),
         tags: tags.clone(),
         effects: text.effects.clone(),
-        sql: SqlFacts::of(&text, said.in_transaction),
+        sql: SqlFacts { rows: said.rows, ..SqlFacts::of(&text, said.in_transaction) },
         session: said.session.clone(),
         reason: said.reason.clone(),
         break_glass: false,
@@ -325,6 +327,7 @@ mod tests {
             session: SessionFacts { application: String::new(), address: "127.0.0.1".into() },
             reason: None,
             in_transaction: false,
+            rows: None,
             observe,
             classify: &[],
             on_doubt: OnDoubt::Mask,

@@ -69,6 +69,7 @@ pub(super) fn load(sources: &[Source]) -> Result<Policies, Vec<Problem>> {
     let version = version_of(sources);
     let rests_on_time = set.policies().any(|policy| policy.to_string().contains("time"));
     let asks_for_reasons = set.policies().any(|policy| policy.to_string().contains("reason"));
+    let reads_rows = set.policies().any(|policy| policy.to_string().contains("rows"));
     let connect_rests_on_time =
         set.policies().any(|policy| could_be_connect(policy) && policy.to_string().contains("time"));
     let authorizer = Authorizer::new();
@@ -83,6 +84,7 @@ pub(super) fn load(sources: &[Source]) -> Result<Policies, Vec<Problem>> {
         version,
         rests_on_time,
         asks_for_reasons,
+        reads_rows,
         connect_rests_on_time,
         authorizer,
     })

@@ -45,6 +45,7 @@ pub struct Policies {
     version: Digest,
     rests_on_time: bool,
     asks_for_reasons: bool,
+    reads_rows: bool,
     connect_rests_on_time: bool,
     authorizer: Authorizer,
 }
@@ -98,6 +99,12 @@ impl Policies {
     #[must_use]
     pub const fn asks_for_reasons(&self) -> bool {
         self.asks_for_reasons
+    }
+
+    /// Whether a decision may change with how many rows a write touches. Any mention counts.
+    #[must_use]
+    pub const fn reads_rows(&self) -> bool {
+        self.reads_rows
     }
 
     /// Whether it may change with the time alone who may `connect`.

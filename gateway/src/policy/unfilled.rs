@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::approvals::{children, node};
 
-/// In `context.sql` and `context.session`.
-const NEVER: [(&str, &[&str]); 2] = [("sql", &["rows"]), ("session", &["mfa_age"])];
+/// In `context.session`.
+const NEVER: [(&str, &[&str]); 1] = [("session", &["mfa_age"])];
 
 /// The paths that a policy reads in vain, each once, with its last name. Of a policy in Cedar's JSON form.
 pub(super) fn read(policy: &Value) -> Vec<(String, &'static str)> {

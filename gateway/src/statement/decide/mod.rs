@@ -48,6 +48,9 @@ pub struct SqlFacts {
     pub statement_count: u32,
     /// Whether a transaction is open.
     pub in_transaction: bool,
+    /// How many rows it would touch, where policy asks and they were counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
 }
 
 impl SqlFacts {
@@ -61,6 +64,7 @@ impl SqlFacts {
             functions: all().flat_map(|s| s.functions.iter().cloned()).collect(),
             statement_count: u32::try_from(text.statements.len()).unwrap_or(u32::MAX),
             in_transaction,
+            rows: None,
         }
     }
 }

@@ -223,14 +223,15 @@ fn strings(values: &[String]) -> Value {
 }
 
 fn sql(facts: &SqlFacts) -> Result<Value, String> {
-    Value::new_record([
+    let rows = facts.rows.map(|rows| ("rows".to_owned(), Value::new_long(i64::try_from(rows).unwrap_or(i64::MAX))));
+    let known = [
         ("has_where".to_owned(), Value::new_bool(facts.has_where)),
         ("tables".to_owned(), strings(&facts.tables)),
         ("functions".to_owned(), strings(&facts.functions)),
         ("statement_count".to_owned(), Value::new_long(facts.statement_count.into())),
         ("in_transaction".to_owned(), Value::new_bool(facts.in_transaction)),
-    ])
-    .map_err(|error| error.to_string())
+    ];
+    Value::new_record(known.into_iter().chain(rows)).map_err(|error| error.to_string())
 }
 
 /// What Cedar knows while it is asked about one principal.
