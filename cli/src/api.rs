@@ -31,6 +31,12 @@ impl Api {
         Ok(Self { base: format!("http://{}", config.gateway.control), token })
     }
 
+    /// The token, for a session of the same person's.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     /// Calls `path`.
     ///
     /// # Errors

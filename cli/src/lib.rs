@@ -17,6 +17,7 @@ mod progress;
 mod proxy;
 mod replay;
 mod report;
+mod request;
 mod requests;
 mod serve;
 mod sessions;
@@ -178,6 +179,8 @@ enum Verb {
         #[arg(long, global = true)]
         json: bool,
     },
+    /// Asks ahead for what will be run later, as a migration. Needs a login, or a token in COUNTERSIGN_TOKEN.
+    Request(request::What),
     /// What waits for approval. Needs a login, or a token in COUNTERSIGN_TOKEN.
     Requests {
         #[command(subcommand)]
@@ -228,6 +231,7 @@ pub fn main() -> ExitCode {
             Verb::Grants { what, json } => grants::run(&config, what, json).await,
             Verb::Users { what, json } => users::run(&config, what, json).await,
             Verb::Tokens { what, json } => tokens::run(&config, what, json).await,
+            Verb::Request(what) => request::run(&config, what).await,
             Verb::Requests { what, json } => requests::run(&config, what, json).await,
         }
     })

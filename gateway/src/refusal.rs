@@ -10,6 +10,17 @@ use pgwire::error::ErrorInfo;
 
 use crate::{identity::TokenRefused, sessions::MOST_RENEWALS, statement::understood::Pin, wire::backend};
 
+/// Why a client that asked does not wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AskedHow {
+    /// Its connection keeps nobody waiting.
+    Retry,
+    /// Its session only asks.
+    Ahead,
+    /// The same, and it was approved since.
+    Approved,
+}
+
 /// Why the gateway says no.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -33,7 +44,11 @@ pub enum Refusal {
         request: RequestId,
         /// Until when it may be approved, and run.
         until: DateTime<Utc>,
+        /// Why it does not wait.
+        how: AskedHow,
     },
+    /// The session only asks ahead, and policy lets this pass without anybody's approval.
+    NothingToAsk,
     /// Policy denies it, and would not if somebody said why.
     NeedsReason {
         /// Which effect, which rules.
@@ -274,6 +289,7 @@ impl Refusal {
             Self::RenewedTooOften => "54000",
             Self::Unavailable { .. } | Self::NotMeasured { .. } => "58000",
             Self::NotSupported { .. } | Self::Mixed { .. } => "0A000",
+            Self::NothingToAsk => "55000",
         }
     }
 
@@ -292,13 +308,31 @@ impl Refusal {
                         .into(),
                 ),
             ),
-            Self::AskedFor { request, until } => (
-                format!("request {request} waits for approval"),
-                Some("This connection does not keep its clients waiting; nothing was run.".to_owned()),
-                Some(format!(
-                    "Send the same statement again once it is approved, until {}; it then runs, once.",
-                    until.format("%H:%M UTC")
-                )),
+            Self::AskedFor { request, until, how } => {
+                let until = until.format("%Y-%m-%d %H:%M UTC");
+                let detail = match how {
+                    AskedHow::Retry => "This connection does not keep its clients waiting; nothing was run.",
+                    AskedHow::Ahead | AskedHow::Approved => "This session only asks; nothing was run.",
+                };
+                let hint = match how {
+                    AskedHow::Retry => {
+                        format!("Send the same statement again once it is approved, until {until}; it then runs, once.")
+                    }
+                    AskedHow::Ahead => format!(
+                        "Once it is approved, send the same text as one query in an ordinary session, until {until}; it \
+                         then runs, once."
+                    ),
+                    AskedHow::Approved => {
+                        format!("Send the same text as one query in an ordinary session, until {until}; it runs once.")
+                    }
+                };
+                let state = if *how == AskedHow::Approved { "is approved" } else { "waits for approval" };
+                (format!("request {request} {state}"), Some(detail.to_owned()), Some(hint))
+            }
+            Self::NothingToAsk => (
+                "policy lets this pass without an approval".to_owned(),
+                Some("This session only asks; nothing was run.".to_owned()),
+                Some("Send it in an ordinary session, without countersign.ask.".to_owned()),
             ),
             Self::NeedsReason { detail } => (
                 "policy asks for a reason".to_owned(),

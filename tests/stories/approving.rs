@@ -78,3 +78,16 @@ async fn a_prepared_statement_is_asked_for_each_time_that_it_is_run() {
         assert_eq!(story.number("select stock::bigint from products where id = 7").await, stock + 5 * round);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_execute_runs_is_shown() {
+    let story = Story::begin().await;
+    let priya = story.linked("priya").await;
+    let ana = story.logs_in("ana").await;
+    ana.runs("prepare harmless as delete from orders where status = 'cancelled'").ends().await.expect("a name for it");
+    let running = ana.runs("execute harmless");
+    let id = ana.is_held().await;
+    story.card_says(&id, "delete from orders where status = 'cancelled'").await;
+    priya.denies(&id, "not today").await;
+    running.gets_refused().await;
+}

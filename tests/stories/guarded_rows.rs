@@ -281,6 +281,25 @@ async fn what_a_commit_brings_counts_and_what_it_refuses_is_undone() {
             assert_eq!(story.number(&format!("select count(*) from {table}")).await, 0, "{way:?} {table}");
         }
     }
+    // It may not hide behind what follows in its group, or behind a Sync that comes late.
+    let token = story.world.idp.token_for("ana").expect("a token");
+    let mut wire = Wire::log_in(story.world.facts.listen, "shop", &token).await;
+    let insert = Script::default().runs("insert into copies values (1, 'a')");
+    for (script, why) in [
+        (insert.clone().runs("select 1").sync(), "a read follows"),
+        (insert.clone().runs("commit").sync(), "it commits by itself"),
+        (insert.clone().runs("set constraints all immediate").sync(), "it has it happen by itself"),
+        (insert.clone().flush(), "its Sync comes later"),
+    ] {
+        wire.sends(script).await;
+        let id = wire.is_held().await;
+        story.decides("priya", &id, Choice::Approve).await.expect("she may");
+        if why == "its Sync comes later" {
+            wire.sends(Script::default().sync()).await;
+        }
+        assert_eq!(wire.until_ready(1).await, ["42501"], "{why}");
+        assert_eq!(story.number("select count(*) from noted").await, 0, "{why}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

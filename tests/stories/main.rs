@@ -3,6 +3,7 @@
 
 mod approving;
 mod asking;
+mod asking_ahead;
 mod breaking_glass;
 mod cards;
 mod certified;

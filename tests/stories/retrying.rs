@@ -78,3 +78,16 @@ async fn of_two_who_come_at_once_one_runs() {
     }
     assert_eq!((ran, story.number("select stock::bigint from products where id = 1").await), (1, stock + 1));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_its_session_knows_is_not_asked_for_later() {
+    let story = story().await;
+    let ana = story.logs_in("ana").await;
+    ana.runs("prepare p as delete from orders where id = 1").ends().await.expect("a name for it");
+    let refused = ana.runs("execute p").gets_refused().await;
+    assert_eq!(refused.code, "0A000", "another session may have another p: {refused:?}");
+    ana.runs("create temp table picked as select 1::bigint as id").ends().await.expect("a table of its own");
+    let delete = "delete from orders where id in (select id from picked)";
+    assert_eq!(ana.runs(delete).gets_refused().await.code, "0A000", "another session may have picked others");
+    assert_eq!(story.number("select count(*) from orders where id = 1").await, 1);
+}

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::Utc;
-use countersign_shared::request::State;
+use countersign_shared::{api::RequestKind, request::State};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::{
@@ -15,8 +15,9 @@ use super::{
 };
 use crate::{
     directory::is_gone,
+    log::{Entry, Kind},
     runtime::Gateway,
-    store::{GrantEnd, GrantFilter, How, Seen, StoreError},
+    store::{GrantEnd, GrantFilter, How, RequestFilter, Seen, StoreError},
 };
 
 /// How often the wall's clock is looked at.
@@ -25,6 +26,8 @@ const TICK: Duration = Duration::from_secs(1);
 const WISHES: u64 = 20;
 /// What was used is written down at every so-manieth tick.
 const USES: u64 = 10;
+/// How long after its deadline a statement is ended for whoever should have.
+const LATE: Duration = Duration::from_secs(60);
 /// Where no grant is about to end.
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -155,17 +158,38 @@ pub async fn keep_written(gateway: Arc<Gateway>) {
     }
 }
 
-/// Nobody waits for a wish who could notice its deadline.
+/// Nobody waits for a wish who could notice its deadline; nor for a statement that was asked for before a restart.
 async fn end_old_wishes(gateway: &Gateway) {
-    let open = match open_wishes(gateway, None).await {
+    let filter = RequestFilter { states: vec![State::Pending, State::Approved], principal: None, limit: 10_000 };
+    let open = match gateway.store.requests(&filter).await {
         Ok(open) => open,
         Err(error) => return tracing::error!(%error, "wishes past their deadline could not be looked for"),
     };
     let now = Utc::now();
-    for request in open.iter().filter(|request| request.new.expires_at <= now) {
+    for request in open {
+        let late = match request.new.kind {
+            RequestKind::Access => Duration::ZERO,
+            // Where the gateway that was asked still runs, it is first.
+            RequestKind::Statement if request.new.session.is_none() => LATE,
+            _ => continue,
+        };
+        if request.new.expires_at + late > now {
+            continue;
+        }
         let from = [State::Pending, State::Approved];
-        if let Err(error) = gateway.store.move_request(&request.new.id, &from, State::Expired, None).await {
-            tracing::error!(%error, request = %request.new.id, "a wish past its deadline could not be ended");
+        match gateway.store.move_request(&request.new.id, &from, State::Expired, None).await {
+            Ok(true) if request.new.kind == RequestKind::Statement => {
+                let mut entry = Entry::new(Kind::HoldEnded);
+                entry.request = Some(request.new.id);
+                entry.outcome = Some(State::Expired.to_string());
+                if let Err(down) = gateway.log.append(&entry) {
+                    tracing::error!(%down, "the end of a hold is not in the log");
+                }
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(%error, request = %request.new.id, "a wish past its deadline could not be ended");
+            }
         }
     }
 }

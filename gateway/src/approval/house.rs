@@ -394,6 +394,7 @@ fn config(provider: &Provider, folder: &std::path::Path) -> Config {
             checkpoint_interval: Duration::from_secs(1),
             hold_timeout: Duration::from_secs(900),
             hold_timeout_in_transaction: Duration::from_secs(120),
+            ask_timeout: Duration::from_secs(86_400),
             idle_timeout: Duration::from_secs(900),
             bounds: Bounds::default(),
         },

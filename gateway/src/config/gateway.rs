@@ -78,6 +78,7 @@ pub(super) fn read(table: &Table<'_>) -> Option<GatewayConfig> {
             (120 * SECOND).min(hold_timeout),
             values::duration(SECOND..=DAY),
         ),
+        ask_timeout: table.read_or("ask_timeout", DAY, values::duration(SECOND..=14 * DAY)),
         idle_timeout: table.read_or("idle_timeout", 8 * 3600 * SECOND, values::duration(SECOND..=30 * DAY)),
         checkpoint_interval: table.read_or("checkpoint_interval", SECOND, values::duration(SECOND..=3600 * SECOND)),
         bounds: bounds(table),

@@ -115,6 +115,8 @@ pub struct GatewayConfig {
     pub hold_timeout: Duration,
     /// How long it waits while a transaction is open.
     pub hold_timeout_in_transaction: Duration,
+    /// How long what was asked for ahead may wait, and be run.
+    pub ask_timeout: Duration,
     /// How long a session may do nothing.
     pub idle_timeout: Duration,
     /// What clients may take.

@@ -114,7 +114,7 @@ impl Session {
                 self.block = false;
             }
             let ends = at == last && self.block;
-            match self.guarded("", run, 0, piece.limits.as_ref().map(|limits| (limits, &before)), id, ends).await? {
+            match self.guarded("", run, 0, piece.limits.as_ref().map(|limits| (limits, &before)), id).await? {
                 Piece::Done(tag) => {
                     if ends && !self.commit_block(Some(run)).await? {
                         break;
@@ -155,7 +155,7 @@ impl Session {
         self.masks_begin(self.next_run, request, &frame, false)?;
         let run = self.start(permit, recorded, &frame);
         let ends = self.block && self.pipe.client.input.first() == Some(&b'S');
-        match self.guarded(portal, run, request.limit, Some((limits, before)), id, ends).await? {
+        match self.guarded(portal, run, request.limit, Some((limits, before)), id).await? {
             Piece::Done(tag) => {
                 // The client's Sync is here already: its transaction ends before its last word.
                 if ends && !self.commit_block(Some(run)).await? {
@@ -181,7 +181,6 @@ impl Session {
         limit: i32,
         counted: Option<(&Limits, &Touched)>,
         id: Option<&RequestId>,
-        ends: bool,
     ) -> Result<Piece, Ended> {
         // Of statements before it in the same text.
         let tags = self.runs.get_mut(run).map_or(0, |open| open.tags.len());
@@ -191,7 +190,10 @@ impl Session {
         }
         let mut kept = 0;
         if let Some((limits, before)) = counted {
-            if ends && let Err(error) = self.own_beside("SET CONSTRAINTS ALL IMMEDIATE").await? {
+            // Whatever follows could have it happen uncounted.
+            if self.block
+                && let Err(error) = self.own_beside("SET CONSTRAINTS ALL IMMEDIATE").await?
+            {
                 // As its commit would: what was put off is checked, and its triggers run, and count.
                 let error = self.mask_late_error(&error)?;
                 self.fail_run(run, &error).await?;

@@ -97,7 +97,9 @@ impl Session {
     fn reason(&self) -> Option<&str> {
         let reveal = self.own.get("reveal").filter(|_| !self.masks.revealing.is_empty());
         let own = self.own.get("reason").or(reveal);
-        self.said.as_deref().or_else(|| own.map(String::as_str))
+        // A reason that nobody can read is none.
+        let said = |why: &&str| why.chars().any(char::is_alphanumeric);
+        self.said.as_deref().filter(said).or_else(|| own.map(String::as_str).filter(said))
     }
 
     /// Whether a reason is all that policy misses.
@@ -203,7 +205,12 @@ impl Session {
         let name = match setting {
             OwnSetting::Set { name, .. } | OwnSetting::Show { name } => name.as_str(),
         };
-        if !KNOWN.contains(&name) {
+        if name == "ask" && matches!(setting, OwnSetting::Set { .. }) {
+            let message =
+                "countersign.ask counts from the start of a session to its end: PGOPTIONS='-c countersign.ask=on'";
+            return Err(Refusal::OwnSetting { message: message.to_owned() });
+        }
+        if !KNOWN.contains(&name) && name != "ask" {
             let message = format!(
                 "there is no setting countersign.{name}; there are countersign.reason, .reveal and .break_glass"
             );

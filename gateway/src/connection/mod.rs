@@ -13,6 +13,7 @@
 //! | [`simple`], [`extended`] | the two protocols' requests |
 //! | [`judge`] | what a text is, and what policy says of it |
 //! | [`wait`] | a held statement |
+//! | `retry`, `ahead` | requests with which no session waits |
 //! | [`relay`] | the server's frames, through the reply queue |
 //! | `renew` | a newer token for a session that lives |
 //! | [`facts`] | what the session means by a name, asked of the server |
@@ -26,6 +27,7 @@
 //! | [`cancel`] | who may be cancelled by which key |
 
 pub mod accept;
+mod ahead;
 pub mod application;
 pub mod authenticate;
 pub mod binding;

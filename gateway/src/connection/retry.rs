@@ -2,9 +2,12 @@
 //! its request's id. Once that is approved, the same principal sends the same statement again, and it runs,
 //! once.
 
+use std::time::Duration;
+
 use chrono::Utc;
 use countersign_shared::{
     api::{Needed, RequestKind},
+    digest::Digest,
     request::State,
 };
 
@@ -14,19 +17,27 @@ use super::{
 };
 use crate::{
     metrics::StatementDecision,
-    refusal::Refusal,
+    refusal::{AskedHow, Refusal},
     statement::{
         assemble::Request,
         counting::parts,
         decide::Asked,
         guard::{Guard, Measured},
-        hold::{Held, Permit, release_again},
+        hold::{Held, Permit, Wish, release_again},
+        understood::Understood,
     },
     store::{self, RequestFilter, StoreError},
 };
 
 /// So many open requests of one principal are looked at.
-const MOST: u32 = 500;
+pub(super) const MOST: u32 = 500;
+
+/// A question as it stands now, and the open request for just that, if there is one.
+pub(super) struct Earlier {
+    pub asked: Asked,
+    pub digest: Digest,
+    pub known: Option<store::Request>,
+}
 
 impl Session {
     /// Runs what was approved since it was refused; else asks for it, once, and refuses.
@@ -37,7 +48,28 @@ impl Session {
         needed: Needed,
         rules: Vec<String>,
     ) -> Result<Result<Permit, Refusal>, Ended> {
-        // As it stands now, under the catalog of now.
+        match self.asked_earlier(request, asked).await? {
+            Err(refusal) => Ok(Err(refusal)),
+            Ok(Earlier { asked, digest, known: Some(known) }) if known.state == State::Approved => {
+                Ok(self.release_earlier(request, &known, digest, &asked).await)
+            }
+            Ok(Earlier { known: Some(known), .. }) => {
+                let (request, until) = (known.new.id, known.new.expires_at);
+                Ok(Err(Refusal::AskedFor { request, until, how: AskedHow::Retry }))
+            }
+            Ok(Earlier { asked, digest, known: None }) => {
+                let timeout = self.gateway.config.gateway.hold_timeout;
+                self.ask_for_later(request, &asked, needed, rules, digest, timeout, AskedHow::Retry).await.map(Err)
+            }
+        }
+    }
+
+    /// The question and its digest as they stand now, under the catalog of now, and whether it was asked before.
+    pub(super) async fn asked_earlier(
+        &mut self,
+        request: &Request,
+        asked: Asked,
+    ) -> Result<Result<Earlier, Refusal>, Ended> {
         if !self.ask_catalog().await {
             let message = "the database's catalog can't be read, so nobody can say what this statement is".to_owned();
             return Ok(Err(Refusal::Unavailable { message }));
@@ -45,70 +77,81 @@ impl Session {
         let rows = self.rows;
         let analysis = self.analyse(&request.sql, None).await?;
         self.rows = rows;
+        if let Some(message) = self.rests_on_this_session(&analysis) {
+            return Ok(Err(Refusal::NotSupported { message }));
+        }
         let asked = Asked { reason: asked.reason, ..self.asked(&analysis) };
         let digest = self.digest_for_any_session(request, &asked);
-        let before = match self.asked_before(&asked, digest).await {
-            Ok(before) => before,
+        match self.asked_before(&asked, digest).await {
+            Ok(known) => Ok(Ok(Earlier { asked, digest, known })),
             Err(error) => {
                 tracing::error!(%error, "the state can't say whether this was asked before");
                 let message = "the gateway can't check this statement now".to_owned();
-                return Ok(Err(Refusal::Unavailable { message }));
+                Ok(Err(Refusal::Unavailable { message }))
             }
-        };
-        match before {
-            Some(known) if known.state == State::Approved => {
-                let guard = self.guard_as_stated(request, &known);
-                let released = release_again(&self.gateway, &self.header, &known.new.id, digest, &asked).await;
-                Ok(released.map(|permit| permit.guarded(guard)))
-            }
-            Some(known) => Ok(Err(Refusal::AskedFor { request: known.new.id, until: known.new.expires_at })),
-            None => self.ask_for_retry(request, asked, needed, rules, digest).await,
         }
     }
 
-    async fn ask_for_retry(
+    /// Why another session could run something else by the same text.
+    fn rests_on_this_session(&self, text: &Understood) -> Option<String> {
+        if text.statements.iter().any(|statement| !statement.executes.is_empty()) {
+            return Some(
+                "what EXECUTE runs is known in its session only, so nobody can be asked for later; send the \
+                         statement itself"
+                    .to_owned(),
+            );
+        }
+        (!self.names.temporary.is_empty()).then(|| {
+            "a session with temporary tables can't ask for later, since another session has others; drop them, or ask \
+             before they are made"
+                .to_owned()
+        })
+    }
+
+    /// Runs what was approved without a session that waits, guarded by what the card stated.
+    pub(super) async fn release_earlier(
+        &self,
+        request: &Request,
+        known: &store::Request,
+        digest: Digest,
+        asked: &Asked,
+    ) -> Result<Permit, Refusal> {
+        let guard = self.guard_as_stated(request, known);
+        let released = release_again(&self.gateway, &self.header, &known.new.id, digest, asked).await;
+        released.map(|permit| permit.guarded(guard))
+    }
+
+    /// Makes a request with which no session waits; what the client is told.
+    #[allow(clippy::too_many_arguments, reason = "what a request is made of")]
+    pub(super) async fn ask_for_later(
         &mut self,
         request: &Request,
-        asked: Asked,
+        asked: &Asked,
         needed: Needed,
         rules: Vec<String>,
-        digest: countersign_shared::digest::Digest,
-    ) -> Result<Result<Permit, Refusal>, Ended> {
-        let wished = match self.wished(request, &rules).await? {
-            Ok(Wished { impact, notes, .. }) => (impact, notes),
-            Err(refusal) => return Ok(Err(refusal)),
+        digest: Digest,
+        timeout: Duration,
+        how: AskedHow,
+    ) -> Result<Refusal, Ended> {
+        let Wished { impact, notes, .. } = match self.wished(request, &rules).await? {
+            Ok(wished) => wished,
+            Err(refusal) => return Ok(refusal),
         };
-        let (impact, notes) = wished;
-        let timeout = self.gateway.config.gateway.hold_timeout;
-        let wish = crate::statement::hold::Wish {
-            request,
-            asked: &asked,
-            digest,
-            session: None,
-            needed,
-            rules,
-            notes,
-            impact,
-            timeout,
-        };
+        let wish = Wish { request, asked, digest, session: None, needed, rules, notes, impact, timeout };
         let held = match Held::open(&self.gateway, &self.header, wish).await {
             Ok(held) => held,
-            Err(refusal) => return Ok(Err(refusal)),
+            Err(refusal) => return Ok(refusal),
         };
         self.gateway.metrics.statement(&self.connection.name, StatementDecision::Hold);
-        let refusal = Refusal::AskedFor { request: held.id.clone(), until: held.expires_at };
+        let refusal = Refusal::AskedFor { request: held.id.clone(), until: held.expires_at, how };
         let (gateway, header) = (std::sync::Arc::clone(&self.gateway), self.header.clone());
         // No session waits with it; its end comes all the same.
         tokio::spawn(async move { held.outlive(&gateway, &header).await });
-        Ok(Err(refusal))
+        Ok(refusal)
     }
 
     /// The open request for just this, if there is one; the approved one first.
-    async fn asked_before(
-        &self,
-        asked: &Asked,
-        digest: countersign_shared::digest::Digest,
-    ) -> Result<Option<store::Request>, StoreError> {
+    async fn asked_before(&self, asked: &Asked, digest: Digest) -> Result<Option<store::Request>, StoreError> {
         let filter = RequestFilter {
             states: vec![State::Approved, State::Pending],
             principal: Some(asked.asker.human.principal.clone()),

@@ -100,6 +100,9 @@ impl Session {
             self.record_denial(&request.sql, &refusal, &[]).await?;
             return Ok(Err(refusal));
         }
+        if self.only_asks() {
+            return Ok(Err(self.ask_ahead(request).await?));
+        }
         // An empty text comes here in the extended protocol only.
         if request.analysis.only_undoes || request.analysis.statements.is_empty() {
             return Ok(Ok(rollback()));

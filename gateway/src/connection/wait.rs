@@ -53,6 +53,9 @@ impl Session {
         if self.connection.on_hold == OnHold::Retry {
             return self.hold_for_retry(request, asked, needed, rules).await;
         }
+        if let Some(passed) = self.approved_ahead(request, &asked).await? {
+            return Ok(passed);
+        }
         let digest = self.digest(request, &asked);
         let arm = self.withdraw.arm();
         let Wished { impact, notes, guard } = match self.wished(request, &rules).await? {
@@ -173,7 +176,9 @@ impl Session {
         };
         let rules = rules_behind(&self.gateway.policies(), &asked, &Decision::Allow, Utc::now());
         let notes = request.analysis.statements.iter().flat_map(|s| s.notes.iter().cloned()).collect();
-        let glass = Glass { digest: self.digest(request, &asked), needed, rules, notes: with_risks(notes, request) };
+        let mut notes = with_risks(notes, request);
+        notes.extend(self.what_executes(request));
+        let glass = Glass { digest: self.digest(request, &asked), needed, rules, notes };
         let passed = break_glass(&self.gateway, &self.header, request, &asked, glass).await;
         Ok(Some(passed.map(|(permit, id)| {
             let told = format!("break-glass: this runs now, and request {id} asks another person to review it");
@@ -216,7 +221,8 @@ impl Session {
         rules: &[String],
     ) -> Result<Result<Wished, Refusal>, Ended> {
         let notes = request.analysis.statements.iter().flat_map(|s| s.notes.iter().cloned()).collect::<Vec<_>>();
-        let notes = with_risks(notes, request);
+        let mut notes = with_risks(notes, request);
+        notes.extend(self.what_executes(request));
         // A longer text is not measured either.
         let parts = if request.sql.len() > impact::LONGEST { Vec::new() } else { parts(&request.sql) };
         let mut measured = self.impact(request, &parts).await;
@@ -227,13 +233,26 @@ impl Session {
             return Ok(Err(refusal));
         }
         let impact = measured.into_iter().map(|one| one.impact).collect();
-        let mut notes = notes;
         if self.status == b'T'
             && let Some(pid) = self.backend()
         {
             notes.extend(impact::transaction::of(&self.connection.upstream, pid).await);
         }
         Ok(Ok(Wished { impact, notes, guard }))
+    }
+
+    /// What EXECUTE runs, which its own text does not say. Where columns are classified, without its constants.
+    fn what_executes(&self, request: &Request) -> Vec<String> {
+        let executes = request.analysis.statements.iter().flat_map(|statement| &statement.executes);
+        let tell = |(name, text): &(String, String)| {
+            let text = if self.connection.classify.is_empty() {
+                text.clone()
+            } else {
+                pg_query::normalize(text).unwrap_or_else(|_| "a text that can't be shown here".to_owned())
+            };
+            format!("EXECUTE {name} runs: {text}")
+        };
+        executes.map(tell).collect()
     }
 
     /// What the statement would do to rows, measured on another connection.

@@ -84,7 +84,10 @@ impl Request {
                 .field("format", format.to_be_bytes())
                 .optional("value", value.as_ref());
         }
+        // What EXECUTE runs is no part of its text.
+        let executes = self.analysis.statements.iter().flat_map(|statement| &statement.executes);
         fields
+            .list("executes", executes.flat_map(|(name, text)| [name, text]))
             .field("limit", self.limit.to_be_bytes())
             .field("session", around.session)
             .field("principal", around.principal)

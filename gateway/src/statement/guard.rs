@@ -145,13 +145,19 @@ impl Guard {
     pub fn of(parts: &[Part], measured: &mut [Measured], tolerance: Tolerance) -> Option<Self> {
         for one in measured.iter_mut() {
             one.impact.statement = one.statement;
-            one.impact.limit = one.impact.rows.map(|rows| tolerance.above(rows));
         }
         let piece = |(at, part): (usize, &Part)| {
             let of = measured.iter().filter(|one| one.statement == at);
             Piece { range: part.range.clone(), limits: Limits::of(of, tolerance) }
         };
         let pieces: Vec<Piece> = parts.iter().enumerate().map(piece).collect();
+        // Several lines of one table have one limit; none where the number of one of them is not known.
+        for one in measured.iter_mut() {
+            let limits = pieces.get(one.statement).and_then(|piece| piece.limits.as_ref());
+            let of = |limit: &&Limit| limit.oids.iter().any(|oid| one.oids.contains(oid));
+            let limit = limits.and_then(|limits| limits.each.iter().find(of));
+            one.impact.limit = limit.and_then(|limit| limit.rows).map(|(_, most)| most);
+        }
         pieces.iter().any(|piece| piece.limits.is_some()).then_some(Self { pieces })
     }
 }

@@ -326,6 +326,8 @@ async fn orphans_end(store: &dyn Store) {
     }
     let wish = NewRequest { kind: RequestKind::Access, ..request_by(user("ana")) };
     store.create_request(&wish).await.unwrap();
+    let ahead = NewRequest { session: None, ..request_by(user("ana")) };
+    store.create_request(&ahead).await.unwrap();
     let cut_off = released_wish(store, 3600, None).await;
     let ended = store.end_orphans("the gateway stopped").await.unwrap();
     assert_eq!(state_of(store, &cut_off.id).await, State::Unknown, "a wish that came to no grant gives none");
@@ -343,6 +345,7 @@ async fn orphans_end(store: &dyn Store) {
         }
     }
     assert_eq!(state_of(store, &wish.id).await, State::Pending, "a wish for access outlives the gateway");
+    assert_eq!(state_of(store, &ahead.id).await, State::Pending, "so does what no session waits with");
     assert!(store.end_orphans("again").await.unwrap().is_empty());
 }
 

@@ -21,6 +21,14 @@ impl Story {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
+    /// What waits, as `who` sees it.
+    pub async fn waiting(&self, who: &str) -> Vec<RequestView> {
+        let url = self.world.facts.control.join("v1/requests?state=pending").expect("an address");
+        let token = self.world.idp.token_for(who).expect("a token");
+        let answer = client().get(url).bearer_auth(token).send().await.expect("an answer");
+        answer.json().await.expect("a list")
+    }
+
     /// Decides by the control API, on what `who` sees there.
     pub async fn decides(&self, who: &str, id: &str, choice: Choice) -> Result<DecisionTaken, Problem> {
         let view = self.request(who, id).await;

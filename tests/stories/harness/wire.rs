@@ -13,7 +13,7 @@ use tokio::{
 use super::PATIENCE;
 
 /// Messages of one group or more, in order.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Script(BytesMut);
 
 impl Script {
@@ -68,6 +68,11 @@ impl Script {
 
     pub fn sync(mut self) -> Self {
         frontend::sync(&mut self.0);
+        self
+    }
+
+    pub fn flush(mut self) -> Self {
+        frontend::flush(&mut self.0);
         self
     }
 

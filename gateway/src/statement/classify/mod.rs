@@ -123,6 +123,8 @@ pub struct Statement {
     pub changes_session: bool,
     /// SQL-level `PREPARE name`: the statement's own text is remembered under this name.
     pub prepares: Option<String>,
+    /// What its EXECUTEs run: the name, and the text that is remembered under it.
+    pub executes: Vec<(String, String)>,
     /// What it does to a cursor that SQL names.
     pub cursor: Option<CursorMove>,
     /// Whether no value of a constant had a part in any of the above but `range`.

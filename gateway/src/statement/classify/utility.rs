@@ -49,6 +49,7 @@ impl Walk<'_> {
             return;
         };
         self.remembered = left;
+        self.found.statement.executes.push((n.name.clone(), text.clone()));
         self.depth += 1;
         let with_names = std::mem::take(&mut self.with_names);
         let understood = parse::with_tree(text, |tree| {

@@ -318,11 +318,11 @@ pub(super) async fn set_card(db: &mut SqliteConnection, id: &RequestId, card: &C
 }
 
 /// Ends the held statements of a gateway that is gone. A wish for access outlives it, unless it was
-/// cut off between its release and its grant: then nothing was given.
+/// cut off between its release and its grant: then nothing was given. So does a statement with which no session waits.
 pub(super) async fn end_orphans(db: &mut SqliteConnection, outcome: &Outcome) -> Result<Vec<RequestId>, StoreError> {
     let rows: Vec<(String, String)> = sqlx::query_as(
         "SELECT id, state FROM requests
-          WHERE (state IN ('pending', 'approved') AND kind = 'statement' AND review = 0) OR state = 'released'
+          WHERE (state IN ('pending', 'approved') AND kind = 'statement' AND review = 0 AND session IS NOT NULL) OR state = 'released'
           ORDER BY created_at, id",
     )
     .fetch_all(&mut *db)
