@@ -230,6 +230,8 @@ impl Bot {
                 Incoming::Grant(press) => press::at_grant(&bot, press).await,
                 Incoming::AskForm(form) => commands::request::submitted(&bot, form).await,
                 Incoming::KeepForm(form) => press::kept(&bot, form).await,
+                Incoming::Review(press) => commands::review::pressed(&bot, press).await,
+                Incoming::ReviewForm(form) => commands::review::submitted(&bot, form).await,
                 Incoming::Home(opened) => home::show(&bot, &opened.person).await,
                 Incoming::Command(command) => commands::run(&bot, command).await,
             }

@@ -18,6 +18,7 @@ mod proxy;
 mod replay;
 mod report;
 mod requests;
+mod reviews;
 mod serve;
 mod sessions;
 mod tokens;
@@ -162,6 +163,14 @@ enum Verb {
         #[arg(long, global = true)]
         json: bool,
     },
+    /// Who reviewed a connection's grants. Needs a login, or a token in COUNTERSIGN_TOKEN.
+    Reviews {
+        #[command(subcommand)]
+        what: reviews::What,
+        /// Prints JSON.
+        #[arg(long, global = true)]
+        json: bool,
+    },
     /// Whom the gateway and the directory know. Needs a login, or a token in COUNTERSIGN_TOKEN.
     Users {
         #[command(subcommand)]
@@ -226,6 +235,7 @@ pub fn main() -> ExitCode {
             Verb::Psql { connection, arguments } => login::psql(&connection, &arguments).await,
             Verb::Sessions { what, json } => sessions::run(&config, what, json).await,
             Verb::Grants { what, json } => grants::run(&config, what, json).await,
+            Verb::Reviews { what, json } => reviews::run(&config, what, json).await,
             Verb::Users { what, json } => users::run(&config, what, json).await,
             Verb::Tokens { what, json } => tokens::run(&config, what, json).await,
             Verb::Requests { what, json } => requests::run(&config, what, json).await,

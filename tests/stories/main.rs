@@ -33,6 +33,7 @@ mod reading_records;
 mod refusing;
 mod renewing;
 mod retrying;
+mod reviewing;
 mod saying_why;
 mod separation;
 mod several;

@@ -95,6 +95,7 @@ pub fn help() -> String {
      • `/access status` tells what you have, for how long, and what you have asked for\n\
      • `/access extend ID` asks for more time; `/access extend ID DURATION REASON`, too\n\
      • `/access done [ID]` gives a role back, `/access revoke ID` ends one that you may end\n\
+     • `/access review CONNECTION` walks its grants, to keep or revoke each\n\
      • `/access requests` lists what waits for you, and what of yours waits\n\
      • `/access sessions` lists sessions that you may end, `/access kill ID` ends one\n\
      • `/access link` links your Slack account to your identity, by signing in once; `/access unlink` ends that\n\

@@ -5,6 +5,7 @@ pub(crate) mod grants;
 mod link;
 pub(crate) mod request;
 mod requests;
+pub(crate) mod review;
 mod sessions;
 mod time;
 
@@ -21,6 +22,7 @@ enum Verb {
     Link,
     Request,
     Requests,
+    Review,
     Revoke,
     Sessions,
     Status,
@@ -28,7 +30,7 @@ enum Verb {
 }
 
 /// The verbs, as typed.
-const VERBS: [(&str, Verb); 11] = [
+const VERBS: [(&str, Verb); 12] = [
     ("done", Verb::Done),
     ("extend", Verb::Extend),
     ("help", Verb::Help),
@@ -36,6 +38,7 @@ const VERBS: [(&str, Verb); 11] = [
     ("link", Verb::Link),
     ("request", Verb::Request),
     ("requests", Verb::Requests),
+    ("review", Verb::Review),
     ("revoke", Verb::Revoke),
     ("sessions", Verb::Sessions),
     ("status", Verb::Status),
@@ -105,6 +108,7 @@ pub(crate) async fn run(bot: &Bot, command: Command) {
         Verb::Extend => grants::extend(&asker, rest).await,
         Verb::Done => grants::done(&asker, rest).await,
         Verb::Revoke => grants::end(&asker, rest).await,
+        Verb::Review => review::run(&asker, rest).await,
         Verb::Sessions => sessions::list(&asker).await,
         Verb::Kill => sessions::kill(&asker, rest).await,
         Verb::Requests => requests::run(&asker).await,

@@ -4,6 +4,7 @@
 
 pub mod checkpoints;
 pub mod directory;
+pub mod reviews;
 pub mod sqlite;
 pub mod tokens;
 mod types;
@@ -13,6 +14,8 @@ pub mod usage;
 mod conformance;
 #[cfg(test)]
 mod conformance_directory;
+#[cfg(test)]
+mod conformance_reviews;
 #[cfg(test)]
 mod conformance_tokens;
 #[cfg(test)]
@@ -36,7 +39,7 @@ pub use types::{
 /// The state. Every method either does all of what it says, durably, or nothing.
 #[async_trait]
 pub trait Store:
-    checkpoints::Checkpoints + directory::Directory + tokens::Tokens + usage::UsageStore + Send + Sync
+    checkpoints::Checkpoints + directory::Directory + reviews::Reviews + tokens::Tokens + usage::UsageStore + Send + Sync
 {
     /// Remembers a login; binds the principal to its first `(issuer, sub)`.
     ///
