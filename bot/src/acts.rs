@@ -4,8 +4,8 @@
 
 use countersign_shared::{
     api::{
-        AccessAnswer, AccessBody, AccessOption, ExtendBody, GrantView, KeepBody, KeepView, RequestView,
-        ReviewAnswerBody, ReviewBody, ReviewView, SessionView,
+        AccessAnswer, AccessBody, AccessOption, DelegateBody, ExtendBody, GrantView, KeepBody, KeepView, RequestView,
+        ReviewAnswerBody, ReviewBody, ReviewView, SessionView, StandIn,
     },
     bot_token::SlackAccount,
     digest::of_bytes,
@@ -86,6 +86,22 @@ impl<'a> Acts<'a> {
     /// Leaves an unused grant as it is for a while.
     pub(crate) async fn keep(&self, id: &GrantId, reason: &str) -> Result<KeepView, ControlError> {
         self.post(&["grants", id.as_str(), "keep"], &KeepBody { reason: reason.to_owned() }).await
+    }
+
+    /// Who stands in for them, and for whom they do.
+    pub(crate) async fn stand_ins(&self) -> Result<Vec<StandIn>, ControlError> {
+        self.get(&["delegation"], None).await
+    }
+
+    /// Names who is told in their place.
+    pub(crate) async fn delegate(&self, body: &DelegateBody) -> Result<StandIn, ControlError> {
+        let body = serde_json::to_vec(body).map_err(|error| ControlError::Unreachable(error.to_string()))?;
+        crate::control::read(self.change(Method::PUT, &["delegation"], body).await?).await
+    }
+
+    /// Ends that.
+    pub(crate) async fn end_delegation(&self) -> Result<(), ControlError> {
+        crate::control::done(self.change(Method::DELETE, &["delegation"], Vec::new()).await?).await
     }
 
     /// Begins to review a connection's grants, or goes on.

@@ -80,8 +80,8 @@ mod tests {
         let mixed = mixed();
         let elsewhere = mixed.grants.iter().filter(|found| found.grant.connection == "payroll").count();
         assert_eq!(
-            nowhere(&mixed(), &places),
-            elsewhere + mixed().sessions.len() + mixed().reviews.iter().filter(|r| r.connection != "shop").count()
+            nowhere(&mixed, &places),
+            elsewhere + mixed.sessions.len() + mixed.reviews.iter().filter(|r| r.connection != "shop").count()
         );
     }
 

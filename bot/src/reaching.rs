@@ -122,6 +122,15 @@ async fn look(bot: &Bot) -> Result<Duration, ControlError> {
         if later(reminded_at(view)) && bot.reached().is_new(&format!("reminder:{}", view.id)) {
             remind(bot, view.clone(), now);
         }
+        for one in &view.stand_ins {
+            let Some(slack) = &one.slack else { continue };
+            let name = format!("stand-in:{}:{}", view.id, slack.user);
+            if bot.reached().is_new(&name) {
+                let message = cards::reach::stand_in(view, &one.of, bot.page_url());
+                let notice = Notice { name, to: To::Person(slack.user.clone()), message, until: view.expires_at };
+                bot.spawn(|bot| async move { drop(outbox::post(&bot, notice).await) });
+            }
+        }
         let way = bot.routes().get(&view.connection).map(Vec::as_slice).unwrap_or_default();
         for (number, (at, stop)) in stops(view, way).into_iter().enumerate() {
             let name = format!("route:{}:{number}", view.id);

@@ -188,6 +188,32 @@ pub struct RequestView {
     pub card: Option<CardRef>,
     /// The requester's (or their owner's) Slack account, if linked.
     pub requester_slack: Option<SlackRef>,
+    /// Who is told in the place of somebody who could decide.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stand_ins: Vec<StandIn>,
+}
+
+/// Somebody is told of requests in another's place. They decide by a right of their own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandIn {
+    /// Who is away.
+    pub of: String,
+    /// Who is told.
+    pub delegate: String,
+    /// Until when.
+    pub until: DateTime<Utc>,
+    /// The Slack account of who is told, if linked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slack: Option<SlackRef>,
+}
+
+/// `PUT /v1/delegation`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DelegateBody {
+    /// Their address, or what stands before its `@`.
+    pub to: String,
+    /// Until when.
+    pub until: DateTime<Utc>,
 }
 
 /// `POST /v1/requests/{id}/decisions`.

@@ -39,6 +39,7 @@ mod separation;
 mod several;
 mod signing_in;
 mod smuggling;
+mod standing_in;
 mod transactions;
 mod unasked;
 mod upstream;

@@ -1,6 +1,7 @@
 //! `/access VERB …`: one file per verb, or per few that belong together.
 
 pub(crate) mod asker;
+mod delegate;
 pub(crate) mod grants;
 mod link;
 pub(crate) mod request;
@@ -15,6 +16,7 @@ use crate::{Bot, cards::answer, press::Ear, slack::decode::Command};
 /// A verb, understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verb {
+    Delegate,
     Done,
     Extend,
     Help,
@@ -30,7 +32,8 @@ enum Verb {
 }
 
 /// The verbs, as typed.
-const VERBS: [(&str, Verb); 12] = [
+const VERBS: [(&str, Verb); 13] = [
+    ("delegate", Verb::Delegate),
     ("done", Verb::Done),
     ("extend", Verb::Extend),
     ("help", Verb::Help),
@@ -104,6 +107,7 @@ pub(crate) async fn run(bot: &Bot, command: Command) {
     let Some(asker) = Asker::of(bot, &command.person, ear, command.trigger.clone()).await else { return };
     let said = match verb {
         Verb::Request => return request::run(&asker, rest).await,
+        Verb::Delegate => delegate::run(&asker, rest).await,
         Verb::Status => grants::status(&asker).await,
         Verb::Extend => grants::extend(&asker, rest).await,
         Verb::Done => grants::done(&asker, rest).await,

@@ -12,10 +12,12 @@
 //! | [`poll`] | asks providers whether tokens still count |
 //! | [`keep`] | the clock of all that |
 //! | [`uses`] | when grants were last used |
+//! | [`delegate`] | who is told in somebody's place |
 //! | [`digest`] | what that makes of them |
 
 pub mod ask;
 pub mod book;
+pub mod delegate;
 pub mod digest;
 pub mod end;
 pub mod keep;

@@ -11,6 +11,7 @@ mod caller;
 mod cards;
 mod channels;
 mod decisions;
+mod delegations;
 mod digest;
 mod events;
 mod grants;
@@ -96,6 +97,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/grants/{id}/extend", post(access::extend))
         .route("/v1/grants/{id}/keep", post(digest::keep))
         .route("/v1/digest", get(digest::show))
+        .route("/v1/delegation", get(delegations::list).put(delegations::put).delete(delegations::end))
         .route("/v1/reviews", get(reviews::list).post(reviews::open))
         .route("/v1/reviews/{id}", get(reviews::show))
         .route("/v1/reviews/{id}/answers", post(reviews::answer))

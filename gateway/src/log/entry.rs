@@ -50,6 +50,8 @@ pub enum Kind {
     GrantKept,
     /// A review of a connection's grants began or ended, or somebody said in it that a grant stays or goes.
     Review,
+    /// Somebody named who is told in their place, or ended that.
+    Delegation,
     /// A session was ended by the gateway.
     AccessEnded,
     /// Tokens count no more: signed out, denied, called inactive.

@@ -3,6 +3,7 @@
 //! Every line of SQL that we own is below this module and in `migrations/`.
 
 pub mod checkpoints;
+pub mod delegations;
 pub mod directory;
 pub mod reviews;
 pub mod sqlite;
@@ -39,7 +40,14 @@ pub use types::{
 /// The state. Every method either does all of what it says, durably, or nothing.
 #[async_trait]
 pub trait Store:
-    checkpoints::Checkpoints + directory::Directory + reviews::Reviews + tokens::Tokens + usage::UsageStore + Send + Sync
+    checkpoints::Checkpoints
+    + delegations::Delegations
+    + directory::Directory
+    + reviews::Reviews
+    + tokens::Tokens
+    + usage::UsageStore
+    + Send
+    + Sync
 {
     /// Remembers a login; binds the principal to its first `(issuer, sub)`.
     ///

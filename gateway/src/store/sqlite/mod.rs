@@ -1,6 +1,7 @@
 //! The state in one SQLite file: one connection writes, a few read.
 
 mod checkpoints;
+mod delegations;
 mod directory;
 mod directory_groups;
 mod errors;
@@ -36,6 +37,7 @@ use super::{
     Approval, Grant, GrantEnd, GrantFilter, Link, NewRequest, PendingLink, Request, RequestFilter, Seen, Store,
     StoreError, Term,
     checkpoints::Checkpoints,
+    delegations::{Delegation, Delegations},
     directory::{Account, Directory, DirectoryGroup, DirectoryUser, Gone, GroupFields, GroupId, UserFields, UserId},
     reviews::{Answer, Review, Reviews},
     tokens::{TokenEnd, TokenFacts, Tokens},
@@ -384,5 +386,22 @@ impl Reviews for SqliteStore {
     async fn close_review(&self, id: &ReviewId, at: DateTime<Utc>) -> Result<bool, StoreError> {
         let id = id.clone();
         self.write(move |db| Box::pin(async move { reviews::close(db, &id, at).await })).await
+    }
+}
+
+#[async_trait]
+impl Delegations for SqliteStore {
+    async fn delegate(&self, delegation: &Delegation) -> Result<(), StoreError> {
+        let delegation = delegation.clone();
+        self.write(move |db| Box::pin(async move { delegations::keep(db, &delegation).await })).await
+    }
+
+    async fn end_delegation(&self, principal: &str) -> Result<bool, StoreError> {
+        let principal = principal.to_owned();
+        self.write(move |db| Box::pin(async move { delegations::end(db, &principal).await })).await
+    }
+
+    async fn delegations(&self, now: DateTime<Utc>) -> Result<Vec<Delegation>, StoreError> {
+        delegations::open(&self.readers, now).await
     }
 }

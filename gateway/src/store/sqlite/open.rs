@@ -59,6 +59,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "create access reviews",
         include_str!("../../../../migrations/sqlite/20261202000000_create_access_reviews.sql"),
     ),
+    (
+        20_261_202_100_000,
+        "create delegations",
+        include_str!("../../../../migrations/sqlite/20261202100000_create_delegations.sql"),
+    ),
 ];
 
 /// The path in `sqlite://path`.
