@@ -4,11 +4,12 @@
 
 use countersign_shared::{
     api::{
-        AccessAnswer, AccessBody, AccessOption, ExtendBody, GrantView, KeepBody, KeepView, RequestView, SessionView,
+        AccessAnswer, AccessBody, AccessOption, DelegateBody, ExtendBody, GrantView, KeepBody, KeepView, RequestView,
+        ReviewAnswerBody, ReviewBody, ReviewView, SessionView, StandIn,
     },
     bot_token::SlackAccount,
     digest::of_bytes,
-    ids::{GrantId, SessionId},
+    ids::{GrantId, ReviewId, SessionId},
 };
 use reqwest::Method;
 use serde::{Serialize, de::DeserializeOwned};
@@ -85,6 +86,41 @@ impl<'a> Acts<'a> {
     /// Leaves an unused grant as it is for a while.
     pub(crate) async fn keep(&self, id: &GrantId, reason: &str) -> Result<KeepView, ControlError> {
         self.post(&["grants", id.as_str(), "keep"], &KeepBody { reason: reason.to_owned() }).await
+    }
+
+    /// Who stands in for them, and for whom they do.
+    pub(crate) async fn stand_ins(&self) -> Result<Vec<StandIn>, ControlError> {
+        self.get(&["delegation"], None).await
+    }
+
+    /// Names who is told in their place.
+    pub(crate) async fn delegate(&self, body: &DelegateBody) -> Result<StandIn, ControlError> {
+        let body = serde_json::to_vec(body).map_err(|error| ControlError::Unreachable(error.to_string()))?;
+        crate::control::read(self.change(Method::PUT, &["delegation"], body).await?).await
+    }
+
+    /// Ends that.
+    pub(crate) async fn end_delegation(&self) -> Result<(), ControlError> {
+        crate::control::done(self.change(Method::DELETE, &["delegation"], Vec::new()).await?).await
+    }
+
+    /// Begins to review a connection's grants, or goes on.
+    pub(crate) async fn open_review(&self, connection: &str) -> Result<ReviewView, ControlError> {
+        self.post(&["reviews"], &ReviewBody { connection: connection.to_owned() }).await
+    }
+
+    /// A review.
+    pub(crate) async fn review(&self, id: &ReviewId) -> Result<ReviewView, ControlError> {
+        self.get(&["reviews", id.as_str()], None).await
+    }
+
+    /// Says that a grant stays or goes.
+    pub(crate) async fn answer_review(
+        &self,
+        id: &ReviewId,
+        body: &ReviewAnswerBody,
+    ) -> Result<ReviewView, ControlError> {
+        self.post(&["reviews", id.as_str(), "answers"], body).await
     }
 
     /// What waits and is theirs.

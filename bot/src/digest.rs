@@ -14,6 +14,7 @@ use crate::{
     Bot,
     cards::{self, csv},
     control::ControlError,
+    digest_parts,
     outbox::{self, Notice, To},
     schedule::Daily,
     slack::SlackError,
@@ -62,7 +63,7 @@ pub(crate) async fn follow(bot: &Bot, daily: &Daily, shutdown: &CancellationToke
 /// Posts the digest of `day`, unless that is done: to the channel, and to each whose roles it speaks of.
 async fn post(bot: &Bot, day: &str, until: DateTime<Utc>) -> Result<(), ControlError> {
     let digest = bot.control().digest().await?;
-    to_channel(bot, day, &digest, until).await;
+    to_channels(bot, day, &digest, until).await;
     for (user, theirs) in by_holder(&digest) {
         let message = cards::digest::own(&theirs, &digest);
         let notice = Notice { name: format!("digest:{day}:{user}"), to: To::Person(user), message, until };
@@ -71,10 +72,23 @@ async fn post(bot: &Bot, day: &str, until: DateTime<Utc>) -> Result<(), ControlE
     Ok(())
 }
 
-async fn to_channel(bot: &Bot, day: &str, digest: &AccessDigest, until: DateTime<Utc>) -> bool {
+/// Each channel gets what is about its own connections.
+async fn to_channels(bot: &Bot, day: &str, digest: &AccessDigest, until: DateTime<Utc>) -> bool {
+    let nowhere = digest_parts::nowhere(digest, bot.places());
+    if nowhere > 0 {
+        tracing::warn!(nowhere, "the digest leaves out what is about connections that this bot's config does not have");
+    }
+    let mut all = true;
+    for (channel, part) in digest_parts::by_channel(digest, bot.places(), bot.channel()) {
+        let name = if channel == bot.channel() { format!("digest:{day}") } else { format!("digest:{day}:{channel}") };
+        all &= to_channel(bot, name, channel, &part, until).await;
+    }
+    all
+}
+
+async fn to_channel(bot: &Bot, name: String, channel: String, digest: &AccessDigest, until: DateTime<Utc>) -> bool {
     let message = cards::digest::message(digest);
-    let to = To::Channel(bot.channel().to_owned());
-    let Some(card) = outbox::post(bot, Notice { name: format!("digest:{day}"), to, message, until }).await else {
+    let Some(card) = outbox::post(bot, Notice { name, to: To::Channel(channel), message, until }).await else {
         return false;
     };
     if cards::digest::is_empty(digest) {
@@ -116,7 +130,7 @@ impl Bot {
         Ok(self.control().digest().await?)
     }
 
-    /// Posts the digest now, to the channel alone and beside the daily one.
+    /// Posts the digest now, to the channels alone and beside the daily one.
     ///
     /// # Errors
     /// Where the gateway or Slack is away.
@@ -124,7 +138,7 @@ impl Bot {
         let digest = self.control().digest().await?;
         let name = format!("now:{}", RequestId::random());
         let until = Utc::now() + TimeDelta::seconds(60);
-        if to_channel(self, &name, &digest, until).await { Ok(digest) } else { Err(NoDigest::NotPosted) }
+        if to_channels(self, &name, &digest, until).await { Ok(digest) } else { Err(NoDigest::NotPosted) }
     }
 }
 

@@ -19,11 +19,13 @@ mod commands;
 pub mod control;
 mod control_posts;
 pub mod digest;
+pub mod digest_parts;
 mod events;
 mod home;
 mod life;
 mod outbox;
 mod press;
+pub mod quiet;
 pub mod reaching;
 pub mod schedule;
 mod seen;
@@ -48,6 +50,7 @@ use crate::{
     backoff::Backoff,
     board::Board,
     control::Control,
+    digest_parts::Places,
     life::Life,
     reaching::{Reached, Routes},
     schedule::Daily,
@@ -73,8 +76,8 @@ pub struct SlackSettings {
     pub bot_token: Secret<String>,
     /// Where requests are posted whose connection names no channel.
     pub channel: String,
-    /// The channels that connections name.
-    pub channels: Vec<String>,
+    /// Where each connection's requests are posted, and its part of the digest.
+    pub places: Places,
     /// `https://slack.com/api/`, or a stand-in.
     pub api_url: Url,
     /// When the digest is posted, if it is.
@@ -230,6 +233,8 @@ impl Bot {
                 Incoming::Grant(press) => press::at_grant(&bot, press).await,
                 Incoming::AskForm(form) => commands::request::submitted(&bot, form).await,
                 Incoming::KeepForm(form) => press::kept(&bot, form).await,
+                Incoming::Review(press) => commands::review::pressed(&bot, press).await,
+                Incoming::ReviewForm(form) => commands::review::submitted(&bot, form).await,
                 Incoming::Home(opened) => home::show(&bot, &opened.person).await,
                 Incoming::Command(command) => commands::run(&bot, command).await,
             }
@@ -294,11 +299,15 @@ impl Bot {
         &self.0.settings.channel
     }
 
+    pub(crate) fn places(&self) -> &Places {
+        &self.0.settings.places
+    }
+
     /// Every channel that cards go to.
     pub(crate) fn channels(&self) -> BTreeSet<&str> {
         let settings = &self.0.settings;
         let routes = settings.routes.values().flatten().filter_map(|stop| stop.channel.as_ref());
-        settings.channels.iter().chain([&settings.channel]).chain(routes).map(String::as_str).collect()
+        settings.places.values().chain([&settings.channel]).chain(routes).map(String::as_str).collect()
     }
 
     pub(crate) fn page_url(&self) -> &Url {

@@ -17,6 +17,7 @@ use crate::{
     cards::{self, request::page},
     control::ControlError,
     outbox::{self, Notice, To},
+    quiet::{Quiet, Severity},
 };
 
 /// The longest time before its deadline that is reminded of a request.
@@ -39,6 +40,8 @@ pub struct Stop {
     pub webhook: Option<Secret<String>>,
     /// So long until the next one.
     pub escalate_after: Option<TimeDelta>,
+    /// When it is silent for what matters less.
+    pub quiet: Option<Quiet>,
 }
 
 /// The ways, by connection.
@@ -72,13 +75,15 @@ fn reminded_at(view: &RequestView) -> DateTime<Utc> {
     view.expires_at - REMINDER.min((view.expires_at - view.created_at) / 3)
 }
 
-/// When each stop is reached.
+/// When each stop is reached: after its quiet hours, where it is silent for this request. Whoever comes next is
+/// reached no later for that.
 fn stops<'s>(view: &RequestView, way: &'s [Stop]) -> Vec<(DateTime<Utc>, &'s Stop)> {
-    let mut at = Some(view.created_at);
+    let (mut at, severity) = (Some(view.created_at), Severity::of(view));
     let mut stops = Vec::new();
     for stop in way {
         let Some(reached) = at else { break };
-        stops.push((reached, stop));
+        let silent = stop.quiet.as_ref().filter(|quiet| severity < quiet.below());
+        stops.push((silent.and_then(|quiet| quiet.end_of(reached)).unwrap_or(reached), stop));
         at = stop.escalate_after.map(|after| reached + after);
     }
     stops
@@ -116,6 +121,15 @@ async fn look(bot: &Bot) -> Result<Duration, ControlError> {
     for view in waiting.iter().filter(|view| view.expires_at > now) {
         if later(reminded_at(view)) && bot.reached().is_new(&format!("reminder:{}", view.id)) {
             remind(bot, view.clone(), now);
+        }
+        for one in &view.stand_ins {
+            let Some(slack) = &one.slack else { continue };
+            let name = format!("stand-in:{}:{}", view.id, slack.user);
+            if bot.reached().is_new(&name) {
+                let message = cards::reach::stand_in(view, &one.of, bot.page_url());
+                let notice = Notice { name, to: To::Person(slack.user.clone()), message, until: view.expires_at };
+                bot.spawn(|bot| async move { drop(outbox::post(&bot, notice).await) });
+            }
         }
         let way = bot.routes().get(&view.connection).map(Vec::as_slice).unwrap_or_default();
         for (number, (at, stop)) in stops(view, way).into_iter().enumerate() {
@@ -176,7 +190,13 @@ mod tests {
     use crate::cards::samples;
 
     fn stop(minutes: Option<i64>) -> Stop {
-        Stop { channel: None, usergroup: None, webhook: None, escalate_after: minutes.map(TimeDelta::minutes) }
+        Stop {
+            channel: None,
+            usergroup: None,
+            webhook: None,
+            escalate_after: minutes.map(TimeDelta::minutes),
+            quiet: None,
+        }
     }
 
     #[test]
@@ -188,6 +208,18 @@ mod tests {
         assert_eq!(minutes(&[]), Vec::<i64>::new());
         assert_eq!(minutes(&[stop(Some(2)), stop(Some(3)), stop(None), stop(None)]), [0, 2, 5]);
         assert_eq!(minutes(&[stop(None), stop(Some(3))]), [0]);
+    }
+
+    #[test]
+    fn a_quiet_stop_is_reached_when_its_hours_end_and_the_next_one_no_later() {
+        let view = RequestView { created_at: "2026-11-24T23:00:00Z".parse().unwrap(), ..samples::view() };
+        let quiet = Quiet::new((22, 0), (7, 0), "UTC", Severity::High);
+        let way = [Stop { quiet, ..stop(Some(3)) }, stop(None)];
+        let at = |view: &RequestView| stops(view, &way).iter().map(|(at, _)| at.to_rfc3339()).collect::<Vec<_>>();
+        assert_eq!(at(&view), ["2026-11-25T07:00:00+00:00", "2026-11-24T23:03:00+00:00"]);
+        let mut loud = view;
+        loud.effects[0].action = "drop".into();
+        assert_eq!(at(&loud)[0], "2026-11-24T23:00:00+00:00", "what matters most is told at any hour");
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod replay;
 mod report;
 mod request;
 mod requests;
+mod reviews;
 mod serve;
 mod sessions;
 mod tokens;
@@ -163,6 +164,14 @@ enum Verb {
         #[arg(long, global = true)]
         json: bool,
     },
+    /// Who reviewed a connection's grants. Needs a login, or a token in COUNTERSIGN_TOKEN.
+    Reviews {
+        #[command(subcommand)]
+        what: reviews::What,
+        /// Prints JSON.
+        #[arg(long, global = true)]
+        json: bool,
+    },
     /// Whom the gateway and the directory know. Needs a login, or a token in COUNTERSIGN_TOKEN.
     Users {
         #[command(subcommand)]
@@ -229,6 +238,7 @@ pub fn main() -> ExitCode {
             Verb::Psql { connection, arguments } => login::psql(&connection, &arguments).await,
             Verb::Sessions { what, json } => sessions::run(&config, what, json).await,
             Verb::Grants { what, json } => grants::run(&config, what, json).await,
+            Verb::Reviews { what, json } => reviews::run(&config, what, json).await,
             Verb::Users { what, json } => users::run(&config, what, json).await,
             Verb::Tokens { what, json } => tokens::run(&config, what, json).await,
             Verb::Request(what) => request::run(&config, what).await,

@@ -4,10 +4,15 @@ use std::{path::Path, process::ExitCode, time::Duration};
 
 use axum::Router;
 use chrono::TimeDelta;
-use countersign_bot::{Bot, BotConfig, BotError, SlackSettings, reaching::Stop, schedule::Daily};
+use countersign_bot::{
+    Bot, BotConfig, BotError, SlackSettings,
+    quiet::{self, Quiet},
+    reaching::Stop,
+    schedule::Daily,
+};
 use countersign_gateway::{
     approval::keys::load_or_create_bot_key,
-    config::{Config, ConnectionConfig, RouteConfig, SlackConfig},
+    config::{Config, ConnectionConfig, RouteConfig, Severity, SlackConfig},
     service::{NotStarted, Service, load},
 };
 use countersign_shared::{bot_token::BotKey, secret::Secret};
@@ -123,7 +128,8 @@ pub(crate) fn bot_beside(config: &Config) -> Result<Bot, String> {
 /// How the config reaches Slack.
 pub(crate) fn slack_settings(config: &Config) -> Option<SlackSettings> {
     let SlackConfig { app_token, signing_secret, bot_token, channel, api_url, digest } = config.slack.clone()?;
-    let channels = config.connections.values().filter_map(|c| c.channel.clone()).collect();
+    let place = |c: &ConnectionConfig| (c.name.clone(), c.channel.clone().unwrap_or_else(|| channel.clone()));
+    let places = config.connections.values().map(place).collect();
     let digest = digest.and_then(|digest| Daily::new(digest.at, &digest.timezone));
     let way = |connection: &ConnectionConfig| -> Vec<Stop> {
         let fits = config.routes.iter().filter(|route| route.fits(connection));
@@ -132,11 +138,19 @@ pub(crate) fn slack_settings(config: &Config) -> Option<SlackSettings> {
             usergroup: route.usergroup.clone(),
             webhook: route.webhook.clone(),
             escalate_after: route.escalate_after.and_then(|after| TimeDelta::from_std(after).ok()),
+            quiet: route.quiet.as_ref().and_then(|quiet| {
+                let below = match quiet.below {
+                    Severity::Low => quiet::Severity::Low,
+                    Severity::Normal => quiet::Severity::Normal,
+                    Severity::High => quiet::Severity::High,
+                };
+                Quiet::new(quiet.from, quiet.until, &quiet.timezone, below)
+            }),
         };
         fits.map(stop).collect()
     };
     let routes = config.connections.values().map(|connection| (connection.name.clone(), way(connection))).collect();
-    Some(SlackSettings { app_token, signing_secret, bot_token, channel, channels, api_url, digest, routes })
+    Some(SlackSettings { app_token, signing_secret, bot_token, channel, places, api_url, digest, routes })
 }
 
 fn bot(slack: SlackSettings, control: Url, page_url: Url, key: &Secret<String>) -> Result<Bot, String> {

@@ -31,6 +31,13 @@ pub enum Refusal {
         /// Which effect, which rules.
         detail: String,
     },
+    /// As [`Refusal::Denied`], where policy would let it pass by break-glass.
+    DeniedUnlessGlass {
+        /// The rule's `@error`, or what is denied.
+        message: String,
+        /// Which effect, which rules.
+        detail: String,
+    },
     /// It uses a classified column as policy does not permit.
     Masked {
         /// Which, and as what.
@@ -269,11 +276,21 @@ impl Refusal {
         }
     }
 
+    /// A denial that break-glass would spare.
+    #[must_use]
+    pub fn unless_glass(self) -> Self {
+        match self {
+            Self::Denied { message, detail } => Self::DeniedUnlessGlass { message, detail },
+            other => other,
+        }
+    }
+
     /// SQLSTATE (manual, appendix A).
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Denied { .. }
+            | Self::DeniedUnlessGlass { .. }
             | Self::Masked { .. }
             | Self::NeedsReason { .. }
             | Self::AskedFor { .. }
@@ -299,6 +316,15 @@ impl Refusal {
             Self::Denied { message, detail } => {
                 (message.clone(), Some(detail.clone()), Some("Nothing was run. Ask whoever keeps the policy.".into()))
             }
+            Self::DeniedUnlessGlass { message, detail } => (
+                message.clone(),
+                Some(detail.clone()),
+                Some(
+                    "Nothing was run. If it can't wait, SET countersign.break_glass = 'why' and run it again: it runs \
+                     at once, and another person reviews it."
+                        .into(),
+                ),
+            ),
             Self::Masked { message, detail } => (
                 message.clone(),
                 Some(detail.clone()),

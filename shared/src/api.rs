@@ -9,7 +9,7 @@ pub use crate::impact::Impact;
 use crate::{
     bot_token::SlackAccount,
     digest::Digest,
-    ids::{GrantId, RequestId, SessionId},
+    ids::{GrantId, RequestId, ReviewId, SessionId},
     request::{Assurance, Choice, State},
 };
 
@@ -188,6 +188,32 @@ pub struct RequestView {
     pub card: Option<CardRef>,
     /// The requester's (or their owner's) Slack account, if linked.
     pub requester_slack: Option<SlackRef>,
+    /// Who is told in the place of somebody who could decide.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stand_ins: Vec<StandIn>,
+}
+
+/// Somebody is told of requests in another's place. They decide by a right of their own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandIn {
+    /// Who is away.
+    pub of: String,
+    /// Who is told.
+    pub delegate: String,
+    /// Until when.
+    pub until: DateTime<Utc>,
+    /// The Slack account of who is told, if linked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slack: Option<SlackRef>,
+}
+
+/// `PUT /v1/delegation`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DelegateBody {
+    /// Their address, or what stands before its `@`.
+    pub to: String,
+    /// Until when.
+    pub until: DateTime<Utc>,
 }
 
 /// `POST /v1/requests/{id}/decisions`.
@@ -475,6 +501,91 @@ pub struct DigestReview {
     pub reason: String,
     /// When.
     pub at: DateTime<Utc>,
+}
+
+/// `POST /v1/reviews`: begins to review a connection's grants, or goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReviewBody {
+    /// The connection.
+    pub connection: String,
+}
+
+/// What a reviewer says of a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReviewChoice {
+    /// It stays.
+    Keep,
+    /// It ends now.
+    Revoke,
+}
+
+/// `POST /v1/reviews/{id}/answers`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReviewAnswerBody {
+    /// Which grant.
+    pub grant: GrantId,
+    /// Whether it stays.
+    pub choice: ReviewChoice,
+    /// Why.
+    pub reason: String,
+}
+
+/// What was said of a grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReviewAnswer {
+    /// Whether it stays.
+    pub choice: ReviewChoice,
+    /// Who said so; never its holder.
+    pub by: String,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Why.
+    pub reason: String,
+}
+
+/// A grant in a review.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReviewItem {
+    /// The grant as it is now.
+    pub grant: GrantView,
+    /// What is to be said of its use.
+    pub finding: Finding,
+    /// When it was last used, as far as that was recorded.
+    pub last_used: Option<DateTime<Utc>>,
+    /// What was said of it.
+    pub answer: Option<ReviewAnswer>,
+    /// Whether it is the caller's own, or an agent's that they answer for: another person has to look at it.
+    #[serde(default)]
+    pub own: bool,
+}
+
+impl ReviewItem {
+    /// Whether somebody still has to look at it.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.answer.is_none() && self.grant.state == "active"
+    }
+}
+
+/// `GET /v1/reviews/{id}`: a review of a connection's grants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReviewView {
+    /// Its id.
+    pub id: ReviewId,
+    /// Of which connection.
+    pub connection: String,
+    /// Who began it.
+    pub opened_by: String,
+    /// When.
+    pub opened_at: DateTime<Utc>,
+    /// The log's newest checkpoint then, a signed note.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<String>,
+    /// When nothing was left to look at.
+    pub closed_at: Option<DateTime<Utc>>,
+    /// The grants that counted when it began, the oldest first.
+    pub items: Vec<ReviewItem>,
 }
 
 /// `POST /v1/notices/claim`, `POST /v1/notices/posted`.

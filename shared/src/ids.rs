@@ -74,6 +74,12 @@ macro_rules! id {
 }
 
 id!(
+    /// A review of a connection's grants.
+    ReviewId,
+    10
+);
+
+id!(
     /// One client's connection through the gateway.
     SessionId,
     16

@@ -66,6 +66,36 @@ async fn it_opens_what_policy_says_and_nothing_else() {
     assert_eq!(story.number("select count(*) from products where stock = 7 and id = 1").await, 1);
 }
 
+/// What policy wants approved by a group that may approve nothing is refused at once, and nobody is asked.
+const NOBODY: &str = r#"
+permit (principal, action, resource) unless { [Action::"delete", Action::"update"].contains(action) };
+permit (principal, action in [Action::"delete", Action::"update"], resource)
+when { context.approvals.groups.contains("security") };
+permit (principal in Group::"dba", action == Action::"approve", resource);
+forbid (principal in Group::"security", action == Action::"approve", resource);
+permit (principal, action == Action::"delete", resource) when { context.break_glass };
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_may_approve_it_is_refused_at_once_with_the_group_and_a_way_out() {
+    let story = Story::under(NOBODY).await;
+    let ana = story.logs_in("ana").await;
+    for (statement, hint) in [
+        (DELETE, "SET countersign.break_glass = 'why' and run it again"),
+        ("update products set stock = 0", "Ask whoever keeps the policy."),
+    ] {
+        let refused = ana.runs(statement).gets_refused().await;
+        assert_eq!(refused.code, "42501", "{statement}");
+        assert!(refused.message.contains("approval by security, whose members may not"), "{}", refused.message);
+        let said = &refused.hint;
+        assert!(said.contains(hint), "{statement}: {said}");
+    }
+    let asked = story.calls("ana", reqwest::Method::GET, "v1/requests", None).await.expect("a list");
+    assert_eq!(asked, serde_json::json!([]), "nobody was asked");
+    ana.runs("set countersign.break_glass = 'INC-9'").ends().await.expect("it is set");
+    assert_eq!(ana.runs(DELETE).ends().await.expect("as the hint says").affected, [1]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_card_is_loud_and_says_what_was_found() {
     let story = Story::begin_under(

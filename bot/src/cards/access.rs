@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use countersign_shared::{
-    api::{AccessAnswer, GrantView, RequestView, SessionView},
+    api::{AccessAnswer, GrantView, RequestView, SessionView, StandIn},
     ids::SessionId,
 };
 
@@ -89,6 +89,31 @@ pub fn status(grants: &[GrantView], waiting: &[RequestView], now: DateTime<Utc>)
         text = format!("{text}\n*You have asked for*\n{list}");
     }
     text
+}
+
+/// `/access status`, with who stands in for whom.
+#[must_use]
+pub fn with_stand_ins(status: String, stand_ins: &[StandIn], who: &str) -> String {
+    stand_ins.iter().fold(status, |text, one| {
+        let (of, delegate, until) =
+            (escaped(&short(&one.of, 100)), escaped(&short(&one.delegate, 100)), when(one.until));
+        let line = if one.of.eq_ignore_ascii_case(who) {
+            format!("{delegate} is told of requests in your place until {until}; `/access delegate off` ends that.")
+        } else {
+            format!("You are told of requests in the place of {of} until {until}.")
+        };
+        format!("{text}\n{line}")
+    })
+}
+
+/// Somebody was named.
+#[must_use]
+pub fn delegated(one: &StandIn) -> String {
+    format!(
+        "{} is told of requests in your place until {}. They decide by their own right; `/access delegate off` ends it.",
+        escaped(&short(&one.delegate, 100)),
+        when(one.until)
+    )
 }
 
 fn waits(view: &RequestView) -> String {

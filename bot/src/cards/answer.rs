@@ -95,6 +95,8 @@ pub fn help() -> String {
      • `/access status` tells what you have, for how long, and what you have asked for\n\
      • `/access extend ID` asks for more time; `/access extend ID DURATION REASON`, too\n\
      • `/access done [ID]` gives a role back, `/access revoke ID` ends one that you may end\n\
+     • `/access delegate WHO until Mon` names who is told of requests in your place, `delegate off` ends it\n\
+     • `/access review CONNECTION` walks its grants, to keep or revoke each\n\
      • `/access requests` lists what waits for you, and what of yours waits\n\
      • `/access sessions` lists sessions that you may end, `/access kill ID` ends one\n\
      • `/access link` links your Slack account to your identity, by signing in once; `/access unlink` ends that\n\
@@ -135,6 +137,16 @@ pub const HOW_TO_REQUEST: &str = "Type `/access request CONNECTION ROLE DURATION
 /// How the typed extension looks.
 pub const HOW_TO_EXTEND: &str =
     "Type `/access extend ID`, or `/access extend ID DURATION REASON`. `/access status` lists what you have.";
+
+/// How somebody is named.
+pub const HOW_TO_DELEGATE: &str =
+    "Type `/access delegate WHO until Mon`, with their address or handle, or `/access delegate off`.";
+
+/// Somebody is told in their place no more.
+pub const DELEGATION_OFF: &str = "Nobody is told of requests in your place any more.";
+
+/// A mention of an account that is nobody's.
+pub const DELEGATE_NOT_LINKED: &str = "That account is not linked to an identity yet; they type `/access link` first.";
 
 /// How a grant is ended.
 pub const HOW_TO_REVOKE: &str = "Type `/access revoke ID`. `/access status` lists what you have.";

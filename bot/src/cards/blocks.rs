@@ -74,6 +74,12 @@ pub fn link(url: &str, text: &str) -> Value {
     json!({ "type": "link", "url": url, "text": text })
 }
 
+/// Somebody, mentioned by an id that the gateway knows; never by anybody's words.
+#[must_use]
+pub fn user(id: &str) -> Value {
+    json!({ "type": "user", "user_id": id })
+}
+
 /// A button.
 #[must_use]
 pub fn button(action: &str, label: &str, style: Option<&str>, value: &str) -> Value {

@@ -16,6 +16,7 @@ pub mod life;
 pub mod outcome;
 pub mod reach;
 pub mod request;
+pub mod review;
 pub mod samples;
 pub mod visible;
 

@@ -36,6 +36,12 @@ pub fn reminder(view: &RequestView, base: &Url, now: DateTime<Utc>) -> Message {
     message(view, None, &format!("Ends in {}:", span(view.expires_at - now)), base)
 }
 
+/// To somebody who is told in another's place.
+#[must_use]
+pub fn stand_in(view: &RequestView, of: &str, base: &Url) -> Message {
+    message(view, None, &format!("In the place of {}:", short(of, 100)), base)
+}
+
 /// On its way, with the group that is mentioned: the config names it, nobody else can.
 #[must_use]
 pub fn waits(view: &RequestView, usergroup: Option<&str>, base: &Url) -> Message {

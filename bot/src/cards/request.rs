@@ -238,6 +238,12 @@ fn stands(view: &RequestView, base: &Url, whole: bool) -> Vec<Value> {
             let until = view.expires_at.format("%H:%M:%S UTC");
             lines.push(blocks::line(vec![blocks::plain(&format!("Ends by itself at {until}."))]));
         }
+        for one in &view.stand_ins {
+            let name = || blocks::plain(&short(&one.delegate, 100));
+            let who = one.slack.as_ref().map_or_else(name, |slack| blocks::user(&slack.user));
+            let of = format!(" is asked in the place of {}.", short(&one.of, 100));
+            lines.push(blocks::line(vec![who, blocks::plain(&of)]));
+        }
         if !whole {
             let why = "It does not fit on this card, so it cannot be approved here. Read and decide on ";
             lines.push(blocks::line(vec![blocks::bold(why), blocks::link(&page, "the request's page")]));

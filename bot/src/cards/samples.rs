@@ -75,6 +75,7 @@ pub fn view() -> RequestView {
         channel: None,
         card: None,
         requester_slack: None,
+        stand_ins: Vec::new(),
     }
 }
 

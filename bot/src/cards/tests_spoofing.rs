@@ -1,10 +1,15 @@
 //! Texts that mean to look like something else, in every place where somebody else's words are shown.
 
-use countersign_shared::api::{EffectView, GrantView, RequestView};
+use countersign_shared::api::{
+    EffectView, Finding, GrantView, RequestView, ReviewAnswer, ReviewChoice, ReviewItem, ReviewView, StandIn,
+};
 use serde_json::Value;
 use url::Url;
 
-use super::{access, answer, ask, blocks::Message, digest, direct, home, life, request, samples, visible::is_hidden};
+use super::{
+    access, answer, ask, blocks::Message, digest, direct, home, life, reach, request, review, samples,
+    visible::is_hidden,
+};
 
 /// What hostile texts are made of: what Slack reads as more than text, what the eye misses, what ends a
 /// comment or a code block, and what looks like our own words.
@@ -156,6 +161,23 @@ fn what_is_shown_is_what_runs_whatever_the_statement() {
     assert_eq!(count, 1_600);
 }
 
+/// A review with a grant that waits and one that somebody has looked at.
+fn in_review(text: &str, grant: &GrantView) -> ReviewView {
+    let item =
+        |answer| ReviewItem { grant: grant.clone(), finding: Finding::InUse, last_used: None, answer, own: false };
+    let (by, reason, at) = (text.to_owned(), text.to_owned(), grant.created_at);
+    let answer = ReviewAnswer { choice: ReviewChoice::Keep, by, at, reason };
+    ReviewView {
+        id: "REVIEW1234".parse().unwrap(),
+        connection: text.to_owned(),
+        opened_by: text.to_owned(),
+        opened_at: grant.created_at,
+        checkpoint: None,
+        closed_at: None,
+        items: vec![item(None), item(Some(answer))],
+    }
+}
+
 #[test]
 fn no_reason_or_name_pings_links_or_hides() {
     for text in texts() {
@@ -191,6 +213,15 @@ fn no_reason_or_name_pings_links_or_hides() {
         }
         said(&access::status(std::slice::from_ref(&grant), std::slice::from_ref(&view), now), &text);
         said(&access::ended(&grant), &text);
+        message(&review::step(&in_review(&text, &grant), now), &text);
+        said(&review::begun(&in_review(&text, &grant)), &text);
+        assert!(!review::lines(&in_review(&text, &grant)).chars().any(|c| is_hidden(c) && c != '\n'), "{text:?}");
+        let stands = StandIn { of: text.clone(), delegate: text.clone(), until: now, slack: None };
+        let away = RequestView { stand_ins: vec![stands.clone()], ..view.clone() };
+        message(&request::card(&away, &base()), &text);
+        message(&reach::stand_in(&away, &text, &base()), &text);
+        said(&access::delegated(&stands), &text);
+        said(&access::with_stand_ins(String::new(), &[stands], "priya@acme.dev"), &text);
         let mut daily = samples::digest_of(1);
         daily.grants[0].grant = grant.clone();
         daily.agents[0].name.clone_from(&text);

@@ -28,7 +28,9 @@ pub(super) async fn status(asker: &Asker<'_>) -> Said {
     let acts = asker.acts();
     let grants = own(acts.grants().await?, &link);
     let waiting = acts.own_requests(&link.principal).await?;
-    Ok(access::status(&grants, &waiting, Utc::now()))
+    let stand_ins = acts.stand_ins().await?;
+    let status = access::status(&grants, &waiting, Utc::now());
+    Ok(access::with_stand_ins(status, &stand_ins, &link.principal))
 }
 
 /// Asks for more time: as long as at first and for the same reason, unless they say otherwise.

@@ -1,10 +1,12 @@
 //! `/access VERB …`: one file per verb, or per few that belong together.
 
 pub(crate) mod asker;
+mod delegate;
 pub(crate) mod grants;
 mod link;
 pub(crate) mod request;
 mod requests;
+pub(crate) mod review;
 mod sessions;
 mod time;
 
@@ -14,6 +16,7 @@ use crate::{Bot, cards::answer, press::Ear, slack::decode::Command};
 /// A verb, understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verb {
+    Delegate,
     Done,
     Extend,
     Help,
@@ -21,6 +24,7 @@ enum Verb {
     Link,
     Request,
     Requests,
+    Review,
     Revoke,
     Sessions,
     Status,
@@ -28,7 +32,8 @@ enum Verb {
 }
 
 /// The verbs, as typed.
-const VERBS: [(&str, Verb); 11] = [
+const VERBS: [(&str, Verb); 13] = [
+    ("delegate", Verb::Delegate),
     ("done", Verb::Done),
     ("extend", Verb::Extend),
     ("help", Verb::Help),
@@ -36,6 +41,7 @@ const VERBS: [(&str, Verb); 11] = [
     ("link", Verb::Link),
     ("request", Verb::Request),
     ("requests", Verb::Requests),
+    ("review", Verb::Review),
     ("revoke", Verb::Revoke),
     ("sessions", Verb::Sessions),
     ("status", Verb::Status),
@@ -101,10 +107,12 @@ pub(crate) async fn run(bot: &Bot, command: Command) {
     let Some(asker) = Asker::of(bot, &command.person, ear, command.trigger.clone()).await else { return };
     let said = match verb {
         Verb::Request => return request::run(&asker, rest).await,
+        Verb::Delegate => delegate::run(&asker, rest).await,
         Verb::Status => grants::status(&asker).await,
         Verb::Extend => grants::extend(&asker, rest).await,
         Verb::Done => grants::done(&asker, rest).await,
         Verb::Revoke => grants::end(&asker, rest).await,
+        Verb::Review => review::run(&asker, rest).await,
         Verb::Sessions => sessions::list(&asker).await,
         Verb::Kill => sessions::kill(&asker, rest).await,
         Verb::Requests => requests::run(&asker).await,

@@ -50,6 +50,22 @@ fn compact(word: &str) -> Option<u64> {
     (seconds > 0).then_some(seconds)
 }
 
+/// `Mon`, `monday`: its morning, at nine.
+fn weekday(text: &str) -> Option<civil::Weekday> {
+    use civil::Weekday::{Friday, Monday, Saturday, Sunday, Thursday, Tuesday, Wednesday};
+    let text = text.to_ascii_lowercase();
+    let names = [
+        ("monday", Monday),
+        ("tuesday", Tuesday),
+        ("wednesday", Wednesday),
+        ("thursday", Thursday),
+        ("friday", Friday),
+        ("saturday", Saturday),
+        ("sunday", Sunday),
+    ];
+    names.into_iter().find(|(name, _)| *name == text || name.get(..3) == Some(text.as_str())).map(|(_, day)| day)
+}
+
 /// `17:00`, `17`, `5pm`, `5:30pm`.
 fn clock(text: &str) -> Option<civil::Time> {
     let text = text.to_ascii_lowercase();
@@ -74,15 +90,19 @@ fn clock(text: &str) -> Option<civil::Time> {
 
 /// How long it is until that time of day comes next, where the asker is.
 fn until(end: &str, zone: Option<&str>, now: DateTime<Utc>) -> Result<u64, String> {
-    let end = clock(end).ok_or_else(|| format!("What stands behind `until` is no time of day. {LIKE}"))?;
+    let day = weekday(end);
+    let nine = day.and_then(|_| civil::Time::new(9, 0, 0, 0).ok());
+    let neither = || format!("What stands behind `until` is no time of day and no day of the week. {LIKE}");
+    let end = nine.or_else(|| clock(end)).ok_or_else(neither)?;
     let unknown = || "Slack does not say in which time zone you are. Write a duration like `2h`.".to_owned();
     let zone = TimeZone::get(zone.ok_or_else(unknown)?).map_err(|_| unknown())?;
     let now = Timestamp::from_second(now.timestamp()).map_err(|_| unknown())?.to_zoned(zone.clone());
     let on = |date: civil::Date| date.to_datetime(end).to_zoned(zone.clone()).map_err(|_| unknown());
-    let mut at = on(now.date())?;
-    if at <= now {
-        at = on(now.date().checked_add(1.day()).map_err(|_| unknown())?)?;
+    let mut date = now.date();
+    while day.is_some_and(|day| date.weekday() != day) || on(date)? <= now {
+        date = date.checked_add(1.day()).map_err(|_| unknown())?;
     }
+    let at = on(date)?;
     u64::try_from(at.timestamp().as_second() - now.timestamp().as_second()).map_err(|_| unknown())
 }
 
@@ -99,7 +119,7 @@ mod tests {
     fn durations_are_read_as_people_write_them() {
         let (hour, berlin) = (3_600, Some("Europe/Berlin"));
         type Case<'a> = (&'a str, Option<&'a str>, Result<(u64, usize), &'a str>);
-        let table: [Case<'_>; 25] = [
+        let table: [Case<'_>; 28] = [
             ("2h fixing", None, Ok((2 * hour, 1))),
             ("90m", None, Ok((5_400, 1))),
             ("1h30m x", None, Ok((5_400, 1))),
@@ -112,6 +132,10 @@ mod tests {
             ("until 17:00", Some("UTC"), Ok((hour * 9 / 2, 2))),
             ("until 9", berlin, Ok((hour * 39 / 2, 2))),
             ("until 12am", berlin, Ok((hour * 21 / 2, 2))),
+            // The noon of this table is a Tuesday's.
+            ("until Wed", berlin, Ok((hour * 39 / 2, 2))),
+            ("until tuesday", berlin, Ok((hour * 39 / 2 + 6 * 24 * hour, 2))),
+            ("until someday", berlin, Err("no time of day")),
             ("until 17:00", None, Err("time zone")),
             ("until 17:00", Some("Mars/Olympus"), Err("time zone")),
             ("until 25:00", berlin, Err("no time of day")),

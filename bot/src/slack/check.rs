@@ -128,7 +128,7 @@ pub async fn check(settings: &SlackSettings) -> Vec<Looked> {
             Err(error) => bad(format!("apps.connections.open: {error}")),
         });
     }
-    let mut channels: Vec<&String> = settings.channels.iter().chain([&settings.channel]).collect();
+    let mut channels: Vec<&String> = settings.places.values().chain([&settings.channel]).collect();
     channels.sort_unstable();
     channels.dedup();
     for id in channels {

@@ -3,7 +3,10 @@
 use countersign_shared::{digest::Digest, ids::RequestId};
 use serde_json::Value;
 
-use super::decode_access::{self, AskForm, GrantPress, HomeOpened, KeepForm};
+use super::{
+    decode_access::{self, AskForm, GrantPress, HomeOpened, KeepForm},
+    decode_review::{self, ReviewForm, ReviewPress},
+};
 use crate::cards::{deny, request::read_block_id};
 
 /// Something that a person did in Slack.
@@ -19,6 +22,10 @@ pub enum Incoming {
     AskForm(AskForm),
     /// The form that says why a grant shall stay.
     KeepForm(KeepForm),
+    /// A button in a review.
+    Review(ReviewPress),
+    /// The form that says why a reviewed grant stays or goes.
+    ReviewForm(ReviewForm),
     /// The home tab was opened.
     Home(HomeOpened),
     /// `/access …`.
@@ -35,6 +42,8 @@ impl Incoming {
             Self::Grant(press) => press.trigger.as_deref(),
             Self::AskForm(form) => form.once.as_deref(),
             Self::KeepForm(form) => form.once.as_deref(),
+            Self::Review(press) => press.trigger.as_deref(),
+            Self::ReviewForm(form) => form.once.as_deref(),
             Self::Home(opened) => opened.once.as_deref(),
             Self::Command(command) => command.trigger.as_deref(),
         }
@@ -113,12 +122,15 @@ pub(super) fn person(payload: &Value) -> Option<Person> {
 pub fn interaction(payload: &Value) -> Option<Incoming> {
     match payload.get("type")?.as_str()? {
         "block_actions" => {
-            press(payload).map(Incoming::Press).or_else(|| decode_access::press(payload).map(Incoming::Grant))
+            let grant = || decode_access::press(payload).map(Incoming::Grant);
+            let review = || decode_review::press(payload).map(Incoming::Review);
+            press(payload).map(Incoming::Press).or_else(grant).or_else(review)
         }
         "view_submission" => {
             let asks = || decode_access::ask_form(payload).map(Incoming::AskForm);
             let keeps = || decode_access::keep_form(payload).map(Incoming::KeepForm);
-            form(payload).map(Incoming::DenyForm).or_else(asks).or_else(keeps)
+            let reviews = || decode_review::form(payload).map(Incoming::ReviewForm);
+            form(payload).map(Incoming::DenyForm).or_else(asks).or_else(keeps).or_else(reviews)
         }
         _ => None,
     }

@@ -49,6 +49,8 @@ pub struct Memory {
     pub refusal: Option<Problem>,
     pub resumed_from: Vec<Option<String>>,
     pub acknowledged: Vec<String>,
+    /// When each of them was.
+    pub acknowledged_at: Vec<std::time::Instant>,
     pub cards_named: usize,
     /// What the gateway was told that channels are called.
     pub channels: HashMap<String, String>,
@@ -151,7 +153,7 @@ impl World {
                 signing_secret: Some(Secret::new("8f742231b10e8888abcd99yyyzzz85a5".into())),
                 bot_token: Secret::new("xoxb-1".into()),
                 channel: "C1".into(),
-                channels: vec!["C2".into()],
+                places: [("shop".to_owned(), "C2".to_owned())].into(),
                 api_url: self.url("api/").parse().unwrap(),
                 digest: None,
                 routes: std::collections::BTreeMap::new(),
@@ -367,7 +369,11 @@ async fn serve_sockets(listener: TcpListener, inner: Arc<Inner>) {
                         Frame::Text(text) => {
                             let ack: Value = serde_json::from_str(&text).unwrap();
                             let id = ack["envelope_id"].as_str().unwrap().to_owned();
-                            inner.change(|memory| memory.acknowledged.push(id));
+                            let at = std::time::Instant::now();
+                            inner.change(|memory| {
+                                memory.acknowledged.push(id);
+                                memory.acknowledged_at.push(at);
+                            });
                         }
                         _ => {}
                     }

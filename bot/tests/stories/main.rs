@@ -1,5 +1,6 @@
 //! The bot against a small Slack and a small gateway: what it posts, when, and to whom.
 
+mod bad_days;
 mod fakes;
 
 use axum::{

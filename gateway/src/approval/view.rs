@@ -3,6 +3,7 @@
 use countersign_shared::api::{AccessView, ApprovalView, EffectView, RequestView, SlackRef};
 
 use crate::{
+    access::delegate,
     runtime::Gateway,
     store::{Request, StoreError},
 };
@@ -57,6 +58,7 @@ pub async fn view(gateway: &Gateway, request: &Request) -> Result<RequestView, S
         channel: new.channel.clone(),
         card: request.card.clone(),
         requester_slack: slack_of(gateway, asked.asker.human.answerable()).await?,
+        stand_ins: delegate::told(gateway, request, chrono::Utc::now()).await?,
     })
 }
 

@@ -37,7 +37,7 @@ mod tests_upstream;
 pub use check::{Checked, check, check_all, policy_folder};
 pub use password::Password;
 pub use places::{Places, places};
-pub use route::RouteConfig;
+pub use route::{QuietConfig, RouteConfig, Severity};
 pub use scim::ScimTokens;
 pub use upstream::{Authorities, LoginRule, Upstream, UpstreamTls, Whose};
 

@@ -12,6 +12,30 @@ use super::{
     values,
 };
 
+/// How much a request matters, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Reads, and access for a time.
+    Low,
+    /// Writes.
+    Normal,
+    /// Changes of the schema, of privileges, of what can't be seen; every row of a table; break-glass.
+    High,
+}
+
+/// Hours in which a route is silent for what matters less than `below`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuietConfig {
+    /// Hour and minute.
+    pub from: (u8, u8),
+    /// Hour and minute; the next day's where it is not after `from`.
+    pub until: (u8, u8),
+    /// An IANA name.
+    pub timezone: String,
+    /// What matters as much as this is told all the same.
+    pub below: Severity,
+}
+
 /// `[[route]]`. Those that fit a connection are taken in the order of the file.
 #[derive(Clone, Debug)]
 pub struct RouteConfig {
@@ -27,6 +51,8 @@ pub struct RouteConfig {
     pub webhook: Option<Secret<String>>,
     /// So long it waits here before the next one is reached, too.
     pub escalate_after: Option<Duration>,
+    /// When it is silent for what matters less.
+    pub quiet: Option<QuietConfig>,
 }
 
 impl RouteConfig {
@@ -73,6 +99,7 @@ fn one(table: &Table<'_>, connections: &BTreeMap<String, ConnectionConfig>) -> R
     });
     let within = Duration::from_secs(1)..=Duration::from_secs(86_400);
     let escalate_after = table.read("escalate_after", values::duration(within));
+    let quiet = table.table("quiet").and_then(|quiet| self::quiet(&quiet));
     table.finish();
     if channel.is_none() && usergroup.is_none() && table.get("webhook").is_none() {
         let hint = "add `channel`, `usergroup` or `webhook`";
@@ -85,5 +112,35 @@ fn one(table: &Table<'_>, connections: &BTreeMap<String, ConnectionConfig>) -> R
         usergroup: usergroup.map(|found| found.value),
         webhook,
         escalate_after: escalate_after.map(|found| found.value),
+        quiet,
     }
+}
+
+/// `{ from = "22:00", until = "07:00", timezone = "Europe/Berlin", below = "high" }`.
+fn quiet(table: &Table<'_>) -> Option<QuietConfig> {
+    let from = table.need("from", "when it begins: \"22:00\"");
+    let until = table.need("until", "when it ends: \"07:00\"");
+    let timezone = table.need("timezone", "a time zone of the IANA's list: \"Europe/Berlin\"");
+    let below = table.read("below", |text| match text {
+        "normal" => Ok(Severity::Normal),
+        "high" => Ok(Severity::High),
+        _ => Err("write \"normal\" or \"high\": what matters as much is told all the same".to_owned()),
+    });
+    table.finish();
+    let (from, until, timezone) = (from?, until?, timezone?);
+    let (Ok(from), Ok(until)) = (values::time_of_day(&from.value), values::time_of_day(&until.value)) else {
+        table.doc.problem(table.at, "`quiet` has a time that is none", "write times of day: \"22:00\"");
+        return None;
+    };
+    if from == until {
+        table.doc.problem(table.at, "`quiet` begins when it ends", "leave it out, or write two different times");
+        return None;
+    }
+    if jiff::tz::TimeZone::get(&timezone.value).is_err() {
+        let hint = "name a time zone of the IANA's list: \"Europe/Berlin\"";
+        table.doc.problem(table.at, "`quiet` names no time zone", hint);
+        return None;
+    }
+    let below = below.map_or(Severity::High, |found| found.value);
+    Some(QuietConfig { from, until, timezone: timezone.value, below })
 }

@@ -33,14 +33,7 @@ pub(super) fn read(table: &Table<'_>) -> Option<SlackConfig> {
 
 /// `{ at = "09:00", timezone = "Europe/Berlin", stale_after = "14d" }`.
 fn digest(table: &Table<'_>) -> DigestConfig {
-    let at = table.read("at", |text| {
-        let below = |text: &str, end: u8| {
-            let digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
-            digits.then(|| text.parse::<u8>().ok()).flatten().filter(|number| *number < end)
-        };
-        let time = text.split_once(':').and_then(|(hour, minute)| Some((below(hour, 24)?, below(minute, 60)?)));
-        time.ok_or_else(|| "write a time of day: \"09:00\"".to_owned())
-    });
+    let at = table.read("at", values::time_of_day);
     let timezone = table.read("timezone", |text| {
         let known = jiff::tz::TimeZone::get(text).map(|_| text.to_owned());
         known.map_err(|_| "name a time zone of the IANA's list: \"Europe/Berlin\"".to_owned())

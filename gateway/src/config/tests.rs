@@ -217,6 +217,23 @@ fn a_route_reaches_somebody_and_is_for_a_connection_that_there_is() {
         ("[[route]]\nchannel = \"#general\"", "write the id of a channel"),
         ("[[route]]\nusergroup = \"@dba\"", "write the id of a user group"),
         ("[[route]]\nchannel = \"C1\"\nescalate_after = \"soon\"", "write a duration"),
+        ("[[route]]\nchannel = \"C1\"\nquiet = { from = \"22:00\", until = \"07:00\" }", "timezone"),
+        (
+            "[[route]]\nchannel = \"C1\"\nquiet = { from = \"10pm\", until = \"07:00\", timezone = \"UTC\" }",
+            "write times of day",
+        ),
+        (
+            "[[route]]\nchannel = \"C1\"\nquiet = { from = \"07:00\", until = \"07:00\", timezone = \"UTC\" }",
+            "begins when it ends",
+        ),
+        (
+            "[[route]]\nchannel = \"C1\"\nquiet = { from = \"22:00\", until = \"07:00\", timezone = \"Mars\" }",
+            "names no time zone",
+        ),
+        (
+            "[[route]]\nchannel = \"C1\"\nquiet = { from = \"22:00\", until = \"07:00\", timezone = \"UTC\", below = \"some\" }",
+            "write \"normal\" or \"high\"",
+        ),
         ("[[route]]\nwebhook = \"https://pager.example/secret\"", "must not stand in the file itself"),
     ];
     for (more, message) in table {

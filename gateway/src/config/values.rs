@@ -162,3 +162,13 @@ pub(super) fn percent_decoded(text: &str) -> Option<String> {
     }
     String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
 }
+
+/// `09:00`: hour and minute.
+pub(super) fn time_of_day(text: &str) -> Result<(u8, u8), String> {
+    let below = |text: &str, end: u8| {
+        let digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+        digits.then(|| text.parse::<u8>().ok()).flatten().filter(|number| *number < end)
+    };
+    let time = text.split_once(':').and_then(|(hour, minute)| Some((below(hour, 24)?, below(minute, 60)?)));
+    time.ok_or_else(|| "write a time of day: \"09:00\"".to_owned())
+}

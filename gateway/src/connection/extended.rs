@@ -548,6 +548,7 @@ impl Session {
         };
         match judged {
             crate::statement::hold::Judged::No(refusal) => {
+                let refusal = self.with_a_way_out(&asked, refusal).await;
                 self.record_denial(&sql, &refusal, &rules).await?;
                 self.refuse_group(refusal).await?;
                 Ok(false)

@@ -103,12 +103,30 @@ impl Session {
     }
 
     /// Whether a reason is all that policy misses.
-    pub(super) async fn misses_a_reason(&self, asked: &Asked) -> bool {
+    async fn misses_a_reason(&self, asked: &Asked) -> bool {
         if asked.reason.is_some() || !self.gateway.policies().asks_for_reasons() {
             return false;
         }
         let with = Asked { reason: Some("why".to_owned()), ..asked.clone() };
         !matches!(self.decision(&with).await, Ok(Decision::Deny(_)) | Err(_))
+    }
+
+    /// Whether policy would let it pass at once, were the glass broken for it.
+    async fn glass_would_help(&self, asked: &Asked) -> bool {
+        let reason = Some(asked.reason.clone().unwrap_or_else(|| "why".to_owned()));
+        let with = Asked { break_glass: true, reason, ..asked.clone() };
+        self.decision(&with).await == Ok(Decision::Allow)
+    }
+
+    /// A denial, with what would spare it.
+    pub(super) async fn with_a_way_out(&self, asked: &Asked, refusal: Refusal) -> Refusal {
+        if self.misses_a_reason(asked).await {
+            refusal.without_a_reason()
+        } else if matches!(refusal, Refusal::Denied { .. }) && self.glass_would_help(asked).await {
+            refusal.unless_glass()
+        } else {
+            refusal
+        }
     }
 
     /// The question that policy is asked of an analysed text.

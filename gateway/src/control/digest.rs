@@ -24,7 +24,10 @@ use crate::{
     approval::{say::problem, view::slack_of},
     log::{Entry, Kind},
     runtime::Gateway,
-    store::{GrantFilter, RequestFilter, StoreError, usage::Keep},
+    store::{
+        Grant, GrantFilter, RequestFilter, StoreError,
+        usage::{Keep, Usage},
+    },
 };
 
 /// Where the config names none.
@@ -60,22 +63,31 @@ pub(super) async fn show(State(app): State<App>, caller: Caller) -> Result<Json<
     Ok(Json(digest))
 }
 
-async fn digest(gateway: &Gateway, now: DateTime<Utc>) -> Result<AccessDigest, StoreError> {
+fn stale_after(gateway: &Gateway) -> TimeDelta {
     let config = gateway.config.slack.as_ref().and_then(|slack| slack.digest.as_ref());
-    let stale_after = config.and_then(|digest| TimeDelta::from_std(digest.stale_after).ok()).unwrap_or(STALE_AFTER);
+    config.and_then(|digest| TimeDelta::from_std(digest.stale_after).ok()).unwrap_or(STALE_AFTER)
+}
+
+/// A grant, with what is to be said of its use.
+pub(super) fn found(gateway: &Gateway, grant: &Grant, usage: &Usage, now: DateTime<Utc>) -> DigestGrant {
+    let view = grants::view(gateway, grant);
+    let (uses, keep) = (usage.uses.get(&view.id), usage.keeps.get(&view.id));
+    let held = Held { from: view.created_at, until: view.expires_at, uses, keep };
+    DigestGrant {
+        finding: finding(held, usage.since, stale_after(gateway), now),
+        last_used: uses.map(|uses| uses.last),
+        kept: keep.map(keep_view),
+        grant: view,
+    }
+}
+
+async fn digest(gateway: &Gateway, now: DateTime<Utc>) -> Result<AccessDigest, StoreError> {
+    let stale_after = stale_after(gateway);
     let usage = gateway.store.usage().await?;
     let all = gateway.store.grants(&GrantFilter::default()).await?;
     let mut found = Vec::new();
     for grant in all.iter().filter(|grant| gateway.grants.get(&grant.first.grant).is_some()) {
-        let view = grants::view(gateway, grant);
-        let (uses, keep) = (usage.uses.get(&view.id), usage.keeps.get(&view.id));
-        let held = Held { from: view.created_at, until: view.expires_at, uses, keep };
-        found.push(DigestGrant {
-            finding: finding(held, usage.since, stale_after, now),
-            last_used: uses.map(|uses| uses.last),
-            kept: keep.map(keep_view),
-            grant: view,
-        });
+        found.push(self::found(gateway, grant, &usage, now));
     }
     found.sort_by_key(|found| (found.finding, found.last_used, found.grant.created_at));
     let roles = gateway.config.roles.iter().map(|role| {

@@ -11,6 +11,7 @@ mod caller;
 mod cards;
 mod channels;
 mod decisions;
+mod delegations;
 mod digest;
 mod events;
 mod grants;
@@ -25,6 +26,7 @@ mod pages;
 pub mod public;
 mod request_page;
 mod requests;
+mod reviews;
 mod sessions;
 mod show;
 mod sight;
@@ -95,6 +97,10 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/grants/{id}/extend", post(access::extend))
         .route("/v1/grants/{id}/keep", post(digest::keep))
         .route("/v1/digest", get(digest::show))
+        .route("/v1/delegation", get(delegations::list).put(delegations::put).delete(delegations::end))
+        .route("/v1/reviews", get(reviews::list).post(reviews::open))
+        .route("/v1/reviews/{id}", get(reviews::show))
+        .route("/v1/reviews/{id}/answers", post(reviews::answer))
         .route("/v1/notices/claim", post(notices::claim))
         .route("/v1/notices/posted", post(notices::posted))
         .route("/v1/sessions", get(sessions::list))

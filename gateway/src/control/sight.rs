@@ -31,6 +31,16 @@ pub(super) fn administers_all(gateway: &Gateway, who: &Identity, from: &SessionF
     !connections.is_empty() && connections.keys().all(|name| may(gateway, who, from, Action::Administer, name))
 }
 
+/// Whether `who` may administer a connection.
+pub(super) fn administers(gateway: &Gateway, who: &Identity, from: &SessionFacts, connection: &str) -> bool {
+    may(gateway, who, from, Action::Administer, connection)
+}
+
+/// Whether `who` sees the reviews of a connection's grants.
+pub(super) fn sees_review(gateway: &Gateway, who: &Identity, from: &SessionFacts, connection: &str) -> bool {
+    administers(gateway, who, from, connection) || may(gateway, who, from, Action::Audit, connection)
+}
+
 /// The connections whose records `who` may read.
 pub(super) fn audited(gateway: &Gateway, who: &Identity, from: &SessionFacts) -> BTreeSet<String> {
     let names = gateway.config.connections.keys();

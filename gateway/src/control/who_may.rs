@@ -123,6 +123,16 @@ async fn every_call_answers_each_caller_as_it_should() {
         ("POST", format!("/v1/grants/{grant}/keep"), Some(json!({ "reason": "on call" })), [401, 401, 403, 404, 200, 200, 403, 404, 403]),
         ("POST", format!("/v1/grants/{grant}/keep"), Some(json!({ "reason": " " })), [401, 401, 403, 404, 400, 400, 403, 404, 403]),
         ("GET", "/v1/digest".into(), None, [401, 401, 403, 403, 403, 200, 200, 403, 200]),
+        ("GET", "/v1/delegation".into(), None, [401, 401, 200, 200, 200, 200, 200, 200, 403]),
+        // Ana, whom they name, may approve nothing; nor may most of those who name her.
+        ("PUT", "/v1/delegation".into(), Some(json!({ "to": "ana", "until": chrono::Utc::now() + chrono::TimeDelta::days(1) })), [401, 401, 403, 403, 403, 403, 403, 403, 403]),
+        ("DELETE", "/v1/delegation".into(), None, [401, 401, 404, 404, 404, 404, 404, 404, 403]),
+        // Olu begins it and goes on with it; whoever only audits reads it.
+        ("POST", "/v1/reviews".into(), Some(json!({ "connection": "shop" })), [401, 401, 403, 403, 403, 200, 403, 403, 403]),
+        ("POST", "/v1/reviews".into(), Some(json!({ "connection": "other" })), [401, 401, 403, 403, 403, 403, 403, 403, 403]),
+        ("GET", "/v1/reviews".into(), None, [401, 401, 200, 200, 200, 200, 200, 200, 403]),
+        ("GET", "/v1/reviews/ZZZZZZZZZZ".into(), None, [401, 401, 404, 404, 404, 404, 404, 404, 403]),
+        ("POST", "/v1/reviews/ZZZZZZZZZZ/answers".into(), Some(json!({ "grant": grant, "choice": "keep", "reason": "x" })), [401, 401, 404, 404, 404, 404, 404, 404, 403]),
         ("POST", "/v1/notices/claim".into(), Some(json!({ "name": "n", "by": "b" })), [401, 401, 403, 403, 403, 403, 403, 403, 200]),
         ("POST", "/v1/notices/posted".into(), Some(json!({ "name": "n", "by": "b" })), [401, 401, 403, 403, 403, 403, 403, 403, 204]),
         ("DELETE", format!("/v1/sessions/{}", "Z".repeat(16)), None, [401, 401, 404, 404, 404, 404, 404, 404, 403]),

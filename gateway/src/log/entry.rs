@@ -48,6 +48,10 @@ pub enum Kind {
     GrantEnded,
     /// Somebody wants a grant kept that is not used.
     GrantKept,
+    /// A review of a connection's grants began or ended, or somebody said in it that a grant stays or goes.
+    Review,
+    /// Somebody named who is told in their place, or ended that.
+    Delegation,
     /// A session was ended by the gateway.
     AccessEnded,
     /// Tokens count no more: signed out, denied, called inactive.

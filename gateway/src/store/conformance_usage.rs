@@ -16,7 +16,7 @@ pub(super) async fn conformance(store: &dyn Store) {
 }
 
 /// A grant that policy gave at once.
-async fn given(store: &dyn Store, human: countersign_shared::duties::Human) -> GrantId {
+pub(super) async fn given(store: &dyn Store, human: countersign_shared::duties::Human) -> GrantId {
     see(store, &human).await;
     let term = Term {
         grant: GrantId::random(),

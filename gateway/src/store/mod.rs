@@ -3,7 +3,9 @@
 //! Every line of SQL that we own is below this module and in `migrations/`.
 
 pub mod checkpoints;
+pub mod delegations;
 pub mod directory;
+pub mod reviews;
 pub mod sqlite;
 pub mod tokens;
 mod types;
@@ -13,6 +15,8 @@ pub mod usage;
 mod conformance;
 #[cfg(test)]
 mod conformance_directory;
+#[cfg(test)]
+mod conformance_reviews;
 #[cfg(test)]
 mod conformance_tokens;
 #[cfg(test)]
@@ -36,7 +40,14 @@ pub use types::{
 /// The state. Every method either does all of what it says, durably, or nothing.
 #[async_trait]
 pub trait Store:
-    checkpoints::Checkpoints + directory::Directory + tokens::Tokens + usage::UsageStore + Send + Sync
+    checkpoints::Checkpoints
+    + delegations::Delegations
+    + directory::Directory
+    + reviews::Reviews
+    + tokens::Tokens
+    + usage::UsageStore
+    + Send
+    + Sync
 {
     /// Remembers a login; binds the principal to its first `(issuer, sub)`.
     ///

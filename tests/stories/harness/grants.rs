@@ -10,7 +10,7 @@ use serde_json::{Value, from_value, json};
 use super::Story;
 
 impl Story {
-    async fn calls(&self, who: &str, method: Method, path: &str, body: Option<Value>) -> Result<Value, Problem> {
+    pub async fn calls(&self, who: &str, method: Method, path: &str, body: Option<Value>) -> Result<Value, Problem> {
         let client = reqwest::Client::builder().no_proxy().build().expect("an HTTP client");
         let url = self.world.facts.control.join(path).expect("an address");
         let token = self.world.idp.token_for(who).expect("a token");

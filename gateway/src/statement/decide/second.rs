@@ -93,12 +93,21 @@ fn explain(first: &Question<'_>, effect: &Effect, approvers: &Approvers, why: Re
     if first.ask(effect, &anybody) != Answer::Permitted {
         return why;
     }
-    let message = if approvers.any {
-        "Policy asks for approval by a group whose members may not approve this."
-    } else {
-        "Policy asks for approval here, but nobody may approve this."
+    // The groups that policy does not do without, and that may not approve.
+    let lacking = anybody.groups.iter().filter(|group| !approvers.groups.contains(*group)).filter(|group| {
+        let mut without = full(&anybody.groups);
+        without.groups.remove(*group);
+        first.ask(effect, &without) != Answer::Permitted
+    });
+    let lacking: Vec<&str> = lacking.map(String::as_str).collect();
+    let message = match (lacking.as_slice(), approvers.any) {
+        ([], true) => "Policy asks for approval by a group whose members may not approve this.".to_owned(),
+        ([], false) => "Policy asks for approval here, but nobody may approve this.".to_owned(),
+        (groups, _) => {
+            format!("Policy asks for approval by {}, whose members may not approve this.", groups.join(" and "))
+        }
     };
-    Refused { message: Some(message.to_owned()), ..why }
+    Refused { message: Some(message), ..why }
 }
 
 /// Who could approve each effect: somebody in just one group, for every group that is named in

@@ -400,7 +400,7 @@ fn as_many_approvals_as_can_be_asked_for_are_held_and_not_denied() {
     let held = needed(decide(&policies, &ana(&[Action::Delete]), &[], &[], now()));
     assert_eq!((held.count, held.step_up), (10, true), "count 99 and both flags are taken for the second question");
     let why = denial(decide(&policies, &ana(&[Action::Insert]), &[], &[], now()));
-    let message = "Policy asks for approval by a group whose members may not approve this.";
+    let message = "Policy asks for approval by nobody, whose members may not approve this.";
     assert_eq!(why.message.as_deref(), Some(message), "a group counts where its members may approve");
 }
 

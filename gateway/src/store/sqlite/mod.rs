@@ -1,6 +1,7 @@
 //! The state in one SQLite file: one connection writes, a few read.
 
 mod checkpoints;
+mod delegations;
 mod directory;
 mod directory_groups;
 mod errors;
@@ -10,6 +11,7 @@ mod links;
 mod open;
 mod people;
 mod requests;
+mod reviews;
 mod tokens;
 mod usage;
 
@@ -23,7 +25,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use countersign_shared::{
     api::{CardRef, Claim, Event, Needed, Outcome, SlackRef},
     duties::Human,
-    ids::{GrantId, RequestId},
+    ids::{GrantId, RequestId, ReviewId},
     request::State,
 };
 use futures_util::future::BoxFuture;
@@ -35,7 +37,9 @@ use super::{
     Approval, Grant, GrantEnd, GrantFilter, Link, NewRequest, PendingLink, Request, RequestFilter, Seen, Store,
     StoreError, Term,
     checkpoints::Checkpoints,
+    delegations::{Delegation, Delegations},
     directory::{Account, Directory, DirectoryGroup, DirectoryUser, Gone, GroupFields, GroupId, UserFields, UserId},
+    reviews::{Answer, Review, Reviews},
     tokens::{TokenEnd, TokenFacts, Tokens},
     usage::{Keep, Usage, UsageStore},
 };
@@ -356,5 +360,48 @@ impl UsageStore for SqliteStore {
     async fn posted(&self, name: &str, by: &str, now: DateTime<Utc>) -> Result<bool, StoreError> {
         let (name, by) = (name.to_owned(), by.to_owned());
         self.write(move |db| Box::pin(async move { usage::posted(db, &name, &by, now).await })).await
+    }
+}
+
+#[async_trait]
+impl Reviews for SqliteStore {
+    async fn open_review(&self, review: &Review) -> Result<Review, StoreError> {
+        let review = review.clone();
+        self.write(move |db| Box::pin(async move { reviews::open(db, &review).await })).await
+    }
+
+    async fn review(&self, id: &ReviewId) -> Result<Option<Review>, StoreError> {
+        reviews::one(&self.readers, id).await
+    }
+
+    async fn reviews(&self, limit: u32) -> Result<Vec<Review>, StoreError> {
+        reviews::newest(&self.readers, limit).await
+    }
+
+    async fn answer_review(&self, id: &ReviewId, grant: &GrantId, answer: &Answer) -> Result<(), StoreError> {
+        let (id, grant, answer) = (id.clone(), grant.clone(), answer.clone());
+        self.write(move |db| Box::pin(async move { reviews::answer(db, &id, &grant, &answer).await })).await
+    }
+
+    async fn close_review(&self, id: &ReviewId, at: DateTime<Utc>) -> Result<bool, StoreError> {
+        let id = id.clone();
+        self.write(move |db| Box::pin(async move { reviews::close(db, &id, at).await })).await
+    }
+}
+
+#[async_trait]
+impl Delegations for SqliteStore {
+    async fn delegate(&self, delegation: &Delegation) -> Result<(), StoreError> {
+        let delegation = delegation.clone();
+        self.write(move |db| Box::pin(async move { delegations::keep(db, &delegation).await })).await
+    }
+
+    async fn end_delegation(&self, principal: &str) -> Result<bool, StoreError> {
+        let principal = principal.to_owned();
+        self.write(move |db| Box::pin(async move { delegations::end(db, &principal).await })).await
+    }
+
+    async fn delegations(&self, now: DateTime<Utc>) -> Result<Vec<Delegation>, StoreError> {
+        delegations::open(&self.readers, now).await
     }
 }

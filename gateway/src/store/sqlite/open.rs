@@ -54,6 +54,16 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         include_str!("../../../../migrations/sqlite/20261128000000_create_checkpoints.sql"),
     ),
     (20_261_130_000_000, "add review", include_str!("../../../../migrations/sqlite/20261130000000_add_review.sql")),
+    (
+        20_261_202_000_000,
+        "create access reviews",
+        include_str!("../../../../migrations/sqlite/20261202000000_create_access_reviews.sql"),
+    ),
+    (
+        20_261_202_100_000,
+        "create delegations",
+        include_str!("../../../../migrations/sqlite/20261202100000_create_delegations.sql"),
+    ),
 ];
 
 /// The path in `sqlite://path`.

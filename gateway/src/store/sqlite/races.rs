@@ -10,7 +10,7 @@ use super::{
     super::{
         Approval, PendingLink, Store, StoreError,
         conformance::{approval_of, conformance, led_to, now, pending, see, state_of, user},
-        conformance_directory, conformance_tokens, conformance_usage,
+        conformance_directory, conformance_reviews, conformance_tokens, conformance_usage,
         usage::UsageStore as _,
     },
     SqliteStore,
@@ -46,6 +46,7 @@ async fn sqlite_remembers_ended_tokens_as_every_store_does() {
 async fn sqlite_keeps_uses_and_notices_as_every_store_does() {
     let (_folder, _, store) = fresh().await;
     conformance_usage::conformance(&store).await;
+    conformance_reviews::conformance(&store).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
