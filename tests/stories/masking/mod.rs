@@ -3,6 +3,7 @@
 //!
 //! `expressions.txt` × `contexts.txt`, and `statements.txt`, are the forms, each with its reason.
 
+mod attacks;
 mod channels;
 mod told;
 
@@ -53,9 +54,15 @@ const PLANTED: [&str; 13] = [
 impl Story {
     /// A gateway with the planted table behind it.
     pub async fn with_masks(policy: &str, more: &str) -> Self {
+        Self::with_masks_over(policy, more, "").await
+    }
+
+    /// The same, with more in the database.
+    pub async fn with_masks_over(policy: &str, more: &str, sql: &str) -> Self {
         let mut story = Self::prepare().await;
         let direct = story.world.upstream.connect().await.expect("a way into the database");
         direct.batch_execute(include_str!("shop.sql")).await.expect("the planted table");
+        direct.batch_execute(sql).await.expect("what is there beside it");
         let folder = &story.world.facts.policy;
         for entry in std::fs::read_dir(folder).expect("the policies") {
             std::fs::remove_file(entry.expect("a file").path()).expect("a file less");
