@@ -305,7 +305,9 @@ SELECT ao.amoplefttype, 'comparison', ",
 const CASTS: &str = concat!(
     "SELECT c.castsource, c.casttarget, c.castsource::regtype::text || ' to ' || c.casttarget::regtype::text, ",
     function_columns!(),
-    " FROM pg_catalog.pg_cast c
+    ", (SELECT r.relkind <> 'c' FROM pg_catalog.pg_type t JOIN pg_catalog.pg_class r ON r.oid = t.typrelid
+      WHERE t.oid = c.castsource)::text
+  FROM pg_catalog.pg_cast c
   JOIN pg_catalog.pg_proc p ON p.oid = c.castfunc JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
   WHERE c.oid >= 16384"
 );

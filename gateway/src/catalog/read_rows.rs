@@ -385,7 +385,9 @@ impl Reader {
                 of_own_type = true;
             }
         }
-        if !of_own_type {
+        // A whole row has a type that no text names.
+        let of_rows = row.get(7).and_then(Option::as_deref) == Some("true");
+        if !of_own_type || of_rows {
             self.builder.cast(code);
         }
         Ok(())

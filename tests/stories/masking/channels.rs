@@ -18,10 +18,14 @@ pub enum Channel {
     Suspended,
     /// DECLARE and FETCH.
     Cursor,
+    /// The same of a BINARY cursor.
+    BinaryCursor,
     /// COPY TO STDOUT, as text.
     Copy,
     /// COPY TO STDOUT, as CSV.
     Csv,
+    /// COPY TO STDOUT, binary.
+    BinaryCopy,
     /// PREPARE and EXECUTE.
     Prepared,
     /// EXPLAIN ANALYZE.
@@ -54,27 +58,27 @@ impl Answer {
 }
 
 impl Channel {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Simple,
         Self::Extended,
         Self::Binary,
         Self::Suspended,
         Self::Cursor,
+        Self::BinaryCursor,
         Self::Copy,
         Self::Csv,
+        Self::BinaryCopy,
         Self::Prepared,
         Self::Explained,
     ];
 
-    /// Whether the form of that number goes by it. Each form goes by several; with COUNTERSIGN_ALL_CHANNELS
-    /// set, all go by all, which takes some minutes.
+    /// Whether the form of that number goes by it where each goes by several.
     pub fn takes(self, number: usize) -> bool {
         let each = match self {
-            _ if std::env::var_os("COUNTERSIGN_ALL_CHANNELS").is_some() => 1,
             Self::Simple => 1,
             Self::Binary | Self::Cursor | Self::Copy => 2,
             Self::Extended | Self::Csv | Self::Prepared => 3,
-            Self::Suspended | Self::Explained => 5,
+            Self::Suspended | Self::Explained | Self::BinaryCursor | Self::BinaryCopy => 5,
         };
         (number + self as usize).is_multiple_of(each)
     }
@@ -95,13 +99,15 @@ impl Channel {
             Self::Extended => extended(&mut out, query, 0, true, &[0]),
             Self::Binary => extended(&mut out, query, 1, false, &[0]),
             Self::Suspended => extended(&mut out, query, 1, true, &[1, 1, 0]),
-            Self::Cursor => {
-                say(&mut out, &format!("DECLARE k CURSOR FOR {query}"));
+            Self::Cursor | Self::BinaryCursor => {
+                let binary = if self == Self::BinaryCursor { "BINARY " } else { "" };
+                say(&mut out, &format!("DECLARE k {binary}CURSOR FOR {query}"));
                 say(&mut out, "FETCH 2 FROM k");
                 say(&mut out, "FETCH ALL IN k");
             }
             Self::Copy => say(&mut out, &format!("COPY ({query}) TO STDOUT")),
             Self::Csv => say(&mut out, &format!("COPY ({query}) TO STDOUT (FORMAT csv, HEADER)")),
+            Self::BinaryCopy => say(&mut out, &format!("COPY ({query}) TO STDOUT (FORMAT binary)")),
             Self::Prepared => {
                 say(&mut out, &format!("PREPARE p AS {query}"));
                 say(&mut out, "EXECUTE p");

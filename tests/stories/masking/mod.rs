@@ -3,6 +3,7 @@
 //!
 //! `expressions.txt` × `contexts.txt`, and `statements.txt`, are the forms, each with its reason.
 
+mod attacks;
 mod channels;
 mod told;
 
@@ -53,9 +54,15 @@ const PLANTED: [&str; 13] = [
 impl Story {
     /// A gateway with the planted table behind it.
     pub async fn with_masks(policy: &str, more: &str) -> Self {
+        Self::with_masks_over(policy, more, "").await
+    }
+
+    /// The same, with more in the database.
+    pub async fn with_masks_over(policy: &str, more: &str, sql: &str) -> Self {
         let mut story = Self::prepare().await;
         let direct = story.world.upstream.connect().await.expect("a way into the database");
         direct.batch_execute(include_str!("shop.sql")).await.expect("the planted table");
+        direct.batch_execute(sql).await.expect("what is there beside it");
         let folder = &story.world.facts.policy;
         for entry in std::fs::read_dir(folder).expect("the policies") {
             std::fs::remove_file(entry.expect("a file").path()).expect("a file less");
@@ -98,41 +105,109 @@ fn statements() -> Vec<(&'static str, &'static str)> {
     lines(include_str!("statements.txt")).map(|line| (line[0], line[1])).collect()
 }
 
+/// What came of many forms by one channel.
+#[derive(Default)]
+struct Figures {
+    asked: usize,
+    answered: usize,
+    rows: usize,
+    leaks: usize,
+    told: String,
+}
+
+/// Asks each form by each channel that takes it.
+async fn ask_all(story: &Story, forms: &[String], takes: fn(Channel, usize) -> bool) -> Vec<(Channel, Figures)> {
+    let mut wires = Vec::new();
+    for _ in Channel::ALL {
+        wires.push(Wire::through(story, "ana", &[]).await);
+    }
+    let work = Channel::ALL.into_iter().zip(wires).map(|(channel, mut wire)| {
+        let forms = forms.to_vec();
+        tokio::spawn(async move {
+            let mut figures = Figures::default();
+            for (_, form) in forms.iter().enumerate().filter(|(number, _)| takes(channel, *number)) {
+                let within = matches!(channel, Channel::Cursor | Channel::BinaryCursor);
+                let answer = channel.asks_within(&mut wire, form, within).await;
+                figures.asked += 1;
+                figures.rows += answer.rows();
+                figures.answered += usize::from(answer.error().is_none());
+                if let Some(planted) = found(&answer.bytes()) {
+                    figures.leaks += 1;
+                    let bytes = answer.bytes();
+                    writeln!(figures.told, "{channel:?}: {form}\n  gives {planted}: {}", bytes.escape_ascii()).unwrap();
+                }
+            }
+            (channel, figures)
+        })
+    });
+    let mut all = Vec::new();
+    for work in work.collect::<Vec<_>>() {
+        all.push(work.await.expect("no panic"));
+    }
+    all
+}
+
+fn nothing_leaked(all: &[(Channel, Figures)]) {
+    let told: String = all.iter().map(|(_, figures)| figures.told.as_str()).collect();
+    for (channel, Figures { rows, answered, .. }) in all {
+        // Where something is masked, the binary form of COPY is refused.
+        let enough = *channel == Channel::BinaryCopy || *rows > 100 && *answered > 50;
+        assert!(enough, "{channel:?}: the forms are answered: {rows} rows of {answered}\n{told}");
+    }
+    assert!(told.is_empty(), "{told}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_planted_value_leaves_by_any_form_and_channel() {
     let story = Story::with_masks(POLICY, "").await;
     let forms = generated();
     assert!(forms.len() >= 500, "{} forms", forms.len());
-    let mut told = String::new();
-    let mut wires = Vec::new();
-    for _ in Channel::ALL {
-        wires.push(Wire::through(&story, "ana", &[]).await);
+    nothing_leaked(&ask_all(&story, &forms, Channel::takes).await);
+}
+
+/// Expressions over columns that nobody classified.
+const PLAIN: [&str; 10] = [
+    "p.name",
+    "upper(p.name)",
+    "p.country || '/' || p.id",
+    "case when p.country = 'DE' then p.id end",
+    "row(p.id, p.name)",
+    "array[p.name, p.country]",
+    "json_build_object('n', p.name)",
+    "coalesce(nullif(p.country, 'FR'), '?')",
+    "count(*) over (partition by p.country)",
+    "(select g.label from goods g where g.person_id = p.id)",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes; `make masks` runs it and prints its figures"]
+async fn every_form_by_every_channel() {
+    let story = Story::with_masks(POLICY, "").await;
+    let forms = generated();
+    let all = ask_all(&story, &forms, |_, _| true).await;
+    println!("| channel | forms | answered | rows | with a planted value |\n|---|---|---|---|---|");
+    for (channel, f) in &all {
+        println!("| {channel:?} | {} | {} | {} | {} |", f.asked, f.answered, f.rows, f.leaks);
     }
-    let work = Channel::ALL.into_iter().zip(wires).map(|(channel, mut wire)| {
-        let forms = forms.clone();
-        tokio::spawn(async move {
-            let (mut told, mut rows, mut masked) = (String::new(), 0, 0);
-            for (number, form) in forms.iter().enumerate() {
-                // Each form goes by each channel; the ones that cost more take their turns.
-                if !channel.takes(number) {
-                    continue;
-                }
-                let answer = channel.asks_within(&mut wire, form, channel == Channel::Cursor).await;
-                rows += answer.rows();
-                masked += usize::from(answer.error().is_none());
-                if let Some(planted) = found(&answer.bytes()) {
-                    writeln!(told, "{channel:?}: {form}\n  gives {planted}: {}", answer.bytes().escape_ascii())
-                        .unwrap();
+    nothing_leaked(&all);
+    // The same shapes without a classified column: as the database itself answers.
+    let (mut same, mut told) = (0, String::new());
+    for channel in Channel::ALL.into_iter().filter(|channel| *channel != Channel::Explained) {
+        let mut through = Wire::through(&story, "ana", &[]).await;
+        let mut direct = Wire::direct(&story.world.upstream, &[]).await;
+        for context in lines(include_str!("contexts.txt")) {
+            for plain in PLAIN {
+                let form = context[0].replace("{e}", plain);
+                let answer = channel.asks_within(&mut through, &form, true).await;
+                if channel.asks_within(&mut direct, &form, true).await.is_like(&answer) {
+                    same += 1;
+                } else {
+                    writeln!(told, "{channel:?}: {form}\n  {}", answer.bytes().escape_ascii()).unwrap();
                 }
             }
-            (told, rows, masked)
-        })
-    });
-    for work in work.collect::<Vec<_>>() {
-        let (one, rows, masked) = work.await.expect("no panic");
-        told.push_str(&one);
-        assert!(rows > 100 && masked > 50, "the forms are answered: {rows} rows of {masked}\n{told}");
+        }
     }
+    println!("\n{same} answers without a classified column, each as the database gives it");
     assert!(told.is_empty(), "{told}");
 }
 

@@ -175,8 +175,9 @@ impl Walk<'_> {
         self.place = place;
     }
 
-    /// A default, check, index expression or policy. What it reads (a policy's sub-select) is not
-    /// shown to anybody and adds nothing; what else it does counts.
+    /// A default, check, index expression or policy. What a policy reads (in its sub-select) is not shown
+    /// to anybody and adds nothing. The others have no sub-selects: what they read, a function reads for
+    /// them, and a default may give it away.
     fn stored_expression(&mut self, on: Option<&Relation>, what: &str, text: &str) {
         let place = if what.starts_with("the default of ") { Place::Default } else { Place::Stored };
         let found = self.effects_of_expression(text, place);
@@ -193,7 +194,11 @@ impl Walk<'_> {
             (None, _) => {}
         }
         if let Some(mut found) = found {
-            found.effects.retain(|effect| !matches!(effect.action, Action::Select | Action::Opaque));
+            let of_policy = what.starts_with("the policy ");
+            found.effects.retain(|effect| match effect.action {
+                Action::Select => !of_policy,
+                action => action != Action::Opaque,
+            });
             found.notes.clear();
             found.tables.clear();
             self.found.absorb(found);

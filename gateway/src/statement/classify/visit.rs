@@ -341,10 +341,12 @@ impl Walk<'_> {
             N::CreatePolicyStmt(n) => {
                 self.privilege();
                 self.hung_on(n.table.as_ref());
+                self.only_planned(|walk| [&n.qual, &n.with_check].into_iter().for_each(|node| walk.maybe(node)));
             }
             N::AlterPolicyStmt(n) => {
                 self.privilege();
                 self.altered(n.table.as_ref());
+                self.only_planned(|walk| [&n.qual, &n.with_check].into_iter().for_each(|node| walk.maybe(node)));
             }
             N::CreateFunctionStmt(n) => self.create_function(n),
             N::FunctionParameter(n) => self.type_name(n.arg_type.as_ref()),

@@ -11,7 +11,7 @@ use crate::{
     statement::{
         classify::{
             Analysis, Names, Statement, classify,
-            columns::{Column, columns_of},
+            columns::{Column, Columns, Use, columns_of},
         },
         effect::{Action, Effect, Object},
     },
@@ -221,7 +221,14 @@ impl Sensitive {
                     let analysis = classify(definition, snapshot, &names);
                     columns_of(definition, &analysis, snapshot, &names).pop().unwrap_or_default()
                 });
-                let outputs = read.as_ref().and_then(|read| read.outputs.as_ref().filter(|_| read.doubts.is_empty()));
+                // Code that reads a classified column may give it as any.
+                let handed = |read: &Columns| {
+                    let by_code = read.used.iter().filter(|(_, roles)| roles.contains(&Use::Source));
+                    by_code.map(|(column, _)| column).any(|column| !self.classified(column).is_empty())
+                };
+                let outputs = read
+                    .as_ref()
+                    .and_then(|read| read.outputs.as_ref().filter(|_| read.doubts.is_empty() && !handed(read)));
                 let outputs = outputs.filter(|outputs| outputs.len() == relation.columns.len());
                 let unknown = read.is_none()
                     || outputs.is_none()

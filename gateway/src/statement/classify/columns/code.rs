@@ -83,6 +83,15 @@ impl<'a> Reader<'a> {
         self.ran(walk.found, false, values);
     }
 
+    /// Casts that may be meant without a word.
+    pub fn casts(&mut self) {
+        for code in self.snapshot.cast_hazards() {
+            let mut walk = self.walk();
+            walk.run_code(code, &[], None);
+            self.beyond(walk.found);
+        }
+    }
+
     fn ran(&mut self, found: Found, may_do_more: bool, values: &Value) {
         if may_do_more || !found.effects.is_empty() || !found.executed.is_empty() {
             self.record(values, Use::Source);

@@ -3,8 +3,8 @@
 use pg_query::{
     NodeEnum,
     protobuf::{
-        AIndirection, CaseExpr, FuncCall, JsonAggConstructor, JsonValueExpr, Node, SubLink, SubLinkType, TypeCast,
-        WindowDef,
+        AExprKind, AIndirection, CaseExpr, FuncCall, JsonAggConstructor, JsonValueExpr, Node, SubLink, SubLinkType,
+        TypeCast, WindowDef,
     },
 };
 
@@ -63,14 +63,31 @@ impl Reader<'_> {
             N::AExpr(n) => {
                 let value = self.both(&n.lexpr, &n.rexpr);
                 self.operator(&n.name, &value);
+                // IN, BETWEEN and rows are compared one by one, until it is known.
+                let is_row = |node: &Boxed| matches!(node.as_ref().and_then(|n| n.node.as_ref()), Some(N::RowExpr(_)));
+                if n.kind != AExprKind::AexprOp as i32 || is_row(&n.lexpr) {
+                    self.decides(&value);
+                }
                 value
             }
-            N::BoolExpr(n) => self.list(&n.args),
+            N::BoolExpr(n) => {
+                let value = self.list(&n.args);
+                self.decides(&value);
+                value
+            }
             N::NullTest(n) => self.computed(&n.arg),
             N::BooleanTest(n) => self.computed(&n.arg),
-            N::CaseExpr(n) => self.case(n),
+            N::CaseExpr(n) => {
+                let value = self.case(n);
+                self.decides(&value);
+                value
+            }
             N::CaseWhen(n) => self.both(&n.expr, &n.result),
-            N::CoalesceExpr(n) => self.list(&n.args),
+            N::CoalesceExpr(n) => {
+                let value = self.list(&n.args);
+                self.decides(&value);
+                value
+            }
             N::MinMaxExpr(n) => self.list(&n.args),
             N::RowExpr(n) => self.list(&n.args),
             N::GroupingFunc(n) => self.list(&n.args),
@@ -217,6 +234,7 @@ impl Reader<'_> {
                     kind,
                     Ok(SubLinkType::AnySublink | SubLinkType::AllSublink | SubLinkType::RowcompareSublink)
                 ) {
+                    self.decides(&value);
                     self.operator(&n.oper_name, &value.clone());
                     self.equality(&value.clone());
                 }
@@ -309,6 +327,8 @@ impl Reader<'_> {
 /// there are, how long it takes, what random numbers come next.
 fn tells_otherwise(name: &str) -> Option<Use> {
     const ROWS: &[&str] = &[
+        "_pg_expandarray",
+        "aclexplode",
         "generate_series",
         "generate_subscripts",
         "json_array_elements",
@@ -327,12 +347,18 @@ fn tells_otherwise(name: &str) -> Option<Use> {
         "jsonb_path_query_tz",
         "jsonb_populate_recordset",
         "jsonb_to_recordset",
+        "pg_get_multixact_members",
+        "pg_options_to_table",
+        "pg_partition_ancestors",
+        "pg_partition_tree",
+        "pg_snapshot_xip",
         "regexp_matches",
         "regexp_split_to_table",
         "string_to_table",
         "ts_debug",
         "ts_parse",
         "ts_token_type",
+        "txid_snapshot_xip",
         "unnest",
     ];
     match name {

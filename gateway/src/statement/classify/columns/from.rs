@@ -201,7 +201,10 @@ impl Reader<'_> {
             let tree = tree.ok()?;
             let [only] = tree.stmts.as_slice() else { return None };
             match only.stmt.as_ref().and_then(|node| node.node.as_ref())? {
-                NodeEnum::SelectStmt(select) => Some(self.select(select)),
+                NodeEnum::SelectStmt(select) => {
+                    self.locks_within |= !select.locking_clause.is_empty();
+                    Some(self.select(select))
+                }
                 _ => None,
             }
         });

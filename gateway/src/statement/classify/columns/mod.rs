@@ -142,6 +142,9 @@ pub fn columns_of(sql: &str, analysis: &Analysis, catalog: &Snapshot, names: &Na
 impl Reader<'_> {
     /// Whatever has effects on a table that was not met on the way is used as a whole.
     fn fall_back(&mut self, statement: &Statement) {
+        if !statement.effects.is_empty() {
+            self.casts();
+        }
         for effect in &statement.effects {
             let Object::Table { schema, name } = &effect.object else {
                 if effect.action == Action::Opaque {

@@ -28,6 +28,10 @@ pub(super) struct Reader<'a> {
     /// Those that the text itself chose.
     own: BTreeSet<(u32, Use)>,
     written: BTreeSet<u32>,
+    /// What decides whether a part of the text is carried out.
+    conditions: BTreeSet<u32>,
+    /// Whether a query within it locks rows, which shows that it was carried out.
+    pub locks_within: bool,
     /// What is found now, others chose.
     pub others: usize,
     /// Tables with the bodies of triggers that only read.
@@ -57,6 +61,8 @@ impl<'a> Reader<'a> {
             numbers: HashMap::new(),
             used: BTreeSet::new(),
             own: BTreeSet::new(),
+            conditions: BTreeSet::new(),
+            locks_within: false,
             others: 0,
             triggers: BTreeSet::new(),
             fetched: None,
@@ -117,6 +123,13 @@ impl<'a> Reader<'a> {
             if !(self.others > 0 || self.stored && role == Use::Predicate) {
                 self.own.extend(value.from.iter().map(|number| (*number, role)));
             }
+        }
+    }
+
+    /// A value that may decide whether what stands beside it is carried out.
+    pub fn decides(&mut self, value: &Value) {
+        if self.muted == 0 && !self.stored {
+            self.conditions.extend(&value.from);
         }
     }
 
@@ -304,6 +317,9 @@ impl<'a> Reader<'a> {
             for column in all(*number) {
                 columns.used.entry(column).or_default().insert(*role);
             }
+        }
+        if self.locks_within {
+            self.own.extend(self.conditions.iter().map(|number| (*number, Use::Source)));
         }
         for (number, role) in &self.own {
             for column in all(*number) {

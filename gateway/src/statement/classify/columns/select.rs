@@ -19,7 +19,10 @@ impl Reader<'_> {
     /// A query, or a statement with RETURNING.
     pub fn query(&mut self, node: &Node) -> Rows {
         match &node.node {
-            Some(NodeEnum::SelectStmt(n)) => self.select(n),
+            Some(NodeEnum::SelectStmt(n)) => {
+                self.locks_within |= !n.locking_clause.is_empty();
+                self.select(n)
+            }
             Some(NodeEnum::InsertStmt(n)) => self.insert(n),
             Some(NodeEnum::UpdateStmt(n)) => self.update(n),
             Some(NodeEnum::DeleteStmt(n)) => self.delete(n),

@@ -86,6 +86,17 @@ impl Reader<'_> {
                 }
                 None
             }
+            // What it compares decides later which rows there are, where nobody is asked.
+            N::CreatePolicyStmt(n) => self.policy(n.table.as_ref(), [&n.qual, &n.with_check]),
+            N::AlterPolicyStmt(n) => self.policy(n.table.as_ref(), [&n.qual, &n.with_check]),
+            // Its rows keep the order of an index, whatever that is over.
+            N::ClusterStmt(n) => {
+                let (_, relation) = self.target(n.relation.as_ref()?, false);
+                let key = relation.map(|relation| relation.key()).filter(|_| !n.indexname.is_empty());
+                let every = key.map(|key| self.every_column(&key)).unwrap_or_default();
+                self.record(&every, Use::Predicate);
+                Some(Rows::default())
+            }
             // Neither reads columns.
             N::LockStmt(n) => {
                 for relation in &n.relations {
@@ -97,6 +108,14 @@ impl Reader<'_> {
             }
             _ => None,
         }
+    }
+
+    fn policy(&mut self, table: Option<&RangeVar>, expressions: [&Option<Box<Node>>; 2]) -> Option<Rows> {
+        let (item, _) = self.target(table?, false);
+        self.scopes.push(Level::of(item));
+        self.use_all(expressions.into_iter().filter_map(Option::as_deref), Use::Source);
+        self.scopes.pop();
+        Some(Rows::default())
     }
 
     fn given(&mut self, rows: Rows, role: Use) -> Rows {
