@@ -47,7 +47,7 @@ impl Session {
         match judge(self.connection.mode, decision, &request.analysis, &self.connection.name) {
             Judged::Pass(_) => Ok(Refusal::NothingToAsk),
             Judged::No(refusal) => {
-                let refusal = if self.misses_a_reason(&asked).await { refusal.without_a_reason() } else { refusal };
+                let refusal = self.with_a_way_out(&asked, refusal).await;
                 self.record_denial(&request.sql, &refusal, &rules).await?;
                 Ok(refusal)
             }
