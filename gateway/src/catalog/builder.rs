@@ -98,7 +98,13 @@ impl Builder {
         let relation = self.relation(oid, schema, name, Kind::Table);
         relation.columns = (1..)
             .zip(columns)
-            .map(|(number, name)| Column { name: (*name).to_owned(), type_oid: 25, base_oid: 25, number })
+            .map(|(number, name)| Column {
+                name: (*name).to_owned(),
+                type_oid: 25,
+                base_oid: 25,
+                number,
+                ..Column::default()
+            })
             .collect();
         self
     }

@@ -32,6 +32,8 @@ SELECT pg_catalog.concat_ws('/',
   (SELECT {versions} FROM pg_catalog.pg_class r
     JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace WHERE r.oid >= 16384 AND n.nspname !~ '^pg_(toast|temp)'),
   (SELECT {versions} FROM pg_catalog.pg_attribute r WHERE attrelid >= 16384 AND attnum > 0),
+  (SELECT {versions} FROM pg_catalog.pg_description r
+    WHERE objoid >= 16384 AND classoid = 'pg_class'::regclass AND objsubid > 0),
   (SELECT {versions} FROM pg_catalog.pg_namespace r WHERE nspname !~ '^pg_(toast|temp)'),
   (SELECT {versions} FROM pg_catalog.pg_auth_members r),
   (SELECT {versions} FROM pg_catalog.pg_statistic_ext r),
@@ -135,8 +137,15 @@ SELECT c.oid, n.nspname, c.relname, c.relkind, i.indrelid,
 
 /// Of the server's own relations, the columns of those that hold values of others' rows or statements.
 const COLUMNS: &str = "
-SELECT a.attrelid, a.attname, a.atttypid, a.attnum, coalesce(e.typbasetype, d.typbasetype, a.atttypid)
-  FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+SELECT a.attrelid, a.attname, a.atttypid, a.attnum, coalesce(e.typbasetype, d.typbasetype, a.atttypid),
+       (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(n.nspname, t.typname))
+          FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+          WHERE t.oid = ANY (ARRAY[a.atttypid, y.typelem, d.typbasetype, e.typbasetype]))::text,
+       lower(substring(s.description FROM '(?in)^\\s*classification:\\s*([[:alnum:]_-]+)'))
+  FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type y ON y.oid = a.atttypid
+  LEFT JOIN pg_catalog.pg_description s ON s.classoid = 'pg_class'::regclass AND s.objoid = a.attrelid
+    AND s.objsubid = a.attnum
+  JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
   LEFT JOIN pg_catalog.pg_type d ON d.oid = a.atttypid AND d.typtype = 'd'
   LEFT JOIN pg_catalog.pg_type e ON e.oid = d.typbasetype AND e.typtype = 'd'
   WHERE (a.attrelid >= 16384 OR c.relnamespace = 'pg_catalog'::regnamespace AND c.relname IN

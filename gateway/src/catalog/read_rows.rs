@@ -191,6 +191,11 @@ impl Reader {
                 type_oid: oid(row, 2)?,
                 base_oid: oid(row, 4)?,
                 number: text(row, 3)?.parse().map_err(|_| "a column's number is none".to_owned())?,
+                types: match optional_text(row, 5) {
+                    Some(names) => serde_json::from_str(names).map_err(|_| "a type has no name".to_owned())?,
+                    None => Vec::new(),
+                },
+                class: optional_text(row, 6).map(str::to_owned),
             });
         }
         Ok(())

@@ -74,7 +74,7 @@ impl Kind {
 }
 
 /// A column.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Column {
     /// Its name.
     pub name: String,
@@ -84,6 +84,10 @@ pub struct Column {
     pub base_oid: u32,
     /// `pg_attribute.attnum`.
     pub number: u16,
+    /// Schema and name of its type, of what that is a domain over, and of an array's elements.
+    pub types: Vec<(String, String)>,
+    /// What its comment says after `classification:`, in lower case.
+    pub class: Option<String>,
 }
 
 /// Something on a relation that runs code of the database.

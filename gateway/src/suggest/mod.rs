@@ -86,9 +86,7 @@ async fn look(
             let told = one(&column.name, values.as_deref().unwrap_or_default());
             let quote = crate::statement::effect::quote_ident;
             let place = format!("{}.{}.{}", quote(&relation.schema), quote(&relation.name), quote(&column.name));
-            let fits = |rule: &crate::statement::mask::rules::Rule| {
-                rule.fits_relation(&relation.schema, &relation.name) && rule.fits_column(&column.name)
-            };
+            let fits = |rule: &crate::statement::mask::rules::Rule| rule.fits(relation, column);
             let classified = connection.classify.iter().any(fits);
             suggestions.extend(told.map(|told| Suggestion { column: place, classified, ..told }));
         }

@@ -5,6 +5,7 @@
 
 mod attacks;
 mod channels;
+mod classes;
 mod told;
 
 use std::fmt::Write as _;
@@ -31,6 +32,8 @@ classify = [
   { column = "public.contacts.both_of", as = "pii" },
   { column = "public.contacts.mood", as = "pii" },
   { column = "public.pointing.mail", as = "pii" },
+  { type = "public.secret_code", as = "secret" },
+  { comment = "pii", mask = "email" },
 ]
 "#;
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::catalog::{Column, Relation};
+
 /// What leaves in place of a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Mask {
@@ -73,14 +75,85 @@ impl Glob {
     }
 }
 
+/// Which columns an entry of `classify` means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// `column = "public.customers.email"`.
+    Column(Named<3>),
+    /// `type = "public.email_address"`: columns of that type or domain, and arrays of it.
+    Type(Named<2>),
+    /// `comment = "pii"`: columns whose comment says `classification: pii`.
+    Comment(String),
+}
+
+/// A qualified name, with patterns for parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named<const N: usize> {
+    text: String,
+    parts: [Glob; N],
+}
+
+impl<const N: usize> Named<N> {
+    fn parse(text: &str) -> Option<Self> {
+        let parts = parts(text)?.try_into().ok()?;
+        Some(Self { text: text.to_owned(), parts })
+    }
+}
+
+impl fmt::Display for Of {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Column(named) => write!(f, "{:?}", named.text),
+            Self::Type(named) => write!(f, "of type {:?}", named.text),
+            Self::Comment(label) => write!(f, "commented with {:?}", format!("classification: {label}")),
+        }
+    }
+}
+
+impl Of {
+    /// Reads `schema.table.column`. A part is a name in lower case, one in double quotes, or a pattern
+    /// with `*`.
+    ///
+    /// # Errors
+    /// What would fit.
+    pub fn column(text: &str) -> Result<Self, String> {
+        let named = Named::parse(text);
+        named
+            .map(Self::Column)
+            .ok_or_else(|| "write schema.table.column; put a name with other characters in double quotes".to_owned())
+    }
+
+    /// Reads `schema.type`, likewise.
+    ///
+    /// # Errors
+    /// What would fit.
+    pub fn of_type(text: &str) -> Result<Self, String> {
+        let named = Named::parse(text);
+        named.map(Self::Type).ok_or_else(|| {
+            "write schema.type, as in public.email_address or pg_catalog.inet; put a name with other characters in \
+             double quotes"
+                .to_owned()
+        })
+    }
+
+    /// Reads the word that comments have after `classification:`.
+    ///
+    /// # Errors
+    /// What would fit.
+    pub fn comment(text: &str) -> Result<Self, String> {
+        let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
+        if text.is_empty() || !text.chars().all(word) {
+            return Err("write a word in lower case, as in pii; comments say \"classification: pii\"".to_owned());
+        }
+        Ok(Self::Comment(text.to_owned()))
+    }
+}
+
 /// One entry of `classify`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// As written: `public.customers.email`.
-    pub text: String,
-    schema: Glob,
-    table: Glob,
-    column: Glob,
+    /// Which columns.
+    pub of: Of,
     /// `resource.classification`.
     pub label: String,
     /// What leaves in its place.
@@ -90,39 +163,41 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Reads `schema.table.column`. A part is a name in lower case, one in double quotes, or a pattern
-    /// with `*`.
+    /// A rule for `schema.table.column`.
     ///
     /// # Errors
-    /// What would fit.
+    /// As [`Of::column`].
     pub fn parse(text: &str, label: String, mask: Mask, line: usize) -> Result<Self, String> {
-        let parts =
-            parts(text).ok_or("write schema.table.column; put a name with other characters in double quotes")?;
-        let [schema, table, column] = parts;
-        Ok(Self { text: text.to_owned(), schema, table, column, label, mask, line })
+        Ok(Self { of: Of::column(text)?, label, mask, line })
     }
 
-    /// Whether it means columns of this relation.
+    /// Whether it means a column of a relation.
     #[must_use]
-    pub fn fits_relation(&self, schema: &str, table: &str) -> bool {
-        self.schema.fits(schema) && self.table.fits(table)
+    pub fn fits(&self, relation: &Relation, column: &Column) -> bool {
+        match &self.of {
+            Of::Column(Named { parts: [schema, table, name], .. }) => {
+                schema.fits(&relation.schema) && table.fits(&relation.name) && name.fits(&column.name)
+            }
+            Of::Type(Named { parts: [schema, name], .. }) => {
+                column.types.iter().any(|(of, named)| schema.fits(of) && name.fits(named))
+            }
+            Of::Comment(label) => column.class.as_deref() == Some(label),
+        }
     }
 
-    /// Whether it means a column of that name, of a relation that it means.
+    /// Whether a view's column is meant by itself: a name without patterns, or what a comment on it says.
     #[must_use]
-    pub fn fits_column(&self, column: &str) -> bool {
-        self.column.fits(column)
-    }
-
-    /// Whether it names one relation, and no pattern of them.
-    #[must_use]
-    pub fn names_relation(&self) -> bool {
-        self.schema.is_plain() && self.table.is_plain()
+    pub fn names_views(&self) -> bool {
+        match &self.of {
+            Of::Column(Named { parts: [schema, table, _], .. }) => schema.is_plain() && table.is_plain(),
+            Of::Type(_) => false,
+            Of::Comment(_) => true,
+        }
     }
 }
 
-/// The three parts of a qualified name.
-fn parts(text: &str) -> Option<[Glob; 3]> {
+/// The parts of a qualified name.
+fn parts(text: &str) -> Option<Vec<Glob>> {
     let (mut parts, mut rest) = (Vec::new(), text);
     loop {
         let part;
@@ -158,7 +233,7 @@ fn parts(text: &str) -> Option<[Glob; 3]> {
         parts.push(Glob(part));
         match rest.strip_prefix('.') {
             Some(more) => rest = more,
-            None if rest.is_empty() => return parts.try_into().ok(),
+            None if rest.is_empty() => return Some(parts),
             None => return None,
         }
     }
@@ -167,6 +242,7 @@ fn parts(text: &str) -> Option<[Glob; 3]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::builder::Builder;
 
     fn rule(text: &str) -> Result<Rule, String> {
         Rule::parse(text, "pii".into(), Mask::Redact, 0)
@@ -191,7 +267,11 @@ mod tests {
         for (pattern, name, fits) in table {
             let rule = rule(pattern).expect(pattern);
             let [schema, table, column] = name.split('.').collect::<Vec<_>>().try_into().expect("three");
-            assert_eq!(rule.fits_relation(schema, table) && rule.fits_column(column), fits, "{pattern} {name}");
+            let mut b = Builder::new();
+            b.table(&format!("{schema}.{table}"), &[column]);
+            let snapshot = b.build();
+            let relation = snapshot.relation(schema, table).expect("it was added");
+            assert_eq!(rule.fits(relation, &relation.columns[0]), fits, "{pattern} {name}");
         }
     }
 

@@ -89,7 +89,7 @@ impl Sensitive {
                 found.of_the_server(relation);
                 continue;
             }
-            for rule in rules.iter().filter(|rule| rule.fits_relation(&relation.schema, &relation.name)) {
+            for rule in rules {
                 found.classify(rule, relation, snapshot);
             }
         }
@@ -130,7 +130,7 @@ impl Sensitive {
     }
 
     fn classify(&mut self, rule: &Rule, relation: &Relation, snapshot: &Snapshot) {
-        let columns = || relation.columns.iter().filter(|column| rule.fits_column(&column.name));
+        let columns = || relation.columns.iter().filter(|column| rule.fits(relation, column));
         match relation.kind {
             Kind::Table | Kind::Materialized | Kind::Foreign => {
                 let class = Class { label: rule.label.clone(), mask: rule.mask };
@@ -139,7 +139,7 @@ impl Sensitive {
                 }
             }
             // A view holds nothing: what it shows is classified where it is held.
-            Kind::View if rule.names_relation() => {
+            Kind::View if rule.names_views() => {
                 for column in columns() {
                     let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
                     let (column, schema, view) =
@@ -375,10 +375,10 @@ pub fn check(rules: &[Rule], snapshot: &Snapshot) -> Vec<(usize, bool, String)> 
         let mut met = false;
         for relation in snapshot.relations().filter(|relation| !relation.is_builtin()) {
             let holds = matches!(relation.kind, Kind::Table | Kind::Materialized | Kind::Foreign | Kind::View);
-            if !holds || !rule.fits_relation(&relation.schema, &relation.name) {
+            if !holds {
                 continue;
             }
-            for column in relation.columns.iter().filter(|column| rule.fits_column(&column.name)) {
+            for column in relation.columns.iter().filter(|column| rule.fits(relation, column)) {
                 met = true;
                 let kind = kind_of(column.base_oid, snapshot);
                 if relation.kind != Kind::View && !kind.fits(rule.mask) {
@@ -392,7 +392,7 @@ pub fn check(rules: &[Rule], snapshot: &Snapshot) -> Vec<(usize, bool, String)> 
             }
         }
         if !met {
-            found.push((at, false, format!("{:?} is no column of the database", rule.text)));
+            found.push((at, false, format!("no column of the database is {}", rule.of)));
         }
     }
     found
@@ -431,7 +431,13 @@ mod tests {
             .expression("public.c", Events::STORE, "the default of low", "lower(email)")
             .view("public.v", "SELECT c.email AS mail, lower(c.low) AS l FROM public.c");
         b.get("public", "v").expect("a view").columns = [("mail", 1), ("l", 2)]
-            .map(|(name, number)| crate::catalog::Column { name: name.into(), type_oid: 25, base_oid: 25, number })
+            .map(|(name, number)| crate::catalog::Column {
+                name: name.into(),
+                type_oid: 25,
+                base_oid: 25,
+                number,
+                ..crate::catalog::Column::default()
+            })
             .into();
         let snapshot = b.build();
         assert_eq!(found(&["public.c.email"], &snapshot), ["public.c.email", "public.c.low"], "a generated column");

@@ -35,7 +35,13 @@ pub(super) fn shop() -> Snapshot {
         let relation = b.get("public", name).expect("it was added");
         relation.columns = (1..)
             .zip(columns)
-            .map(|(number, name)| Column { name: (*name).to_owned(), type_oid: 25, base_oid: 25, number })
+            .map(|(number, name)| Column {
+                name: (*name).to_owned(),
+                type_oid: 25,
+                base_oid: 25,
+                number,
+                ..Column::default()
+            })
             .collect();
     }
     b.get("public", "copy").expect("it was added").definition =
