@@ -291,3 +291,60 @@ async fn of_many_who_choose_at_once_the_state_believes_one_story() {
         assert!(released.is_err());
     }
 }
+
+/// `COUNTERSIGN_RACES` sets how often; ten thousand take minutes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_hold_ends_once_whoever_comes_at_the_same_time() {
+    let house = Arc::new(House::open().await);
+    let rounds = std::env::var("COUNTERSIGN_RACES").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(40_usize);
+    let mut ends = std::collections::HashMap::<State, usize>::new();
+    for round in 0..rounds {
+        let request = house.ana_deletes().await;
+        // In every other round somebody has approved by then.
+        if round % 2 == 0 {
+            approves(&house, "priya@acme.dev", &request).await.unwrap();
+        }
+        let runs = |at: usize| {
+            let (house, request) = (Arc::clone(&house), request.clone());
+            tokio::spawn(async move {
+                let choose =
+                    async |who: &str, choice| chooses(&house, &house.chooser(who), &request, choice).await.is_ok();
+                match at {
+                    0 | 1 => release(&house.gateway, &request.id, request.digest, &request.asked, Utc::now())
+                        .await
+                        .is_ok()
+                        .then_some(State::Released),
+                    2 => choose("dario@acme.dev", Choice::Deny).await.then_some(State::Denied),
+                    3 => choose("ana@acme.dev", Choice::Withdraw).await.then_some(State::Withdrawn),
+                    4 => {
+                        let from = [State::Pending, State::Approved];
+                        let store = &house.gateway.store;
+                        let moved = store.move_request(&request.id, &from, State::Expired, None).await.unwrap();
+                        moved.then_some(State::Expired)
+                    }
+                    // An approval ends nothing by itself.
+                    _ => choose("priya@acme.dev", Choice::Approve).await.then_some(State::Approved).filter(|_| false),
+                }
+            })
+        };
+        // Not all come each time: the deadline would nearly always be first.
+        let comes = |at: &usize| match at {
+            4 => round % 5 == 0,
+            3 => round % 3 == 0,
+            2 => round % 4 == 1,
+            _ => true,
+        };
+        let tasks: Vec<_> = (0..6).map(|at| (at + round) % 6).filter(comes).map(runs).collect();
+        let mut ended = Vec::new();
+        for task in tasks {
+            ended.extend(task.await.unwrap());
+        }
+        assert!(ended.len() <= 1, "round {round}: {ended:?}");
+        let Some(end) = ended.pop() else { continue };
+        assert_eq!(house.state(&request.id).await, end, "round {round}: the state is what was told");
+        let late = release(&house.gateway, &request.id, request.digest, &request.asked, Utc::now()).await;
+        assert!(late.is_err(), "round {round}: nothing runs after an end");
+        *ends.entry(end).or_default() += 1;
+    }
+    println!("{rounds} races ended as {ends:?}");
+}

@@ -137,6 +137,7 @@ impl Request {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::statement::classify::{Analysis, Statement};
 
     fn request(sql: &str, parameters: &[Option<&'static str>]) -> Request {
         Request {
@@ -172,6 +173,13 @@ mod tests {
         retyped.types = [25].into();
         let mut limited = delete.clone();
         limited.limit = 1;
+        let executes = |text: &str| {
+            let executes = vec![("p".to_owned(), text.to_owned())];
+            let statement = Statement { executes, ..Statement::default() };
+            let analysis = Analysis { statements: vec![statement], ..Analysis::default() };
+            Request { analysis: Arc::new(analysis.into()), ..request("EXECUTE p", &[]) }.digest(&around)
+        };
+        assert_ne!(executes("DELETE FROM t WHERE id = 1"), executes("DELETE FROM t"), "what EXECUTE runs");
         let others = [
             ("another text", request("DELETE FROM t WHERE id = $1 ", &[Some("1")]).digest(&around)),
             ("another value", request(&delete.sql, &[Some("2")]).digest(&around)),
