@@ -1,6 +1,6 @@
 # The few commands that people and CI both run. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test tools bench fuzz fmt lint audit clean regress drivers matrix ocsf kills scim libpq masks
+.PHONY: help demo test tools bench fuzz fmt lint audit clean regress drivers matrix ocsf kills scim libpq masks pictures
 
 # rustup's folder is not on the PATH of every shell.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -37,6 +37,10 @@ kills: ## Kill the gateway a thousand times under load, with PostgreSQL's log as
 masks: ## Every form of a query by every channel, with planted values, and what came of it (some minutes)
 	cargo test --locked --package countersign-tests --test stories masking::every_form -- --ignored --nocapture
 
+pictures: ## A whole story on the Slack page in a real browser; takes the pictures in docs/images
+	@scripts/setup.sh pictures
+	@tests/pictures/run.sh
+
 scim: ## scim2-tester and scim2-cli against a running gateway
 	@tests/scim/run.sh
 
@@ -69,4 +73,4 @@ audit: ## Check dependencies against known vulnerabilities too (installs cargo-d
 
 clean: ## Remove what was built and installed in this folder
 	cargo clean
-	rm -rf demo/slack-fidelity/node_modules demo/slack-fidelity/.venv demo/slack-fidelity/.node tests/provider/node_modules tests/libpq/.venv
+	rm -rf demo/slack-fidelity/node_modules demo/slack-fidelity/.venv demo/slack-fidelity/.node tests/provider/node_modules tests/libpq/.venv tests/pictures/node_modules

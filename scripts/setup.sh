@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Installs what this machine lacks to build, demo and test Countersign. Says what it does, does
-# nothing twice. Usage: setup.sh demo|test|bench|fuzz. Made for Debian and Ubuntu; elsewhere it says
+# nothing twice. Usage: setup.sh demo|test|bench|fuzz|pictures. Made for Debian and Ubuntu; elsewhere it says
 # what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 purpose=${1:-test}
 fidelity=demo/slack-fidelity
 provider=tests/provider
+pictures=tests/pictures
 export PATH="$HOME/.cargo/bin:$PATH"
 
 say() { printf '==> %s\n' "$*"; }
@@ -169,6 +170,19 @@ install_python_packages() {
     fail "pip could not install $fidelity/requirements.txt" "Its own words are above. Is the network there?"
   mark_fresh "$fidelity/requirements.txt" "$venv"
 }
+
+# Debian's browser, and what drives it; with its fonts the pictures look alike everywhere.
+install_browser() {
+  [ -n "${COUNTERSIGN_CHROMIUM:-}" ] || [ -x /usr/bin/chromium ] || install chromium
+  any '/usr/share/fonts/*/liberation*/*' || install fonts-liberation
+  any '/usr/share/fonts/*/*/NotoColorEmoji*' || install fonts-noto-color-emoji
+  has npm || install npm
+  has_node || install_node
+  is_fresh "$pictures/package-lock.json" "$pictures/node_modules" ||
+    install_npm_packages "$pictures" "what drives a browser"
+}
+
+if [ "$purpose" = pictures ]; then install_browser; fi
 
 if [ "$purpose" = test ]; then
   if [ -f "$fidelity/package-lock.json" ]; then

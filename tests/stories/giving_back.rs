@@ -49,7 +49,7 @@ impl Story {
     }
 
     /// The digest as JSON, once it says of this grant what `is` wants.
-    async fn digest_finds(&self, grant: &str, is: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn digest_finds(&self, grant: &str, is: impl Fn(&Value) -> bool) -> Value {
         let mut looks = interval(Duration::from_millis(300));
         let found = async {
             loop {

@@ -25,6 +25,7 @@ mod login;
 mod masking;
 mod outages;
 mod own_catalog;
+mod picturing;
 mod policies;
 mod psql;
 mod public;

@@ -235,7 +235,9 @@ fn stands(view: &RequestView, base: &Url, whole: bool) -> Vec<Value> {
     let page = page(base, &view.id);
     if view.state == State::Pending {
         if !is_review(view) {
-            let until = view.expires_at.format("%H:%M:%S UTC");
+            // A wish for access waits for longer than until midnight.
+            let today = view.expires_at.date_naive() == view.created_at.date_naive();
+            let until = view.expires_at.format(if today { "%H:%M:%S UTC" } else { "%Y-%m-%d %H:%M:%S UTC" });
             lines.push(blocks::line(vec![blocks::plain(&format!("Ends by itself at {until}."))]));
         }
         for one in &view.stand_ins {

@@ -8,10 +8,11 @@
 //! grants   access for a time, as a person asks for it
 //! guarded  a database server with TLS             between  somebody on the path to a database
 //! wire     a client that sends what no driver would pieces   a path that cuts what is sent
-//! directory  whoever keeps the identities
+//! directory  whoever keeps the identities        chromium  the workspace's page in a real browser
 //! ```
 
 pub mod between;
+pub mod chromium;
 pub mod client;
 pub mod control;
 pub mod directory;

@@ -50,6 +50,7 @@ function richText(part, context) {
     if (item.type === 'usergroup') {
       return node('span', 'mention', `@${context.names.usergroup(item.usergroup_id) ?? item.usergroup_id}`);
     }
+    if (item.type === 'date') return document.createTextNode(item.fallback ?? '');
     if (item.type === 'emoji') return document.createTextNode(emoji(`:${item.name}:`));
     return document.createTextNode('');
   });

@@ -95,7 +95,11 @@ function drawChannels() {
   const entry = (one) => {
     const made = node('button', '', one.direct ? `● ${screen.app.name}` : `# ${one.name}`);
     made.type = 'button';
-    made.addEventListener('click', () => go({ channel: one.id }));
+    made.addEventListener('click', () => {
+      go({ channel: one.id });
+      // The app's home tab is above its messages here.
+      if (one.direct) act({ do: 'open_home', user: screen.user });
+    });
     return node('li', '', made);
   };
   for (const [id, direct] of [['channels', false], ['directs', true]]) {

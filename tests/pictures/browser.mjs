@@ -1,0 +1,67 @@
+// A person at the page of the stand-in for Slack, in Debian's Chromium: reads what to do from stdin, a JSON array on
+// each line, and answers each with a line, `{}` or `{"error": …}`.
+//
+//   node browser.mjs http://127.0.0.1:… FOLDER-OF-PICTURES
+import { stdin, stdout } from 'node:process';
+import { createInterface } from 'node:readline';
+import { chromium } from 'playwright-core';
+
+const [url, folder] = process.argv.slice(2);
+const executablePath = process.env.COUNTERSIGN_CHROMIUM ?? '/usr/bin/chromium';
+const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
+const context = await browser.newContext({
+  viewport: { width: 1080, height: 2000 }, deviceScaleFactor: 1.25, timezoneId: 'UTC', locale: 'en-GB',
+});
+const page = await context.newPage();
+page.setDefaultTimeout(45_000);
+const wrong = [];
+page.on('pageerror', (error) => wrong.push(String(error)));
+
+const message = (text) => page.locator('#messages > li').filter({ hasText: text }).last();
+const modal = () => page.locator('#modal .window');
+
+const deeds = {
+  open: () => page.goto(url),
+  is: (user) => page.locator('#user').selectOption(user),
+  goes: (place) => page.getByRole('navigation').getByRole('button', { name: place }).click(),
+  types: async (text) => {
+    await page.locator('#text').fill(text);
+    await page.locator('#composer').getByRole('button', { name: 'Send' }).click();
+  },
+  sees: (text) => message(text).waitFor(),
+  sees_home: (text) => page.locator('#home').filter({ hasText: text }).waitFor(),
+  presses: (text, action) => message(text).locator(`button[data-action-id="${action}"]`).last().click(),
+  presses_by_name: (text, name) => message(text).getByRole('button', { name }).click(),
+  confirms: () => page.locator('#dialog footer button').last().click(),
+  sees_form: () => modal().waitFor(),
+  fills: (block, text) => modal().locator(`[data-block-id="${block}"]`).fill(text),
+  submits: async () => {
+    await modal().locator('footer button.primary').click();
+    await modal().waitFor({ state: 'detached' });
+  },
+  picture_of_message: (name, text) => picture(name, message(text)),
+  picture_of_form: (name) => picture(name, modal()),
+  picture_of_home: (name) => picture(name, page.locator('#home')),
+};
+
+// What a pointer hovers over, or what has the focus, looks otherwise.
+async function picture(name, what) {
+  await page.mouse.move(0, 0);
+  await what.waitFor();
+  await page.evaluate(() => document.activeElement?.blur());
+  const path = `${folder}/${name}.png`;
+  await what.screenshot({ path, animations: 'disabled', caret: 'hide' });
+}
+
+for await (const line of createInterface({ input: stdin })) {
+  let answer = {};
+  try {
+    const [deed, ...about] = JSON.parse(line);
+    await deeds[deed](...about);
+    if (wrong.length) answer = { error: `the page's own script failed: ${wrong.join('; ')}` };
+  } catch (error) {
+    answer = { error: `${line}: ${error.message}\n${await page.locator('body').innerText().catch(String)}` };
+  }
+  stdout.write(`${JSON.stringify(answer)}\n`);
+}
+await browser.close();

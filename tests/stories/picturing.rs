@@ -1,0 +1,148 @@
+//! On the workspace's page, in a real browser, as a person sees it; the pictures in `docs/images` are taken on the way.
+//!
+//! `make pictures` runs it, since it needs a browser. Without a folder to put them in, the pictures go with the story.
+
+use std::{env, fs, path::PathBuf};
+
+use countersign_demo::people::People;
+
+use crate::{
+    asking::{POLICY, ROLES},
+    harness::{Story, chromium::Chromium},
+};
+
+const UPDATE: &str = "update products set stock = stock + 1 where id = 1";
+const CANCELLED: &str = "delete from orders where status = 'cancelled'";
+
+/// DBAs may have a role too, and whoever has the shop down breaks the glass.
+const MORE: &str = r#"
+permit (principal in Group::"dba", action == Action::"request", resource == Role::"shop-looker");
+permit (principal in Group::"engineering", action in Action::"write", resource in Connection::"shop")
+when { context.break_glass };
+"#;
+
+const DIGEST: &str = "digest = { at = \"00:00\", timezone = \"UTC\", stale_after = \"1s\" }\n";
+
+async fn story() -> (Story, Chromium) {
+    let story = Story::serves_with(|config, folder| {
+        fs::write(folder.join("policy/90-roles.cedar"), format!("{POLICY}{MORE}")).expect("a policy");
+        format!("{config}{DIGEST}{ROLES}")
+    })
+    .await;
+    for who in ["ana", "priya", "olu"] {
+        story.linked(who).await;
+    }
+    let folder = env::var_os("COUNTERSIGN_PICTURES").map_or_else(|| story.folder(), PathBuf::from);
+    let page = Chromium::opens(&story.workspace.url(), &folder).await;
+    (story, page)
+}
+
+impl Chromium {
+    /// Somebody else sits down, and looks at the channel.
+    async fn is(&mut self, who: &str) {
+        let person = People::acme().person(who).expect("somebody who works here").clone();
+        self.does("is", &[&person.slack_id]).await;
+        self.does("goes", &["db-approvals"]).await;
+    }
+
+    async fn types(&mut self, text: &str) {
+        self.does("types", &[text]).await;
+    }
+
+    async fn sees(&mut self, text: &str) {
+        self.does("sees", &[text]).await;
+    }
+
+    async fn presses(&mut self, text: &str, action: &str) {
+        self.does("presses", &[text, action]).await;
+    }
+
+    async fn pictures(&mut self, name: &str, text: &str) {
+        self.does("picture_of_message", &[name, text]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a browser; `make pictures` runs it"]
+async fn a_role_is_asked_for_approved_by_another_used_found_in_the_digest_and_revoked() {
+    let (story, mut page) = story().await;
+    let session = story.logs_in("ana").await;
+    page.is("ana").await;
+    page.types("/access request shop shop-writer 4h INC-42: refunds go out twice").await;
+    page.sees("waits for 1 approval by members of dba").await;
+    page.presses("shop-writer for 4 h", "approve").await;
+    page.sees("cannot approve your own request").await;
+
+    page.is("priya").await;
+    page.pictures("slack-access", "shop-writer for 4 h").await;
+    page.presses("shop-writer for 4 h", "approve").await;
+    page.sees("Access was given").await;
+
+    assert_eq!(session.runs(UPDATE).ends().await.expect("she may").affected, [1]);
+    let grant = story.grants("ana").await.remove(0).id.to_string();
+    story.digest_finds(&grant, |found| found["finding"] == "stale").await;
+    let output = story.tells(&["digest", "--now"]).await;
+    assert!(output.status.success(), "{output:?}");
+
+    page.is("olu").await;
+    page.pictures("slack-digest", "Access digest, ").await;
+    page.presses("Access digest, ", "revoke").await;
+    page.sees("revoked by olu@acme.dev").await;
+    assert!(story.grants("ana").await.is_empty());
+    session.runs(UPDATE).ends().await.expect_err("the session that used it is over");
+    let session = story.logs_in("ana").await;
+    let again = session.runs(UPDATE);
+    session.is_held().await;
+    session.presses_ctrl_c().await;
+    assert_eq!(again.gets_refused().await.code, "57014", "what the role let her do is asked for again");
+    let verified = story.tells(&["audit", "verify"]).await;
+    assert!(verified.status.success(), "{verified:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a browser; `make pictures` runs it"]
+async fn a_held_statement_a_denial_a_broken_glass_a_home_tab_and_a_review() {
+    let (story, mut page) = story().await;
+    let ana = story.logs_in("ana").await;
+    ana.runs("set countersign.reason = 'INC-42: cancelled orders block the export'").ends().await.expect("it is set");
+    let held = ana.runs(CANCELLED);
+    let id = ana.is_held().await;
+    page.is("priya").await;
+    page.pictures("slack-held", &id).await;
+    page.presses(&id, "deny").await;
+    page.does("sees_form", &[]).await;
+    page.does("fills", &["reason", "month-end is still running"]).await;
+    page.does("picture_of_form", &["slack-deny"]).await;
+    page.does("submits", &[]).await;
+    let refused = held.gets_refused().await;
+    assert_eq!(refused.detail, "Reason: month-end is still running");
+    page.sees("Denied by priya@acme.dev").await;
+
+    let held = ana.runs(CANCELLED);
+    let id = ana.is_held().await;
+    page.types("/access request shop shop-looker 8h INC-42: is the export whole again?").await;
+    page.sees("You have shop-looker").await;
+    page.does("goes", &["countersign"]).await;
+    page.does("sees_home", &[&id]).await;
+    page.does("picture_of_home", &["slack-home"]).await;
+    page.is("priya").await;
+    page.presses(&id, "approve").await;
+    let affected = held.ends().await.expect("it goes on").affected;
+    assert_eq!(affected, [312]);
+
+    ana.runs("set countersign.break_glass = 'the shop is down, INC-43'").ends().await.expect("it is set");
+    ana.runs("update orders set status = 'paid' where id = 7").ends().await.expect("at once");
+    page.pictures("slack-break-glass", "BREAK-GLASS").await;
+    page.presses("BREAK-GLASS", "approve").await;
+    page.sees("was reviewed by priya@acme.dev").await;
+
+    page.is("olu").await;
+    page.types("/access review shop").await;
+    page.does("goes", &["countersign"]).await;
+    page.pictures("slack-review", "0 of 1 grants looked at").await;
+    page.presses("0 of 1 grants looked at", "review_keep").await;
+    page.does("sees_form", &[]).await;
+    page.does("fills", &["reason", "she is on call"]).await;
+    page.does("submits", &[]).await;
+    page.sees("1 kept").await;
+}
