@@ -22,15 +22,28 @@ const modal = () => page.locator('#modal .window');
 
 const deeds = {
   open: () => page.goto(url),
-  is: (user) => page.locator('#user').selectOption(user),
-  goes: (place) => page.getByRole('navigation').getByRole('button', { name: place }).click(),
+  // Until the screen is theirs, a press would be somebody else's.
+  is: async (user) => {
+    const [id] = await page.locator('#user').selectOption(user);
+    await page.waitForFunction((id) => document.body.dataset.user === id, id);
+  },
+  goes: async (place) => {
+    await page.getByRole('navigation').getByRole('button', { name: place }).click();
+    await page.waitForFunction((place) => document.querySelector('#title').textContent.toLowerCase().includes(place), place);
+  },
   types: async (text) => {
     await page.locator('#text').fill(text);
     await page.locator('#composer').getByRole('button', { name: 'Send' }).click();
   },
   sees: (text) => message(text).waitFor(),
   sees_home: (text) => page.locator('#home').filter({ hasText: text }).waitFor(),
-  presses: (text, action) => message(text).locator(`button[data-action-id="${action}"]`).last().click(),
+  // The page draws its messages anew when one changes: a pointer that goes down on one node and up on the next presses
+  // neither. The button is there and can be pressed; then it is pressed in one step.
+  presses: async (text, action) => {
+    const button = message(text).locator(`button[data-action-id="${action}"]`).last();
+    await button.click({ trial: true });
+    await button.evaluate((node) => node.click());
+  },
   presses_by_name: (text, name) => message(text).getByRole('button', { name }).click(),
   confirms: () => page.locator('#dialog footer button').last().click(),
   sees_form: () => modal().waitFor(),

@@ -57,6 +57,9 @@ function reconcile(list, items, key, make) {
 function draw() {
   place.set('user', screen.user);
   place.set('channel', screen.channel);
+  // Whose screen is drawn, and of where: what is chosen is drawn a moment later.
+  document.body.dataset.user = screen.user;
+  document.body.dataset.channel = screen.channel;
   byId('team').textContent = screen.team.name;
   byId('status').textContent = screen.connected ? `${screen.app.name} is connected` : `${screen.app.name} is not connected`;
   byId('status').className = screen.connected ? 'on' : '';
