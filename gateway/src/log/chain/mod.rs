@@ -26,6 +26,7 @@ pub(super) mod key;
 mod lines;
 mod note;
 mod recover;
+mod tail;
 mod tree;
 mod verify;
 

@@ -321,7 +321,8 @@ async fn what_is_newer_than_the_newest_checkpoint_is_counted_and_must_be_possibl
         (line(58, "start"), Ok((1, false))),
         (line(58, "start") + &line(59, "login"), Ok((2, false))),
         (line(58, "start") + "{\"seq\":59,", Ok((1, true))),
-        (line(58, "login"), Err("follows the gateway's stop")),
+        (line(58, "start") + &line(59, "login") + &line(60, "start"), Err("is a start, and those before it")),
+        (line(58, "login"), Err("follows the gateway's stop, and is no start")),
         (line(59, "start"), Err("entry 59 stands where entry 58 belongs")),
         ("hello\n".to_owned(), Err("this is no entry")),
     ];
@@ -329,6 +330,13 @@ async fn what_is_newer_than_the_newest_checkpoint_is_counted_and_must_be_possibl
         let mut changed = good.clone();
         changed.get_mut(&last).unwrap().extend_from_slice(more.as_bytes());
         put(&good, &changed);
+        if let Err(said) = expected
+            && said.contains("start")
+        {
+            // Nor does the next start sign it.
+            let refused = open(records.path()).map(drop).unwrap_err().to_string();
+            assert!(refused.contains(said), "{more}: {refused}");
+        }
         match (verify(records.path(), &key, &[], |_| {}).unwrap(), expected) {
             (Ok(found), Ok(expected)) => assert_eq!((found.unsigned, found.torn), expected, "{more}"),
             (Err(bad), Err(said)) => assert!(bad.what.contains(said), "{more}: {bad}"),

@@ -15,6 +15,7 @@ use super::{
     key::{LogKey, Signer, read_key},
     lines::{Lines, Place},
     note::{Checkpoint, Signed, Verifier},
+    tail::Tail,
     tree::Tree,
 };
 use crate::log::{disk::Disk, segment::path_of};
@@ -98,8 +99,8 @@ pub(in crate::log) fn look(folder: &Path, numbers: &[u64], last: u64, chaining: 
     if let Some(hashes) = Leaves::open(folder)?.map(|leaves| leaves.count).filter(|count| *count > last) {
         return Err(bad(folder, format!("leaves has {hashes} entries, and there are {last}: the log was cut off")));
     }
-    let mut found = Grown { tree: Tree::default(), targets };
     let signed = newest.as_ref().map_or(0, |signed| signed.checkpoint.size);
+    let mut found = Grown { tree: Tree::default(), signed, targets };
     let from_leaves = found.grow_from_leaves(folder, signed)?;
     if !from_leaves {
         if signed > 0 {
@@ -176,6 +177,8 @@ fn known(
 /// A tree on its way, and what it must be at which size.
 struct Grown<'a> {
     tree: Tree,
+    /// So many entries are signed.
+    signed: u64,
     targets: Vec<(&'a str, &'a Checkpoint)>,
 }
 
@@ -210,13 +213,20 @@ impl Grown<'_> {
             leaves.seek(index)?;
         }
         let mut lines = Lines::of(folder, numbers);
-        let mut more = Vec::new();
+        let (mut more, mut tail) = (Vec::new(), Tail::default());
         while index < last && lines.advance()? {
             let place = lines.place();
             if lines.number() != Some(index + 1) {
                 return Err(bad(folder, follows_not(place, index + 1)));
             }
             let leaf = lines.leaf();
+            // A log from before logs were signed has as many starts as it had.
+            if self.signed > 0
+                && index + 1 >= self.signed
+                && let Err(why) = tail.take(&lines, index + 1, index >= self.signed)
+            {
+                return Err(bad(folder, format!("{place}: {why}")));
+            }
             if index < had {
                 if leaves.as_mut().map(Leaves::next).transpose()?.flatten() != Some(leaf) {
                     return Err(bad(folder, format!("{place}: entry {} was changed after it was signed", index + 1)));

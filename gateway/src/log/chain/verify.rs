@@ -9,13 +9,10 @@ use super::{
     files::{self, Leaves},
     lines::{Lines, Place},
     note::{Checkpoint, NoteError, Signed, Verifier, split},
+    tail::Tail,
     tree::Tree,
 };
-use crate::log::{
-    Kind,
-    entry::Line,
-    segment::{folder_of, list, path_of},
-};
+use crate::log::segment::{folder_of, list, path_of};
 
 /// How far it is, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +140,7 @@ pub fn verify(
 struct Audit {
     folder: PathBuf,
     numbers: Vec<u64>,
+    key: Verifier,
     newest: Signed,
     /// What it must be at which size, the smallest first; and where that is said.
     targets: Vec<(String, Checkpoint)>,
@@ -185,13 +183,13 @@ impl Audit {
             return Ok(bad(format!("leaves: it ends within {has} hashes, and the checkpoint is of {size}")));
         }
         let numbers = list(folder)?;
-        Ok(Ok(Self { folder: folder.to_owned(), numbers, newest, targets, leaves }))
+        Ok(Ok(Self { folder: folder.to_owned(), numbers, key: key.clone(), newest, targets, leaves }))
     }
 
     fn run(&mut self, mut told: impl FnMut(u64)) -> io::Result<Verdict<Found>> {
         let signed = self.newest.checkpoint.size;
         let mut lines = Lines::of(&self.folder, &self.numbers);
-        let (mut tree, mut tail, mut next) = (Tree::default(), Tail::default(), 0);
+        let (mut tree, mut tail, mut torn, mut next) = (Tree::default(), Tail::default(), false, 0);
         while lines.advance()? {
             let index = tree.size();
             if !lines.is_whole() {
@@ -199,7 +197,7 @@ impl Audit {
                 if index < signed || last.as_ref() != Some(&lines.place().segment) {
                     return Ok(self.at(&lines, format!("entry {} is cut in the middle", index + 1)));
                 }
-                tail.torn = true;
+                torn = true;
                 break;
             }
             let leaf = lines.leaf();
@@ -210,6 +208,7 @@ impl Audit {
             }
             if index + 1 >= signed
                 && let Err(what) = tail.take(&lines, index + 1, index >= signed)
+                && !self.was_signed_since(index + 1)?
             {
                 return Ok(self.at(&lines, what));
             }
@@ -241,8 +240,16 @@ impl Audit {
             newest: self.newest.clone(),
             checkpoints: self.targets.len(),
             unsigned: entries - signed,
-            torn: tail.torn,
+            torn,
             bytes: lines.bytes,
+        }))
+    }
+
+    /// Whether a gateway that runs has signed up to an entry since this began.
+    fn was_signed_since(&self, entry: u64) -> io::Result<bool> {
+        Ok(newest(&self.folder, &self.key)?.is_ok_and(|signed| {
+            let Checkpoint { origin, size, .. } = &signed.checkpoint;
+            *origin == self.newest.checkpoint.origin && *size >= entry && *size > self.newest.checkpoint.size
         }))
     }
 
@@ -348,28 +355,4 @@ fn older(history: &str, key: &Verifier, newest: &Checkpoint) -> Verdict<Vec<Chec
         return bad(format!("checkpoint: it is of {size} entries, and an older one is of {last}: it was rolled back"));
     }
     Ok(older)
-}
-
-/// What comes after the newest checkpoint: nobody vouches for it, but it can be impossible.
-#[derive(Default)]
-struct Tail {
-    last: Option<Kind>,
-    torn: bool,
-}
-
-impl Tail {
-    fn take(&mut self, lines: &Lines, number: u64, unsigned: bool) -> Result<(), String> {
-        let read = serde_json::from_slice::<Line>(lines.line()).ok();
-        if unsigned {
-            let Some(read) = &read else { return Err(format!("this is no entry; entry {number} belongs here")) };
-            if read.seq != number {
-                return Err(format!("entry {} stands where entry {number} belongs", read.seq));
-            }
-            if self.last == Some(Kind::Stop) && read.entry.kind != Kind::Start {
-                return Err(format!("entry {number} follows the gateway's stop, and is no start: it was added"));
-            }
-        }
-        self.last = read.map(|read| read.entry.kind);
-        Ok(())
-    }
 }
