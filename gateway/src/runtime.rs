@@ -41,6 +41,8 @@ pub struct Gateway {
     pub grants: crate::access::book::Book,
     /// Rings where somebody's groups have changed.
     pub regrouped: Notify,
+    /// Held while a statement is asked for with which no session waits: of many who ask at once, one does.
+    pub asking: tokio::sync::Mutex<()>,
     /// Sessions that wait for a request.
     pub holds: Holds,
     /// What Slack's channels are called.

@@ -100,6 +100,7 @@ impl Service {
             sessions: Sessions::default(),
             grants: crate::access::book::Book::default(),
             regrouped: tokio::sync::Notify::new(),
+            asking: tokio::sync::Mutex::default(),
             holds: Holds::default(),
             channels: crate::channels::ChannelNames::default(),
             metrics,

@@ -124,3 +124,67 @@ async fn a_session_that_asks_runs_nothing() {
     assert_eq!(refused.code, "0A000", "{refused:?}");
     assert!(!story.database_ran("delete from orders"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approved_text_runs_in_no_other_circumstances() {
+    // Everything, also what nobody can see into, by somebody's approval.
+    let story = Story::under(
+        r#"permit (principal, action in [Action::"connect", Action::"approve", Action::"read", Action::"ddl",
+                    Action::"set", Action::"transaction"], resource);
+           permit (principal, action, resource) when { context.approvals.count >= 1 };"#,
+    )
+    .await;
+    let ana = story.logs_in("ana").await;
+    ana.runs("create schema evil").ends().await.expect("a schema");
+    ana.runs("create table evil.products (like public.products)").ends().await.expect("another table");
+    ana.runs("create table picked (id bigint)").ends().await.expect("a table");
+    let delete = "delete from products where id = 1";
+    let picked = "delete from products where id in (select id from picked)";
+    let mut ids = Vec::new();
+    for text in [delete, picked] {
+        let id = id_in(&story.requests("ana", text, &[]).await);
+        story.decides("priya", &id, Choice::Approve).await.expect("she may");
+        ids.push(id);
+    }
+    let token = story.world.idp.token_for("ana").expect("a token");
+    for (before, text, why) in [
+        ("set search_path = evil, public", delete, "another table"),
+        ("set datestyle = 'German'", delete, "values mean something else"),
+        ("create temp table picked as select 2::bigint as id", picked, "other rows"),
+        ("begin", delete, "what was approved for no transaction"),
+        ("begin isolation level repeatable read", delete, "likewise"),
+    ] {
+        let mut wire = crate::harness::wire::Wire::log_in(story.world.facts.listen, "shop", &token).await;
+        wire.sends(crate::harness::wire::Script::default().runs(before).runs(text).sync()).await;
+        let id = wire.is_held_or_refused().await;
+        assert!(id.as_ref().is_none_or(|id| !ids.contains(id)), "{why}: {id:?}");
+    }
+    for id in &ids {
+        assert_eq!(story.request("priya", id).await.state, State::Approved, "nothing used it");
+    }
+    for (text, why) in [
+        ("delete from products where id = length(current_setting('application_name'))", "a setting of the session's"),
+        ("delete from products where current of c", "a cursor of the session's"),
+        ("delete from products where id = pg_temp.f()", "a function of the session's"),
+        ("delete from products where id = U&\"pg\\005ftemp\".f()", "the same, spelt otherwise"),
+        ("delete from products where id = pg_backend_pid()", "what each session has another of"),
+    ] {
+        let output = story.requests("ana", text, &[]).await;
+        assert!(said(&output).contains("nobody can be asked for later"), "{why}: {}", said(&output));
+    }
+    // Of many who ask at once, one asks.
+    let texts = ["delete from products where id = 3"; 6];
+    let asking = texts.iter().map(|text| {
+        let story = &story;
+        async move {
+            let mut config = tokio_postgres::Config::new();
+            let (listen, token) = (story.world.facts.listen, story.world.idp.token_for("ana").expect("a token"));
+            config.host(listen.ip().to_string()).port(listen.port()).dbname("shop").user("").password(token);
+            config.options("-c countersign.ask=on");
+            let asks = crate::harness::client::Client::log_in_with(&config).await.expect("a session");
+            asks.runs(text).gets_refused().await.message
+        }
+    });
+    let said = futures_util::future::join_all(asking).await;
+    assert!(said.iter().all(|one| *one == said[0]), "{said:?}");
+}

@@ -56,8 +56,15 @@ async fn it_opens_what_policy_says_and_nothing_else() {
     ana.is_told("policy does not let this statement pass by break-glass").await;
     let refused = ana.runs("update products set stock = 0").gets_refused().await;
     assert_eq!(refused.code, "42501", "it was used up");
-    ana.runs("set countersign.break_glass = '  '").ends().await.expect("it is set");
-    assert_eq!(ana.runs("update products set stock = 0").gets_refused().await.code, "42501", "no reason, no glass");
+    for reason in ["  ", ".", "\u{200b}\u{200b}"] {
+        ana.runs(&format!("set countersign.break_glass = '{reason}'")).ends().await.expect("it is set");
+        let refused = ana.runs("update products set stock = 0").gets_refused().await;
+        assert_eq!(refused.code, "42501", "no reason, no glass: {reason:?}");
+    }
+    ana.runs("set countersign.break_glass = 'INC-8'").ends().await.expect("it is set");
+    let several = "update products set stock = 0 where id = 1; update products set stock = 0 where id = 2";
+    assert_eq!(ana.runs(several).gets_refused().await.code, "42501", "one statement");
+    ana.is_told("this text has several").await;
     ana.runs("set countersign.break_glass = 'INC-8'").ends().await.expect("it is set");
     let both = "update products set stock = 0; truncate refunds";
     assert_eq!(ana.runs(both).gets_refused().await.code, "42501", "the strictest of a text counts");

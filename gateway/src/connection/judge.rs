@@ -8,6 +8,7 @@ use chrono::Utc;
 use super::{
     memory::{Circumstances, Known, Reading},
     session::{Ended, Session, unavailable},
+    wait::is_readable,
 };
 use crate::{
     config::Mode,
@@ -98,7 +99,7 @@ impl Session {
         let reveal = self.own.get("reveal").filter(|_| !self.masks.revealing.is_empty());
         let own = self.own.get("reason").or(reveal);
         // A reason that nobody can read is none.
-        let said = |why: &&str| why.chars().any(char::is_alphanumeric);
+        let said = |why: &&str| is_readable(why);
         self.said.as_deref().filter(said).or_else(|| own.map(String::as_str).filter(said))
     }
 
@@ -213,7 +214,7 @@ impl Session {
     /// How long a hold waits here.
     pub(super) fn hold_timeout(&self) -> Duration {
         let gateway = &self.gateway.config.gateway;
-        if self.status == b'I' { gateway.hold_timeout } else { gateway.hold_timeout_in_transaction }
+        if self.status == b'I' && !self.moved { gateway.hold_timeout } else { gateway.hold_timeout_in_transaction }
     }
 
     /// Answers `SET/SHOW countersign.*`; the frames of its answer.

@@ -21,7 +21,7 @@ use crate::{
     statement::{
         assemble::Request,
         counting::parts,
-        decide::Asked,
+        decide::{Asked, Decision},
         guard::{Guard, Measured},
         hold::{Held, Permit, Wish, release_again},
         understood::Understood,
@@ -77,7 +77,14 @@ impl Session {
         let rows = self.rows;
         let analysis = self.analyse(&request.sql, None).await?;
         self.rows = rows;
-        if let Some(message) = self.rests_on_this_session(&analysis) {
+        // Of a group that has not ended, nobody can ask the server what its statements have changed.
+        if self.dirty {
+            let message = "what was sent before this in the same group may change what it means, so nobody can be \
+                           asked for later; end the group before it (Sync)"
+                .to_owned();
+            return Ok(Err(Refusal::NotSupported { message }));
+        }
+        if let Some(message) = self.rests_on_this_session(&request.sql, &analysis) {
             return Ok(Err(Refusal::NotSupported { message }));
         }
         let asked = Asked { reason: asked.reason, ..self.asked(&analysis) };
@@ -93,7 +100,29 @@ impl Session {
     }
 
     /// Why another session could run something else by the same text.
-    fn rests_on_this_session(&self, text: &Understood) -> Option<String> {
+    fn rests_on_this_session(&self, sql: &str, text: &Understood) -> Option<String> {
+        const OF_A_SESSION: [&str; 8] = [
+            "pg_catalog.current_setting",
+            "pg_catalog.currval",
+            "pg_catalog.lastval",
+            "pg_catalog.pg_backend_pid",
+            "pg_catalog.inet_client_addr",
+            "pg_catalog.inet_client_port",
+            "pg_catalog.pg_my_temp_schema",
+            "pg_catalog.pg_listening_channels",
+        ];
+        let statements = || text.statements.iter();
+        let own = statements().flat_map(|s| &s.functions).find(|name| OF_A_SESSION.contains(&name.as_str()));
+        if let Some(own) = own {
+            return Some(format!("{own}() says something else in every session, so nobody can be asked for later"));
+        }
+        if statements().any(|statement| statement.of_cursor || statement.cursor.is_some()) {
+            return Some("a cursor is its session's own, so nobody can be asked for later; name the rows".to_owned());
+        }
+        let lower = sql.to_ascii_lowercase();
+        if lower.contains("pg_temp") || lower.contains("u&\"") {
+            return Some("what pg_temp holds is its session's own, so nobody can be asked for later".to_owned());
+        }
         if text.statements.iter().any(|statement| !statement.executes.is_empty()) {
             return Some(
                 "what EXECUTE runs is known in its session only, so nobody can be asked for later; send the \
@@ -116,7 +145,9 @@ impl Session {
         digest: Digest,
         asked: &Asked,
     ) -> Result<Permit, Refusal> {
-        let guard = self.guard_as_stated(request, known);
+        let needed = known.new.needed.clone();
+        let strict = self.rests_on_rows(asked, &Decision::Hold(needed)).await;
+        let guard = self.guard_as_stated(request, known, strict);
         let released = release_again(&self.gateway, &self.header, &known.new.id, digest, asked).await;
         released.map(|permit| permit.guarded(guard))
     }
@@ -133,15 +164,28 @@ impl Session {
         timeout: Duration,
         how: AskedHow,
     ) -> Result<Refusal, Ended> {
-        let Wished { impact, notes, .. } = match self.wished(request, &rules).await? {
+        let Wished { impact, notes, .. } = match self.wished(request, asked, &needed, &rules).await? {
             Ok(wished) => wished,
             Err(refusal) => return Ok(refusal),
         };
+        let asking = self.gateway.asking.lock().await;
+        match self.asked_before(asked, digest).await {
+            Ok(None) => {}
+            Ok(Some(known)) => {
+                return Ok(Refusal::AskedFor { request: known.new.id, until: known.new.expires_at, how });
+            }
+            Err(error) => {
+                tracing::error!(%error, "the state can't say whether this was asked before");
+                let message = "the gateway can't check this statement now".to_owned();
+                return Ok(Refusal::Unavailable { message });
+            }
+        }
         let wish = Wish { request, asked, digest, session: None, needed, rules, notes, impact, timeout };
         let held = match Held::open(&self.gateway, &self.header, wish).await {
             Ok(held) => held,
             Err(refusal) => return Ok(refusal),
         };
+        drop(asking);
         self.gateway.metrics.statement(&self.connection.name, StatementDecision::Hold);
         let refusal = Refusal::AskedFor { request: held.id.clone(), until: held.expires_at, how };
         let (gateway, header) = (std::sync::Arc::clone(&self.gateway), self.header.clone());
@@ -171,9 +215,9 @@ impl Session {
     }
 
     /// The row guard, by the numbers that the card stated.
-    fn guard_as_stated(&self, request: &Request, known: &store::Request) -> Option<Guard> {
+    fn guard_as_stated(&self, request: &Request, known: &store::Request, strict: bool) -> Option<Guard> {
         let stated = known.new.impact.iter().cloned();
         let mut measured: Vec<Measured> = stated.map(|impact| Measured::again(impact, &self.catalog)).collect();
-        Guard::of(&parts(&request.sql), &mut measured, self.connection.row_tolerance)
+        self.guard(&parts(&request.sql), &mut measured, strict)
     }
 }

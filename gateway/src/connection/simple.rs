@@ -124,7 +124,7 @@ impl Session {
             Err(refusal) => return Ok(Err(refusal)),
         };
         if decision == Decision::Allow
-            && let Some(guard) = counted
+            && let Some(guard) = counted.clone()
         {
             let judged = judge(self.connection.mode, decision, &request.analysis, &self.connection.name);
             let Judged::Pass(permit) = judged else { return Err(unavailable(&"what is allowed does not pass")) };
@@ -132,7 +132,7 @@ impl Session {
         }
         if decision != Decision::Allow
             && self.connection.mode == Mode::Enforce
-            && let Some(passed) = self.by_break_glass(request, &asked, &decision).await?
+            && let Some(passed) = self.by_break_glass(request, &asked, &decision, counted).await?
         {
             return Ok(passed);
         }

@@ -13,7 +13,7 @@ use crate::{
         assemble::{Request, Surroundings},
         classify::{Statement, TransactionMove},
         counting::{Part, parts},
-        decide::{Asked, Decision, decide, explain::rules_behind},
+        decide::{Asked, Decision, SqlFacts, decide, explain::rules_behind},
         effect::{Action, Effect},
         guard::{Guard, Measured, Tolerance},
         hold::{Glass, Held, Look, Permit, Quit, Wish, break_glass},
@@ -26,6 +26,9 @@ use countersign_shared::{
     digest::Digest,
     impact::NO_WHERE,
 };
+
+/// No row more than was counted.
+const NONE: Tolerance = Tolerance { rows: 0, percent: 0 };
 
 /// What people read of a statement before they decide, and what it may touch.
 pub(super) struct Wished {
@@ -58,7 +61,7 @@ impl Session {
         }
         let digest = self.digest(request, &asked);
         let arm = self.withdraw.arm();
-        let Wished { impact, notes, guard } = match self.wished(request, &rules).await? {
+        let Wished { impact, notes, guard } = match self.wished(request, &asked, &needed, &rules).await? {
             Ok(wished) => wished,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -148,7 +151,7 @@ impl Session {
 
     /// Whether the reason in `countersign.break_glass` would let a statement pass, which is only described yet.
     pub(super) async fn glass_would_do(&self, asked: &Asked) -> bool {
-        let Some(reason) = self.own.get("break_glass").filter(|reason| !reason.trim().is_empty()) else { return false };
+        let Some(reason) = self.own.get("break_glass").filter(|reason| is_readable(reason)) else { return false };
         let asked = Asked { break_glass: true, reason: Some(reason.clone()), ..asked.clone() };
         self.decision(&asked).await == Ok(Decision::Allow)
     }
@@ -160,20 +163,30 @@ impl Session {
         request: &Request,
         asked: &Asked,
         decision: &Decision,
+        counted: Option<Guard>,
     ) -> Result<Option<Result<Permit, Refusal>>, Ended> {
-        let Some(reason) = self.own.remove("break_glass").filter(|reason| !reason.trim().is_empty()) else {
+        let Some(reason) = self.own.remove("break_glass") else { return Ok(None) };
+        let hint = Some("SET countersign.break_glass = 'why' counts for one statement.");
+        if !is_readable(&reason) {
+            self.pipe.client.send(&notice("break-glass wants a reason that people can read", hint));
             return Ok(None);
-        };
+        }
+        if request.analysis.statements.len() > 1 {
+            self.pipe.client.send(&notice("break-glass counts for one statement, and this text has several", hint));
+            return Ok(None);
+        }
         let asked = Asked { break_glass: true, reason: Some(reason), ..asked.clone() };
         if self.decision(&asked).await != Ok(Decision::Allow) {
             let told = "policy does not let this statement pass by break-glass";
-            self.pipe.client.send(&notice(told, Some("SET countersign.break_glass counts for one statement.")));
+            self.pipe.client.send(&notice(told, hint));
             return Ok(None);
         }
         let needed = match decision {
             Decision::Hold(needed) => needed.clone(),
             _ => Needed::default(),
         };
+        // What passes by its number is held to it.
+        let guard = if self.rests_on_rows(&asked, &Decision::Allow).await { counted } else { None };
         let rules = rules_behind(&self.gateway.policies(), &asked, &Decision::Allow, Utc::now());
         let notes = request.analysis.statements.iter().flat_map(|s| s.notes.iter().cloned()).collect();
         let mut notes = with_risks(notes, request);
@@ -183,7 +196,7 @@ impl Session {
         Ok(Some(passed.map(|(permit, id)| {
             let told = format!("break-glass: this runs now, and request {id} asks another person to review it");
             self.pipe.client.send(&notice(&told, None));
-            permit
+            permit.guarded(guard)
         })))
     }
 
@@ -197,7 +210,7 @@ impl Session {
         let parts = parts(&request.sql);
         let mut measured = self.impact(request, &parts).await;
         // What runs is held to what was counted just now.
-        let guard = Guard::of(&parts, &mut measured, Tolerance { rows: 0, percent: 0 })?;
+        let guard = Guard::of(&parts, &mut measured, NONE)?.strict();
         if mixed(&guard, request).is_some() {
             return None;
         }
@@ -218,6 +231,8 @@ impl Session {
     pub(super) async fn wished(
         &mut self,
         request: &Request,
+        asked: &Asked,
+        needed: &Needed,
         rules: &[String],
     ) -> Result<Result<Wished, Refusal>, Ended> {
         let notes = request.analysis.statements.iter().flat_map(|s| s.notes.iter().cloned()).collect::<Vec<_>>();
@@ -226,14 +241,15 @@ impl Session {
         // A longer text is not measured either.
         let parts = if request.sql.len() > impact::LONGEST { Vec::new() } else { parts(&request.sql) };
         let mut measured = self.impact(request, &parts).await;
-        let guard = Guard::of(&parts, &mut measured, self.connection.row_tolerance);
+        let strict = self.rests_on_rows(asked, &Decision::Hold(needed.clone())).await;
+        let guard = self.guard(&parts, &mut measured, strict);
         if let Some(why) = guard.as_ref().and_then(|guard| mixed(guard, request)) {
             let refusal = Refusal::Mixed { why };
             self.record_denial(&request.sql, &refusal, rules).await?;
             return Ok(Err(refusal));
         }
         let impact = measured.into_iter().map(|one| one.impact).collect();
-        if self.status == b'T'
+        if (self.status == b'T' || self.moved)
             && let Some(pid) = self.backend()
         {
             notes.extend(impact::transaction::of(&self.connection.upstream, pid).await);
@@ -253,6 +269,24 @@ impl Session {
             format!("EXECUTE {name} runs: {text}")
         };
         executes.map(tell).collect()
+    }
+
+    /// Whether policy would say something else if it did not know how many rows a statement touches.
+    pub(super) async fn rests_on_rows(&self, asked: &Asked, decision: &Decision) -> bool {
+        if asked.sql.rows.is_none() {
+            return false;
+        }
+        let without = Asked { sql: SqlFacts { rows: None, ..asked.sql.clone() }, ..asked.clone() };
+        self.decision(&without).await.as_ref() != Ok(decision)
+    }
+
+    /// What was stated, as a bound. What policy permits for its number is held to that, without tolerance.
+    pub(super) fn guard(&self, parts: &[Part], measured: &mut [Measured], strict: bool) -> Option<Guard> {
+        if strict {
+            Guard::of(parts, measured, NONE).map(Guard::strict)
+        } else {
+            Guard::of(parts, measured, self.connection.row_tolerance)
+        }
     }
 
     /// What the statement would do to rows, measured on another connection.
@@ -301,7 +335,8 @@ impl Session {
             login: &self.connection.upstream.user,
             database: (&self.connection.name, &self.connection.upstream.database),
             settings: &self.settings,
-            transaction: self.status,
+            // Whether one is open is not known where the client's own group moves it.
+            transaction: if self.moved { b'?' } else { self.status },
             catalog: self.catalog.version_of(&asked.effects),
         })
     }
@@ -324,6 +359,11 @@ fn mixed(guard: &Guard, request: &Request) -> Option<&'static str> {
         [within @ .., TransactionMove::Commit] if plain(within) => None,
         _ => Some("it mixes writes whose rows are counted with the beginning or the end of transactions"),
     }
+}
+
+/// Whether people can read a reason at all.
+pub(super) fn is_readable(reason: &str) -> bool {
+    reason.chars().any(char::is_alphanumeric)
 }
 
 /// Adds what an approver should see at once.

@@ -87,6 +87,10 @@ impl Request {
         // What EXECUTE runs is no part of its text.
         let executes = self.analysis.statements.iter().flat_map(|statement| &statement.executes);
         fields
+            .list(
+                "effects",
+                self.analysis.effects.iter().map(|effect| format!("{} {:?}", effect.action, effect.object)),
+            )
             .list("executes", executes.flat_map(|(name, text)| [name, text]))
             .field("limit", self.limit.to_be_bytes())
             .field("session", around.session)

@@ -93,6 +93,8 @@ pub struct Limits {
     /// For a table that nothing was stated of, as one that a trigger writes; nothing where what the statement
     /// itself touches is unknown too.
     rest: Option<u64>,
+    /// Whether all tables that nothing was stated of may have so many together, since nobody looked.
+    together: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,9 +164,19 @@ impl Guard {
     }
 }
 
+impl Guard {
+    /// All tables that nothing was stated of may have no more rows touched together than the statement itself
+    /// was to touch: for what passes by its number alone.
+    #[must_use]
+    pub fn strict(mut self) -> Self {
+        self.pieces.iter_mut().filter_map(|piece| piece.limits.as_mut()).for_each(|limits| limits.together = true);
+        self
+    }
+}
+
 impl Limits {
     fn of<'a>(measured: impl Iterator<Item = &'a Measured>, tolerance: Tolerance) -> Option<Self> {
-        let mut limits = Self { each: Vec::new(), rest: Some(0) };
+        let mut limits = Self { each: Vec::new(), rest: Some(0), together: false };
         let mut stated = Some(0_u64);
         for Measured { impact, oids, .. } in measured {
             if impact.cascade_of.is_none() {
@@ -194,12 +206,17 @@ impl Limits {
     #[must_use]
     pub fn exceeded(&self, before: &Touched, after: &Touched) -> Option<Exceeded> {
         let mut sums: Vec<Count> = vec![Count::default(); self.each.len()];
-        let mut others = Vec::new();
-        for (oid, (table, now)) in &after.0 {
-            let count = now.since(before.0.get(oid).map(|(_, count)| *count).unwrap_or_default());
+        // Partitions are one table, however many they are.
+        let mut others = BTreeMap::<u32, (&String, u64)>::new();
+        for (oid, (table, now)) in &after.tables {
+            let count = now.since(before.tables.get(oid).map(|(_, count)| *count).unwrap_or_default());
             match self.each.iter().position(|limit| limit.oids.contains(oid)) {
                 Some(at) => sums[at].add(count),
-                None => others.push((table, count.rows(false))),
+                None => {
+                    let of = if self.together { 0 } else { after.roots.get(oid).copied().unwrap_or(*oid) };
+                    let rows = &mut others.entry(of).or_insert((table, 0)).1;
+                    *rows = rows.saturating_add(count.rows(false));
+                }
             }
         }
         let named = self.each.iter().zip(sums).find_map(|(limit, sum)| {
@@ -209,7 +226,7 @@ impl Limits {
         });
         let other = || {
             let most = self.rest?;
-            let (table, touched) = others.into_iter().find(|(_, touched)| *touched > most)?;
+            let (table, touched) = others.into_values().find(|(_, touched)| *touched > most)?;
             Some(Exceeded { table: table.clone(), stated: None, most, touched })
         };
         named.or_else(other)
@@ -255,24 +272,29 @@ impl Count {
 
 /// What a transaction has touched so far: tables by oid, with their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Touched(pub BTreeMap<u32, (String, Count)>);
+pub struct Touched {
+    /// Each table by its oid.
+    pub tables: BTreeMap<u32, (String, Count)>,
+    /// Of a partition, the oid of the partitioned table.
+    pub roots: BTreeMap<u32, u32>,
+}
 
 impl Touched {
     /// Asks for it: oid, schema, name, and rows inserted, updated, deleted. All is named in full, since the
     /// session's path is the client's.
     pub const QUERY: &str = "SELECT relid, schemaname, relname, n_tup_ins, n_tup_upd, n_tup_del, \
-         pg_catalog.current_setting('track_counts') FROM pg_catalog.pg_stat_xact_all_tables \
+         pg_catalog.current_setting('track_counts'), pg_catalog.pg_partition_root(relid)::pg_catalog.oid FROM pg_catalog.pg_stat_xact_all_tables \
          WHERE n_tup_ins OPERATOR(pg_catalog.>) 0 OR n_tup_upd OPERATOR(pg_catalog.>) 0 \
          OR n_tup_del OPERATOR(pg_catalog.>) 0 \
-         UNION ALL SELECT 0, '', '', 0, 0, 0, pg_catalog.current_setting('track_counts')";
+         UNION ALL SELECT 0, '', '', 0, 0, 0, pg_catalog.current_setting('track_counts'), NULL";
 
     /// Reads the answer; nothing where the server does not count, or answers something else.
     #[must_use]
     pub fn read(rows: &[Vec<Option<String>>]) -> Option<Self> {
-        let mut all = BTreeMap::new();
+        let mut all = Self::default();
         let mut counts = false;
         for row in rows {
-            let [oid, schema, name, inserted, updated, deleted, on] = row.as_slice() else { return None };
+            let [oid, schema, name, inserted, updated, deleted, on, root] = row.as_slice() else { return None };
             let number = |text: &Option<String>| text.as_ref()?.parse::<u64>().ok();
             let (schema, name) = (schema.as_ref()?, name.as_ref()?);
             counts = on.as_deref() == Some("on");
@@ -284,10 +306,13 @@ impl Touched {
                 || schema.is_empty();
             if !own {
                 let oid = oid.as_ref()?.parse().ok()?;
-                all.insert(oid, (format!("{schema}.{name}"), count));
+                if root.is_some() {
+                    all.roots.insert(oid, u32::try_from(number(root)?).ok()?);
+                }
+                all.tables.insert(oid, (format!("{schema}.{name}"), count));
             }
         }
-        counts.then_some(Self(all))
+        counts.then_some(all)
     }
 }
 
@@ -312,7 +337,8 @@ mod tests {
     }
 
     fn touched(all: &[(u32, Count)]) -> Touched {
-        Touched(all.iter().map(|(oid, count)| (*oid, (format!("t{oid}"), *count))).collect())
+        let tables = all.iter().map(|(oid, count)| (*oid, (format!("t{oid}"), *count))).collect();
+        Touched { tables, ..Touched::default() }
     }
 
     fn guard(measured: &mut [Measured]) -> Option<Limits> {
@@ -432,11 +458,28 @@ mod tests {
     }
 
     #[test]
+    fn partitions_that_nothing_was_stated_of_are_one_table_and_for_a_policy_all_are() {
+        let stated = [stated("update", "public.orders", Some(10), &[ORDERS], false)];
+        let limits = guard(&mut stated.clone()).expect("a limit");
+        let after = |roots: &[(u32, u32)]| Touched {
+            roots: roots.iter().copied().collect(),
+            ..touched(&[(ORDERS, count(0, 10, 0)), (PART, count(0, 0, 15)), (ITEMS, count(0, 0, 15))])
+        };
+        assert_eq!(limits.exceeded(&touched(&[]), &after(&[])), None, "each has no more than stated and tolerated");
+        let exceeded = limits.exceeded(&touched(&[]), &after(&[(PART, 9), (ITEMS, 9)])).expect("too much");
+        assert_eq!((exceeded.touched, exceeded.most), (30, 20), "of one partitioned table");
+        let mut strict = Guard { pieces: vec![Piece { range: 0..0, limits: Some(limits) }] }.strict();
+        let limits = strict.pieces.remove(0).limits.expect("limits");
+        assert_eq!(limits.exceeded(&touched(&[]), &after(&[])).expect("too much").touched, 30, "where nobody looked");
+    }
+
+    #[test]
     fn a_server_that_does_not_count_says_nothing() {
         let row = |schema: &str, on: &str| -> Vec<Option<String>> {
-            ["7", schema, "orders", "1", "2", "3", on].map(|text| Some(text.to_owned())).into()
+            ["7", schema, "orders", "1", "2", "3", on, "5"].map(|text| Some(text.to_owned())).into()
         };
-        let counted = Touched([(7, ("public.orders".to_owned(), count(1, 2, 3)))].into());
+        let tables = [(7, ("public.orders".to_owned(), count(1, 2, 3)))].into();
+        let counted = Touched { tables, roots: [(7, 5)].into() };
         assert_eq!(Touched::read(&[row("public", "on")]), Some(counted));
         assert_eq!(Touched::read(&[row("pg_temp_3", "on"), row("pg_catalog", "on")]), Some(Touched::default()));
         assert_eq!(Touched::read(&[row("public", "off")]), None);

@@ -132,6 +132,21 @@ impl Wire {
         (rows, said)
     }
 
+    /// Reads until a statement is held, the id in its notice; or refused.
+    pub async fn is_held_or_refused(&mut self) -> Option<String> {
+        loop {
+            let (tag, body) = self.message().await;
+            let text = String::from_utf8_lossy(&body);
+            if let Some((_, rest)) = text.split_once("held for approval ") {
+                return rest.split_whitespace().next().map(str::to_owned);
+            }
+            if matches!(tag, b'E' | b'Z') {
+                assert_eq!(tag, b'E', "held or refused, and not run");
+                return None;
+            }
+        }
+    }
+
     /// Reads until a statement is held: the id in its notice.
     pub async fn is_held(&mut self) -> String {
         loop {

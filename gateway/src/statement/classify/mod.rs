@@ -125,6 +125,8 @@ pub struct Statement {
     pub prepares: Option<String>,
     /// What its EXECUTEs run: the name, and the text that is remembered under it.
     pub executes: Vec<(String, String)>,
+    /// Whether it means the row that a cursor is on (`WHERE CURRENT OF`).
+    pub of_cursor: bool,
     /// What it does to a cursor that SQL names.
     pub cursor: Option<CursorMove>,
     /// Whether no value of a constant had a part in any of the above but `range`.

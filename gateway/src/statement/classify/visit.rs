@@ -33,7 +33,8 @@ impl Walk<'_> {
         };
         match node {
             // Leaves.
-            N::AConst(_) | N::AStar(_) | N::ParamRef(_) | N::SetToDefault(_) | N::CurrentOfExpr(_) => {}
+            N::AConst(_) | N::AStar(_) | N::ParamRef(_) | N::SetToDefault(_) => {}
+            N::CurrentOfExpr(_) => self.found.statement.of_cursor = true,
             N::Integer(_) | N::Float(_) | N::Boolean(_) | N::String(_) | N::BitString(_) => {}
             N::Alias(_) | N::RoleSpec(_) | N::SqlvalueFunction(_) => {}
             N::JsonFormat(_) | N::JsonReturning(_) | N::ReturningOption(_) | N::CtesearchClause(_) => {}
