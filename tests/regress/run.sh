@@ -15,7 +15,8 @@ for way in DIRECT THROUGH; do
   timeout "$limit" target/debug/through regression tests/regress/leg.sh "$way" "$work/suite" "$work/${way,,}" "$@"
 done
 known=$(sed 's/#.*//' tests/regress/expected-differences.txt | awk '{print $1}' | sort -u)
-different=$(diff -rq "$work/direct/results" "$work/through/results" |
+# Tests alone: what they leave beside their output (largeobject writes a file) is not compared.
+different=$(diff -rq --exclude='*.txt' "$work/direct/results" "$work/through/results" |
   sed -E 's/.*results\/?:? ?([a-z_0-9.]+)\.out.*/\1/' | sort -u || true)
 new=$(comm -13 <(echo "$known") <(echo "$different") | sed '/^$/d')
 echo "==> differ: $(echo "$different" | tr '\n' ' ')"

@@ -120,6 +120,21 @@ impl Listener {
     }
 }
 
+/// Says the last word, if there is one, and closes.
+async fn part(mut end: End, farewell: Option<Farewell>) {
+    if let Some(farewell) = &farewell {
+        say(&mut end, farewell).await;
+    } else {
+        // The server's own last word may still be on its way.
+        let _written = tokio::time::timeout(LAST_WORD_WITHIN, end.flush()).await;
+    }
+    let mut socket = end.into_socket();
+    close(&mut socket).await;
+    if farewell.is_some_and(|farewell| !matches!(farewell, Farewell::Ended { .. })) {
+        linger(socket).await;
+    }
+}
+
 impl Door {
     async fn serve(self, socket: TcpStream, from: IpAddr, place: Result<Place, Full>) {
         if let Err(error) = socket.set_nodelay(true) {
@@ -132,7 +147,8 @@ impl Door {
         };
         let address = from.to_string();
         let mut end = nowhere();
-        let login = async {
+        // Boxed: what a login needs is not kept for the whole session.
+        let login = Box::pin(async {
             let Some(opened) = self.opened(socket).await else { return Ok(None) };
             let secured = opened.secured;
             end = opened.end;
@@ -140,7 +156,7 @@ impl Door {
             place.sit().inspect_err(|full| tracing::warn!(%from, ?full, "a client found no place"))?;
             let admitted = authenticate(&self.gateway, &mut end, &startup, &address).await?;
             Ok(Some((startup, admitted)))
-        };
+        });
         let within = self.gateway.config.gateway.bounds.login_timeout;
         let login = tokio::time::timeout(within, login).await.unwrap_or(Err(Farewell::TooSlow));
         let Over { farewell, finishing } = match login {
@@ -150,17 +166,7 @@ impl Door {
             }
             Err(farewell) => farewell.into(),
         };
-        if let Some(farewell) = &farewell {
-            say(&mut end, farewell).await;
-        } else {
-            // The server's own last word may still be on its way.
-            let _written = tokio::time::timeout(LAST_WORD_WITHIN, end.flush()).await;
-        }
-        let mut socket = end.into_socket();
-        close(&mut socket).await;
-        if farewell.is_some_and(|farewell| !matches!(farewell, Farewell::Ended { .. })) {
-            linger(socket).await;
-        }
+        Box::pin(part(end, farewell)).await;
         // It has its place until the database is rid of it too.
         if let Some(finishing) = finishing
             && let Err(error) = finishing.await

@@ -101,7 +101,7 @@ impl Session {
         self.describe_parked().await?;
         if !name.is_empty() && self.prepared.contains_key(name) {
             let message = format!("prepared statement \"{name}\" already exists");
-            return self.refuse_group(Refusal::Prepared { code: "42P05", message }).await;
+            return Box::pin(self.refuse_group(Refusal::Prepared { code: "42P05", message })).await;
         }
         let analysis = self.analyse_in_group(sql, None).await?;
         if self.discarding {
@@ -109,18 +109,18 @@ impl Session {
         }
         if analysis.unpins == Some(Pin::Token) {
             // Not even its description may be asked for there.
-            self.record_denial(sql, &Refusal::TokenAlone, &[]).await?;
-            return self.refuse_group(Refusal::TokenAlone).await;
+            Box::pin(self.record_denial(sql, &Refusal::TokenAlone, &[])).await?;
+            return Box::pin(self.refuse_group(Refusal::TokenAlone)).await;
         }
         if self.connection.mode == Mode::Enforce
             && let Some(why) = types.iter().find_map(|oid| parameter_hazard(&self.catalog, &self.names, *oid))
         {
             // The server reads the value at Bind, whatever the text says.
             let message = format!("a parameter's type runs code that can't be seen ({why}); cast it in the text");
-            return self.refuse_group(Refusal::NotSupported { message }).await;
+            return Box::pin(self.refuse_group(Refusal::NotSupported { message })).await;
         }
         if let Some(refusal) = self.too_much_kept(frame) {
-            return self.refuse_group(refusal).await;
+            return Box::pin(self.refuse_group(refusal)).await;
         }
         // In a failed transaction the server itself refuses every Parse that would do something.
         let doomed = self.status == b'E' && !self.unsynced && self.replies.is_quiet();
@@ -150,14 +150,14 @@ impl Session {
         self.describe_parked().await?;
         let Some(prepared) = self.prepared.get(&bind.statement).cloned() else {
             let message = no_statement(&bind.statement);
-            return self.refuse_group(Refusal::Prepared { code: "26000", message }).await;
+            return Box::pin(self.refuse_group(Refusal::Prepared { code: "26000", message })).await;
         };
         if !bind.portal.is_empty() && self.portals.contains_key(&bind.portal) {
             let message = format!("cursor \"{}\" already exists", bind.portal);
-            return self.refuse_group(Refusal::Prepared { code: "42P03", message }).await;
+            return Box::pin(self.refuse_group(Refusal::Prepared { code: "42P03", message })).await;
         }
         if let Some(refusal) = self.too_much_kept(frame) {
-            return self.refuse_group(refusal).await;
+            return Box::pin(self.refuse_group(refusal)).await;
         }
         let passes = match &prepared.sql {
             Some(sql) if prepared.sent => {
@@ -197,7 +197,7 @@ impl Session {
             Target::Statement => {
                 let Some(prepared) = self.prepared.get(name).cloned() else {
                     let message = no_statement(name);
-                    return self.refuse_group(Refusal::Prepared { code: "26000", message }).await;
+                    return Box::pin(self.refuse_group(Refusal::Prepared { code: "26000", message })).await;
                 };
                 if let Some(own) = self.own_of(prepared.sql.as_deref()).await? {
                     self.replies.answer(backend::no_parameters());
@@ -222,7 +222,13 @@ impl Session {
     /// statement's description is asked for instead, with the portal's formats put in.
     async fn describe_parked(&mut self) -> Result<(), Ended> {
         let waiting = self.portals.iter().find(|(_, portal)| portal.describe.is_some()).map(|(name, _)| name.clone());
-        let Some(name) = waiting else { return Ok(()) };
+        match waiting {
+            Some(name) => Box::pin(self.describe_portal(name)).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn describe_portal(&mut self, name: String) -> Result<(), Ended> {
         let Some(portal) = self.portals.get_mut(&name) else { return Ok(()) };
         portal.describe = None;
         let (statement, formats) = (portal.bind.statement.clone(), portal.bind.result_formats.clone());
@@ -257,7 +263,7 @@ impl Session {
             Some(now) if now.frame == portal.of.frame && now.sql == portal.of.sql => Ok(Some(now)),
             _ => {
                 let message = format!("prepared statement {name:?} was closed or replaced since it was bound");
-                self.refuse_group(Refusal::Prepared { code: "26000", message }).await?;
+                Box::pin(self.refuse_group(Refusal::Prepared { code: "26000", message })).await?;
                 Ok(None)
             }
         }
@@ -267,7 +273,7 @@ impl Session {
         let Some(portal) = self.portals.get(name).cloned() else {
             // A cursor that SQL declared runs by FETCH, which is classified; here it would not be.
             let message = format!("portal \"{name}\" does not exist");
-            return self.refuse_group(Refusal::Prepared { code: "34000", message }).await;
+            return Box::pin(self.refuse_group(Refusal::Prepared { code: "34000", message })).await;
         };
         let described = portal.describe.clone();
         if self.portals.iter().any(|(other, p)| other != name && p.describe.is_some()) {
@@ -276,7 +282,7 @@ impl Session {
         let Some(prepared) = self.still_bound(&portal).await? else { return Ok(()) };
         let Some(sql) = &prepared.sql else {
             // Nobody could see what they approve, and no record could say what ran.
-            return self.refuse_group(text_not_known()).await;
+            return Box::pin(self.refuse_group(text_not_known())).await;
         };
         let analysis = self.analyse_in_group(sql, prepared.reading.as_ref()).await?;
         if self.discarding {
@@ -287,7 +293,7 @@ impl Session {
             return Ok(());
         }
         if let Some(setting) = &analysis.own_setting {
-            return match self.own_setting_or_token(setting).await? {
+            return match Box::pin(self.own_setting_or_token(setting)).await? {
                 Ok(mut frames) => {
                     // RowDescription belongs to Describe.
                     if frames.len() > 1 && described.is_none() {
@@ -298,7 +304,7 @@ impl Session {
                     frames.into_iter().for_each(|frame| self.replies.answer(frame));
                     Ok(())
                 }
-                Err(refusal) => self.refuse_group(refusal).await,
+                Err(refusal) => Box::pin(self.refuse_group(refusal)).await,
             };
         }
         let bind = &portal.bind;
@@ -342,7 +348,7 @@ impl Session {
         } else {
             match self.permit_masked(&mut request, &analysis).await? {
                 Ok(permit) => permit,
-                Err(refusal) => return self.refuse_group(refusal).await,
+                Err(refusal) => return Box::pin(self.refuse_group(refusal)).await,
             }
         };
         let mut permit = permit;
@@ -350,12 +356,12 @@ impl Session {
         let guard = match permit.take_guard() {
             Some(guard) => {
                 let limits = guard.pieces.into_iter().find_map(|piece| piece.limits);
-                match (limits, self.begin_guard(id.as_ref()).await?) {
+                match (limits, Box::pin(self.begin_guard(id.as_ref())).await?) {
                     (Some(limits), Ok(before)) => Some((limits, before)),
                     (_, Err(refusal)) => {
                         let open = self.open_run(&permit, &request).await?.into_open();
-                        self.leave_unsent(open).await;
-                        return self.refuse_group(refusal).await;
+                        Box::pin(self.leave_unsent(open)).await;
+                        return Box::pin(self.refuse_group(refusal)).await;
                     }
                     (None, Ok(_)) => None,
                 }
@@ -386,7 +392,7 @@ impl Session {
             self.block = false;
         }
         if let Some((limits, before)) = guard {
-            return self.run_execute_guarded(permit, &limits, &before, &request, name).await;
+            return Box::pin(self.run_execute_guarded(permit, &limits, &before, &request, name)).await;
         }
         self.run(permit, &request, frame, false).await?;
         // COPY changes what the client's next messages mean, and a statement that changes the session
@@ -528,11 +534,12 @@ impl Session {
 
     /// Whether a statement's description may be asked for: where it is not denied outright.
     async fn may_describe(&mut self, prepared: &Prepared) -> Result<bool, Ended> {
-        if prepared.sent {
-            return Ok(true);
-        }
+        if prepared.sent { Ok(true) } else { Box::pin(self.may_describe_parked(prepared)).await }
+    }
+
+    async fn may_describe_parked(&mut self, prepared: &Prepared) -> Result<bool, Ended> {
         let Some(sql) = prepared.sql.clone() else {
-            self.refuse_group(text_not_known()).await?;
+            Box::pin(self.refuse_group(text_not_known())).await?;
             return Ok(false);
         };
         let analysis = self.analyse_in_group(&sql, prepared.reading.as_ref()).await?;
@@ -550,7 +557,7 @@ impl Session {
             crate::statement::hold::Judged::No(refusal) => {
                 let refusal = self.with_a_way_out(&asked, refusal).await;
                 self.record_denial(&sql, &refusal, &rules).await?;
-                self.refuse_group(refusal).await?;
+                Box::pin(self.refuse_group(refusal)).await?;
                 Ok(false)
             }
             _ => Ok(true),

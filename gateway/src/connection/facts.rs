@@ -157,7 +157,12 @@ impl Session {
     /// asked; in a failed transaction nothing can be, and nothing but ROLLBACK runs.
     pub(super) async fn refresh_names(&mut self) -> Result<(), Ended> {
         // Simple queries of ours would end the client's group; its own Sync comes first.
-        if self.dirty && self.status != b'E' && self.replies.is_quiet() && !self.unsynced && self.take_facts().await? {
+        if self.dirty
+            && self.status != b'E'
+            && self.replies.is_quiet()
+            && !self.unsynced
+            && Box::pin(self.take_facts()).await?
+        {
             self.dirty = false;
             self.memory.forget();
         }
@@ -225,12 +230,12 @@ impl Session {
         let changes = &self.gateway.changes;
         let shared = match self.catalogs.fresh(changes, self.shared_login()) {
             Some(catalog) => catalog,
-            None => {
-                self.catalogs.read(changes, self.shared_login()).await.unwrap_or_else(|error| self.no_catalog(&error))
-            }
+            None => Box::pin(self.catalogs.read(changes, self.shared_login()))
+                .await
+                .unwrap_or_else(|error| self.no_catalog(&error)),
         };
         if self.own_catalog.is_changed() && self.status == b'T' {
-            match self.see_own_catalog(&shared).await? {
+            match Box::pin(self.see_own_catalog(&shared)).await? {
                 Some(own) => self.catalog = own,
                 None => {
                     // What names mean here can't be asked: what rests on them is opaque.

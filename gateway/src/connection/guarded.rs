@@ -287,7 +287,7 @@ impl Session {
             self.sync_ourselves();
         }
         self.settle().await?;
-        self.commit_block(None).await
+        Box::pin(self.commit_block(None)).await
     }
 
     /// The server's error is the client's, and the run's end.

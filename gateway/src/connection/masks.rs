@@ -169,6 +169,15 @@ impl Session {
             self.masks.pending = Some(Pending::Free);
             return permit;
         }
+        Box::pin(self.permit_sensitive(request, known)).await
+    }
+
+    /// The same for what meets a classified column.
+    async fn permit_sensitive(
+        &mut self,
+        request: &mut Request,
+        known: &Known,
+    ) -> Result<Result<Permit, Refusal>, Ended> {
         self.masks.pending = None;
         let exposures = self.exposures(&request.sql, known).await?;
         let judged = self.judge_columns(&exposures, known, &[]);

@@ -30,6 +30,7 @@ pub mod accept;
 mod ahead;
 pub mod application;
 pub mod authenticate;
+mod awake;
 pub mod binding;
 pub mod cancel;
 pub mod catalogs;

@@ -190,7 +190,7 @@ impl Session {
                 self.dirty |= names;
                 let report = backend::report(body)?;
                 if report.severity == "FATAL" || report.severity == "PANIC" {
-                    self.lose_runs().await;
+                    Box::pin(self.lose_runs()).await;
                     return Err(Ended::Quiet);
                 }
                 if let Some(run) = run {
@@ -248,7 +248,9 @@ impl Session {
     pub(super) async fn end_run(&mut self, run: u64, end: RunEnd) -> Result<(), Ended> {
         self.masks.ended(run);
         let Some(open) = self.runs.remove(run) else { return Ok(()) };
-        finish(&self.gateway, &open, &end).await;
+        if open.request().is_some() {
+            Box::pin(finish(&self.gateway, &open, &end)).await;
+        }
         close(&self.gateway.log, &self.header, &open, &end).map_err(|down| unavailable(&down))
     }
 

@@ -12,6 +12,8 @@ use std::{
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
 
+use super::awake;
+
 /// Room for the parser and its visitor on the thread itself; a text that nests deeper gets a thread
 /// of its own. Address space only, until it is used.
 const STACK: usize = 16 << 20;
@@ -45,7 +47,10 @@ impl Shards {
             let stop = shards.stop.clone();
             shards.handles.push(runtime.handle().clone());
             let thread = std::thread::Builder::new().name(format!("sessions-{number}")).stack_size(STACK);
-            shards.threads.push(thread.spawn(move || runtime.block_on(stop.cancelled_owned()))?);
+            shards.threads.push(thread.spawn(move || {
+                runtime.spawn(awake::keep());
+                runtime.block_on(stop.cancelled_owned());
+            })?);
         }
         Ok(shards)
     }

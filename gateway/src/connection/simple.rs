@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// With so many statements under way, their entries are worth writing together.
-const CROWD: usize = 4;
+pub(super) const CROWD: usize = 4;
 
 impl Session {
     pub(super) async fn on_query(&mut self, sql: &str, frame: &Bytes) -> Result<(), Ended> {
@@ -46,20 +46,20 @@ impl Session {
         self.prepared.remove("");
         let analysis = self.analyse(sql, None).await?;
         if analysis.statements.is_empty() {
-            self.end_group().await?;
+            Box::pin(self.end_group()).await?;
             self.replies.answer(backend::empty_query());
             self.replies.answer(backend::ready(self.status));
             return Ok(());
         }
         if let Some(setting) = &analysis.own_setting {
-            return match self.own_setting_or_token(setting).await? {
+            return match Box::pin(self.own_setting_or_token(setting)).await? {
                 Ok(frames) => {
-                    self.end_group().await?;
+                    Box::pin(self.end_group()).await?;
                     frames.into_iter().for_each(|frame| self.replies.answer(frame));
                     self.replies.answer(backend::ready(self.status));
                     Ok(())
                 }
-                Err(refusal) => self.refuse_query(sql, refusal).await,
+                Err(refusal) => Box::pin(self.refuse_query(sql, refusal)).await,
             };
         }
         let mut request = Request {
@@ -73,10 +73,10 @@ impl Session {
         };
         match self.permit_masked(&mut request, &analysis).await? {
             Ok(mut permit) => match permit.take_guard() {
-                Some(guard) => self.run_query_guarded(permit, &guard, &request).await,
+                Some(guard) => Box::pin(self.run_query_guarded(permit, &guard, &request)).await,
                 None => self.run(permit, &request, frame, true).await,
             },
-            Err(refusal) => self.refuse_query(sql, refusal).await,
+            Err(refusal) => Box::pin(self.refuse_query(sql, refusal)).await,
         }
     }
 
@@ -90,25 +90,25 @@ impl Session {
             }
         }
         let message = "function calls by message are not supported; use SQL".to_owned();
-        self.refuse_query("", Refusal::NotSupported { message }).await
+        Box::pin(self.refuse_query("", Refusal::NotSupported { message })).await
     }
 
     /// decide, and hold where policy says so.
     pub(super) async fn permit(&mut self, request: &Request, known: &Known) -> Result<Result<Permit, Refusal>, Ended> {
         if let Some(pin) = request.analysis.unpins {
             let refusal = Refusal::from(pin);
-            self.record_denial(&request.sql, &refusal, &[]).await?;
+            Box::pin(self.record_denial(&request.sql, &refusal, &[])).await?;
             return Ok(Err(refusal));
         }
         if self.only_asks() {
-            return Ok(Err(self.ask_ahead(request).await?));
+            return Ok(Err(Box::pin(self.ask_ahead(request)).await?));
         }
         // An empty text comes here in the extended protocol only.
         if request.analysis.only_undoes || request.analysis.statements.is_empty() {
             return Ok(Ok(rollback()));
         }
         if let Some(refusal) = self.wall.against(&request.analysis) {
-            self.record_denial(&request.sql, &refusal, &[]).await?;
+            Box::pin(self.record_denial(&request.sql, &refusal, &[])).await?;
             return Ok(Err(refusal));
         }
         if self.allowed(known)
@@ -117,6 +117,11 @@ impl Session {
         {
             return Ok(Ok(permit));
         }
+        Box::pin(self.permit_otherwise(request)).await
+    }
+
+    /// decide, where policy does not simply allow a statement.
+    async fn permit_otherwise(&mut self, request: &Request) -> Result<Result<Permit, Refusal>, Ended> {
         let counted = self.count_rows(request).await;
         let asked = self.strictest(&request.analysis);
         let decision = match self.decision(&asked).await {
@@ -197,7 +202,7 @@ impl Session {
             .await
             .map_err(|down| unavailable(&down))?;
         if let Err(ended) = self.still_stands() {
-            self.leave_unsent(recorded.into_open()).await;
+            Box::pin(self.leave_unsent(recorded.into_open())).await;
             return Err(ended);
         }
         if !held {
