@@ -38,6 +38,15 @@ struct Shown {
     digest: Option<Digest>,
 }
 
+/// Whether a request that waits gets a card now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// It does.
+    First,
+    /// Enough of its session wait before it.
+    Behind,
+}
+
 /// What is remembered of a request.
 #[derive(Clone, Debug, Default)]
 struct Slot {
@@ -46,6 +55,8 @@ struct Slot {
     /// It has changed since that task looked.
     again: bool,
     card: Option<Shown>,
+    /// Whether it may have one; `None` where nobody has said so yet.
+    place: Option<Place>,
     /// A card may be on Slack that nobody wrote down.
     doubt: bool,
     /// The requester is to be told: this process posted the card, so nobody told them before.
@@ -102,6 +113,22 @@ impl Board {
             slot.working = std::mem::take(&mut slot.again);
             !slot.working
         })
+    }
+
+    /// A card of this request may be posted. Whether that is news.
+    pub(crate) fn let_post(&self, id: &RequestId) -> bool {
+        self.with(id, |slot| slot.place.replace(Place::First) != Some(Place::First))
+    }
+
+    /// Enough of its session wait before this request.
+    pub(crate) fn keep_back(&self, id: &RequestId) {
+        self.with(id, |slot| slot.place = Some(Place::Behind));
+    }
+
+    /// The requests of which nobody has said yet whether they get a card.
+    pub(crate) fn unplaced(&self) -> Vec<RequestId> {
+        let slots = self.lock();
+        slots.iter().filter(|(_, slot)| slot.place.is_none() && !slot.told).map(|(id, _)| id.clone()).collect()
     }
 
     /// A card of this request may be on Slack although nobody knows of one: it is looked for first.
@@ -187,6 +214,18 @@ async fn grant_of(bot: &Bot, view: &RequestView) -> Result<Option<GrantView>, Co
 
 async fn show(bot: &Bot, view: &RequestView) -> Result<(), Trouble> {
     let mut slot = bot.board().with(&view.id, |slot| slot.clone());
+    if view.card.is_none() && slot.card.is_none() {
+        match (slot.place, view.state) {
+            // Whoever counts says which it is, and has it looked at again.
+            (None, State::Pending) => {
+                bot.counting().ring();
+                return Ok(());
+            }
+            // It waits for its turn; or it was decided elsewhere meanwhile, and the channel need not hear of it.
+            (Some(Place::Behind), state) if !state.is_final() => return Ok(()),
+            _ => {}
+        }
+    }
     if slot.doubt && view.card.is_none() && slot.card.is_none() {
         slot = find(bot, view).await?;
     }

@@ -13,11 +13,13 @@ mod account;
 mod acts;
 mod backoff;
 mod board;
+pub mod cap;
 pub mod cards;
 mod channels;
 mod commands;
 pub mod control;
 mod control_posts;
+mod counting;
 pub mod digest;
 pub mod digest_parts;
 mod events;
@@ -50,6 +52,7 @@ use crate::{
     backoff::Backoff,
     board::Board,
     control::Control,
+    counting::Counting,
     digest_parts::Places,
     life::Life,
     reaching::{Reached, Routes},
@@ -119,6 +122,7 @@ struct Inner {
     page_url: Url,
     identity: OnceCell<Identity>,
     board: Board,
+    counting: Counting,
     seen: Seen,
     life: Life,
     reached: Reached,
@@ -148,6 +152,7 @@ impl Bot {
             page_url: config.page_url,
             identity: OnceCell::new(),
             board: Board::default(),
+            counting: Counting::default(),
             seen: Seen::default(),
             life: Life::default(),
             reached: Reached::default(),
@@ -183,6 +188,7 @@ impl Bot {
             tokio::join!(
                 socket,
                 events::follow(self, &shutdown),
+                counting::follow(self, &shutdown),
                 life::follow(self, &shutdown),
                 reaching::follow(self, &shutdown),
                 digest
@@ -248,6 +254,13 @@ impl Bot {
         }
     }
 
+    /// Lets the card of `id` be posted, which waited for its turn.
+    pub(crate) fn let_post(&self, id: &RequestId) {
+        if self.0.board.let_post(id) {
+            self.touch(id);
+        }
+    }
+
     /// Tells the gateway what channels are called, beside whatever else goes on.
     pub(crate) fn introduce_channels(&self) {
         let bot = self.clone();
@@ -264,6 +277,10 @@ impl Bot {
     /// Works on something beside whatever else goes on.
     pub(crate) fn spawn<F: Future<Output = ()> + Send + 'static>(&self, work: impl FnOnce(Self) -> F) {
         self.0.work.spawn(work(self.clone()));
+    }
+
+    pub(crate) fn counting(&self) -> &Counting {
+        &self.0.counting
     }
 
     pub(crate) fn reached(&self) -> &Reached {

@@ -39,7 +39,7 @@ pub(crate) struct Notice {
 }
 
 /// The `block_id` by which a message is found again.
-fn mark(name: &str) -> String {
+pub(crate) fn mark(name: &str) -> String {
     format!("notice:{name}")
 }
 

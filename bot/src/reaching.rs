@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Bot,
+    Bot, cap,
     cards::{self, request::page},
     control::ControlError,
     outbox::{self, Notice, To},
@@ -118,7 +118,9 @@ async fn look(bot: &Bot) -> Result<Duration, ControlError> {
         }
         at <= now
     };
-    for view in waiting.iter().filter(|view| view.expires_at > now) {
+    // Of what only is counted in Slack nobody is told one by one.
+    let first: HashSet<_> = cap::first(&waiting).into_iter().collect();
+    for view in waiting.iter().filter(|view| view.expires_at > now && first.contains(&view.id)) {
         if later(reminded_at(view)) && bot.reached().is_new(&format!("reminder:{}", view.id)) {
             remind(bot, view.clone(), now);
         }

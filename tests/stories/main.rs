@@ -8,6 +8,7 @@ mod breaking_glass;
 mod cards;
 mod certified;
 mod counted_rows;
+mod crowding;
 mod deciding;
 mod directory;
 mod disguised;

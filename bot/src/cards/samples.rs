@@ -13,7 +13,7 @@ use countersign_shared::{
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{answer, ask, blocks::Message, deny, digest as daily, direct, home, keep, life, reach, request};
+use super::{answer, ask, blocks::Message, deny, digest as daily, direct, home, keep, life, more, reach, request};
 
 /// A request id that any text can name.
 ///
@@ -258,6 +258,8 @@ pub fn samples() -> Vec<Value> {
     let nothing = AccessDigest { grants: vec![], roles: vec![], agents: vec![], sessions: vec![], ..digest_of(0) };
     all.push(message("digest: nothing".into(), daily::message(&nothing)));
     all.push(message("reminder".into(), reach::reminder(&view(), &base, noon())));
+    all.push(message("more".into(), more::waiting(&view(), 3, "notice:more:0123456789abcdef:K7Q2AB9X")));
+    all.push(message("no more".into(), more::over("over:more:0123456789abcdef:K7Q2AB9X")));
     all.push(message("reach".into(), reach::waits(&view(), None, &base)));
     let (grants, requests) = (vec![grant(), agents], vec![view(); 20]);
     let tab = home::view("ana@acme.dev", (&grants, &requests, &requests), &base, noon());

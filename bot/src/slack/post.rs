@@ -276,7 +276,21 @@ impl Slack {
         wanted: impl Fn(&Value) -> bool,
     ) -> Result<Option<Value>, SlackError> {
         let oldest = format!("{}.000000", (since - CLOCK_SKEW).timestamp());
-        self.look_through(channel, &oldest, wanted).await
+        Ok(self.look_through(channel, &oldest, 1, wanted).await?.pop())
+    }
+
+    /// `conversations.history`: the messages since `since` that are `wanted`.
+    ///
+    /// # Errors
+    /// Where Slack refuses or is away.
+    pub async fn find_messages(
+        &self,
+        channel: &str,
+        since: DateTime<Utc>,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Result<Vec<Value>, SlackError> {
+        let oldest = format!("{}.000000", (since - CLOCK_SKEW).timestamp());
+        self.look_through(channel, &oldest, usize::MAX, wanted).await
     }
 
     /// `conversations.history`: the message at `ts`, where it is `wanted`.
@@ -291,17 +305,18 @@ impl Slack {
     ) -> Result<Option<Value>, SlackError> {
         // Slack leaves out the oldest itself unless it is asked not to.
         let seconds = ts.split('.').next().and_then(|seconds| seconds.parse::<i64>().ok()).unwrap_or_default();
-        self.look_through(channel, &format!("{}.000000", seconds - 1), wanted).await
+        Ok(self.look_through(channel, &format!("{}.000000", seconds - 1), 1, wanted).await?.pop())
     }
 
     async fn look_through(
         &self,
         channel: &str,
         oldest: &str,
+        most: usize,
         wanted: impl Fn(&Value) -> bool,
-    ) -> Result<Option<Value>, SlackError> {
+    ) -> Result<Vec<Value>, SlackError> {
         let (channel, oldest) = (channel.to_owned(), oldest.to_owned());
-        let (limit, mut cursor) = (PAGE.to_string(), None::<String>);
+        let (limit, mut cursor, mut found) = (PAGE.to_string(), None::<String>, Vec::new());
         for _ in 0..PAGES {
             let query = || {
                 vec![
@@ -312,8 +327,9 @@ impl Slack {
                 ]
             };
             let page: HistoryAnswer = patiently(|| self.get("conversations.history", query())).await?;
-            if let Some(found) = page.messages.into_iter().find(|message| wanted(message)) {
-                return Ok(Some(found));
+            found.extend(page.messages.into_iter().filter(|message| wanted(message)).take(most - found.len()));
+            if found.len() >= most {
+                break;
             }
             let next = page.response_metadata["next_cursor"].as_str().unwrap_or_default();
             if next.is_empty() {
@@ -321,7 +337,7 @@ impl Slack {
             }
             cursor = Some(next.to_owned());
         }
-        Ok(None)
+        Ok(found)
     }
 
     /// `chat.postMessage`. One try: who calls it must know whether it may be repeated.
