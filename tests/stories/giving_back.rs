@@ -48,6 +48,42 @@ impl Story {
         digest.unwrap_or_else(|in_vain| panic!("no digest says {text:?}: {in_vain}"))
     }
 
+    /// Makes what is watched so many days older, as somebody may who has the state's file.
+    async fn is_watched_for(&self, days: i64) {
+        let mut state = self.state().await;
+        let mut looks = interval(Duration::from_millis(50));
+        let there = async {
+            while sqlx::query("SELECT 1 FROM watched LIMIT 1")
+                .fetch_optional(&mut state)
+                .await
+                .expect("a look")
+                .is_none()
+            {
+                looks.tick().await;
+            }
+        };
+        timeout(PATIENCE, there).await.expect("roles and permissions are watched");
+        for sql in ["DROP TRIGGER watched_uses_never_go_back", "UPDATE watched SET since = since - ?1 * 86400000"] {
+            sqlx::query(sql).bind(days).execute(&mut state).await.expect("older");
+        }
+    }
+
+    /// Waits until the digest says so of a permission.
+    async fn digest_says_of_permission(&self, id: &str, finding: &str) {
+        let mut looks = interval(Duration::from_millis(300));
+        let says = async {
+            loop {
+                looks.tick().await;
+                let digest = self.tells_json(&["digest", "--now", "--dry-run", "--json"]).await;
+                let all = digest["permissions"].as_array().cloned().unwrap_or_default();
+                if all.iter().any(|one| one["permission"] == id && one["finding"] == finding) {
+                    return;
+                }
+            }
+        };
+        timeout(PATIENCE, says).await.unwrap_or_else(|_| panic!("{id} is not {finding}"));
+    }
+
     /// The digest as JSON, once it says of this grant what `is` wants.
     pub(crate) async fn digest_finds(&self, grant: &str, is: impl Fn(&Value) -> bool) -> Value {
         let mut looks = interval(Duration::from_millis(300));
@@ -97,14 +133,21 @@ async fn the_holder_is_told_that_it_begins_ends_and_has_ended_and_extends_it_wit
 async fn a_digest_takes_back_what_nobody_uses_and_keeps_what_another_person_vouches_for() {
     let story = story("digest = { at = \"00:00\", timezone = \"UTC\", stale_after = \"1s\" }\n").await;
     let (ana, priya, olu) = (story.linked("ana").await, story.linked("priya").await, story.linked("olu").await);
+    let said = async |words: &[&str]| String::from_utf8_lossy(&story.tells(words).await.stdout).into_owned();
+    let early = said(&["digest", "--now", "--dry-run"]).await;
+    assert!(!early.contains("nobody had or used"), "nobody can know yet: {early}");
+    story.is_watched_for(31).await;
     let empty = story.tells(&["digest", "--now"]).await;
     assert!(empty.status.success(), "{empty:?}");
     let empty = story.digest_says("nobody had or used").await;
     assert!(empty.shown().contains("shop-writer"), "a role that nobody ever had: {}", empty.shown());
+    assert!(empty.shown().contains("90-roles.cedar#2: never used in the 31 d"), "{}", empty.shown());
 
     let writer = ana.is_granted(&priya, "request shop shop-writer 4h INC-42").await;
     let session = story.logs_in("ana").await;
     session.runs(UPDATE).ends().await.expect("she may");
+    story.digest_says_of_permission("90-roles.cedar#2", "in_use").await;
+    story.digest_says_of_permission("90-roles.cedar#3", "never_used").await;
     let used = story.digest_finds(&writer, |found| !found["last_used"].is_null()).await;
     assert!(["in_use", "stale"].contains(&used["finding"].as_str().expect("a word")), "{used}");
     story.digest_finds(&writer, |found| found["finding"] == "stale").await;
@@ -124,6 +167,8 @@ async fn a_digest_takes_back_what_nobody_uses_and_keeps_what_another_person_vouc
     });
     let table = String::from_utf8(table.await.expect("a table").content.expect("its bytes")).expect("text");
     assert!(table.lines().any(|line| line.starts_with(&writer) && line.contains(",stale,")), "{table}");
+    let asked = |line: &str| line.starts_with("90-roles.cedar#1") && line.ends_with("permission");
+    assert!(table.lines().any(|line| asked(line) && line.contains("in_use")), "by which she asked for it: {table}");
 
     // Its holder never keeps it; another person does, and says why.
     let press = |who: &Colleague<'_>, action: &'static str, grant: String| {

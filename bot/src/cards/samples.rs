@@ -3,8 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use countersign_shared::{
     api::{
-        AccessDigest, AccessOption, AccessView, ApprovalView, DigestAgent, DigestGrant, DigestRole, EffectView,
-        Finding, GrantView, KeepView, Needed, Outcome, RequestKind, RequestView, SessionView,
+        AccessDigest, AccessOption, AccessView, ApprovalView, DigestAgent, DigestGrant, DigestPermission, DigestRole,
+        DigestToken, EffectView, Finding, GrantView, KeepView, Needed, Outcome, RequestKind, RequestView, SessionView,
     },
     digest::{Digest, of_bytes},
     ids::{GrantId, RequestId, SessionId},
@@ -120,7 +120,18 @@ pub fn digest_of(count: usize) -> AccessDigest {
             Some(KeepView { by: "priya@acme.dev".into(), until: noon(), reason: "<!here> on call".repeat(40) });
     }
     grants.extend([found(Finding::TooNew, None), found(Finding::NoData, None), found(Finding::InUse, Some(1))]);
-    let role = |n: usize| DigestRole { role: format!("role-{n}"), last_given: None, last_used: Some(noon()) };
+    let role = |n: usize| DigestRole {
+        role: format!("role-{n}"),
+        finding: if n < 15 { Finding::Stale } else { Finding::TooNew },
+        last_given: None,
+        last_used: Some(noon() - TimeDelta::days(40)),
+    };
+    let permission = |n: usize| DigestPermission {
+        permission: format!("40-<!channel>-{n}.cedar#1"),
+        finding: [Finding::NeverUsed, Finding::Stale, Finding::NoData, Finding::InUse][n % 4],
+        since: noon() - TimeDelta::days(50),
+        last_used: [None, Some(35), None, Some(1)][n % 4].map(|days| noon() - TimeDelta::days(days)),
+    };
     let agent = DigestAgent { name: "deploy".into(), owner: "gone@acme.dev".into(), why: "<!channel> is gone".into() };
     let session = SessionView {
         id: SessionId::random(),
@@ -131,12 +142,21 @@ pub fn digest_of(count: usize) -> AccessDigest {
         started_at: noon() - TimeDelta::days(2),
         state: "idle".into(),
     };
+    let token = DigestToken {
+        principal: "ana@acme.dev".into(),
+        connection: "shop".into(),
+        session: session.id.clone(),
+        issued_at: noon() - TimeDelta::days(2),
+        expires_at: noon() + TimeDelta::hours(3),
+    };
     AccessDigest {
         at: noon(),
         stale_after: 14 * 86_400,
         recorded_since: noon() - TimeDelta::days(60),
         grants,
         roles: (0..20).map(role).collect(),
+        permissions: (0..8).map(permission).collect(),
+        tokens: vec![token],
         agents: vec![agent],
         reviews: Vec::new(),
         sessions: vec![session],
@@ -255,7 +275,15 @@ pub fn samples() -> Vec<Value> {
         let found: Vec<&DigestGrant> = digest.grants.iter().collect();
         all.push(message(format!("own digest: {count}"), daily::own(&found, &digest)));
     }
-    let nothing = AccessDigest { grants: vec![], roles: vec![], agents: vec![], sessions: vec![], ..digest_of(0) };
+    let nothing = AccessDigest {
+        grants: vec![],
+        roles: vec![],
+        permissions: vec![],
+        agents: vec![],
+        sessions: vec![],
+        tokens: vec![],
+        ..digest_of(0)
+    };
     all.push(message("digest: nothing".into(), daily::message(&nothing)));
     all.push(message("reminder".into(), reach::reminder(&view(), &base, noon())));
     all.push(message("more".into(), more::waiting(&view(), 3, "notice:more:0123456789abcdef:K7Q2AB9X")));
