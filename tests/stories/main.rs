@@ -13,6 +13,7 @@ mod deciding;
 mod directory;
 mod disguised;
 mod edges;
+mod emulated;
 mod ending_many;
 mod evidence;
 mod fidelity;

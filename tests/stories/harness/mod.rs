@@ -315,7 +315,7 @@ fn collect(folder: &Path, found: &mut Vec<(PathBuf, Vec<u8>)>) {
 }
 
 /// What `manifest.yaml` asks Slack for: a call that needs more fails here as it would there.
-fn declared_scopes() -> Vec<String> {
+pub fn declared_scopes() -> Vec<String> {
     let manifest = include_str!("../../../manifest.yaml");
     let lines = manifest.lines().skip_while(|line| line.trim() != "bot:").skip(1);
     let scopes = lines.map_while(|line| line.trim().strip_prefix("- "));
