@@ -40,7 +40,7 @@ use std::{
 };
 
 use axum::Router;
-use countersign_shared::{bot_token::BotKey, ids::RequestId, secret::Secret};
+use countersign_shared::{api::RequestView, bot_token::BotKey, ids::RequestId, secret::Secret};
 use tokio::sync::{Mutex, OnceCell};
 use tokio_util::{
     sync::{CancellationToken, WaitForCancellationFuture},
@@ -81,6 +81,8 @@ pub struct SlackSettings {
     pub channel: String,
     /// Where each connection's requests are posted, and its part of the digest.
     pub places: Places,
+    /// The connections whose cards show nothing of what is asked: more people read their channel than decide.
+    pub redacted: BTreeSet<String>,
     /// `https://slack.com/api/`, or a stand-in.
     pub api_url: Url,
     /// When the digest is posted, if it is.
@@ -318,6 +320,11 @@ impl Bot {
 
     pub(crate) fn places(&self) -> &Places {
         &self.0.settings.places
+    }
+
+    /// Whether the channel of a request reads nothing of what is asked.
+    pub(crate) fn is_redacted(&self, view: &RequestView) -> bool {
+        self.0.settings.redacted.contains(&view.connection)
     }
 
     /// Every channel that cards go to.

@@ -191,6 +191,9 @@ pub struct RequestView {
     /// Who is told in the place of somebody who could decide.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stand_ins: Vec<StandIn>,
+    /// Some who may decide on it, whoever is asked first in front; for the bot alone, and while it waits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvers: Vec<SlackRef>,
 }
 
 /// Somebody is told of requests in another's place. They decide by a right of their own.

@@ -5,6 +5,7 @@ use countersign_shared::{
     api::{
         AccessDigest, AccessOption, AccessView, ApprovalView, DigestAgent, DigestGrant, DigestPermission, DigestRole,
         DigestToken, EffectView, Finding, GrantView, KeepView, Needed, Outcome, RequestKind, RequestView, SessionView,
+        SlackRef,
     },
     digest::{Digest, of_bytes},
     ids::{GrantId, RequestId, SessionId},
@@ -14,6 +15,9 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{answer, ask, blocks::Message, deny, digest as daily, direct, home, keep, life, more, reach, request};
+
+/// Whom the samples say is asked.
+pub const APPROVER: &str = "U0123456789";
 
 /// A request id that any text can name.
 ///
@@ -76,6 +80,7 @@ pub fn view() -> RequestView {
         card: None,
         requester_slack: None,
         stand_ins: Vec::new(),
+        approvers: Vec::new(),
     }
 }
 
@@ -182,6 +187,10 @@ fn variants() -> Vec<(String, RequestView)> {
         ("empty".into(), RequestView { sql: String::new(), reason: Some(String::new()), ..view() }),
         ("agent".into(), RequestView { principal: "deploy".into(), owner: Some("ana@acme.dev".into()), ..view() }),
         (
+            "asked first".into(),
+            RequestView { approvers: vec![SlackRef { team: "T1".into(), user: APPROVER.into() }; 3], ..view() },
+        ),
+        (
             "hostile".into(),
             RequestView {
                 sql: "SELECT '```' -- \u{202E}<!channel> <https://evil|bank>\rDROP TABLE orders; \0 `x` *b* @here"
@@ -254,6 +263,9 @@ pub fn samples() -> Vec<Value> {
     for (name, view) in variants() {
         all.push(message(format!("card: {name}"), request::card(&view, &base)));
         all.push(message(format!("bare card: {name}"), request::bare_card(&view, &base)));
+        all.push(message(format!("redacted card: {name}"), request::redacted(&view, &base)));
+        all.push(message(format!("outcome: {name}"), request::outcome(&view)));
+        all.push(message(format!("outcome of a redacted card: {name}"), request::redacted_outcome(&view)));
         all.push(message(format!("direct message: {name}"), direct::direct(&view, &base)));
     }
     let carried = deny::Carried { request: id(), digest: digest(), channel: Some("C0123456789".into()) };
@@ -285,7 +297,7 @@ pub fn samples() -> Vec<Value> {
         ..digest_of(0)
     };
     all.push(message("digest: nothing".into(), daily::message(&nothing)));
-    all.push(message("reminder".into(), reach::reminder(&view(), &base, noon())));
+    all.push(message("reminder".into(), reach::reminder(&view(), None, &base, noon())));
     all.push(message("more".into(), more::waiting(&view(), 3, "notice:more:0123456789abcdef:K7Q2AB9X")));
     all.push(message("no more".into(), more::over("over:more:0123456789abcdef:K7Q2AB9X")));
     all.push(message("reach".into(), reach::waits(&view(), None, &base)));
