@@ -1,12 +1,12 @@
 # The few commands that people and CI both run. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test tools bench fuzz fmt lint audit clean regress drivers matrix ocsf kills scim libpq masks pictures
+.PHONY: help demo test tools bench fuzz fmt lint audit clean regress drivers matrix ocsf kills scim libpq masks pictures emulate
 
 # rustup's folder is not on the PATH of every shell.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Start everything on this machine: a database, Slack, sign-in, the gateway
 	@scripts/setup.sh demo
@@ -41,6 +41,9 @@ pictures: ## A whole story on the Slack page in a real browser; takes the pictur
 	@scripts/setup.sh pictures
 	@tests/pictures/run.sh
 
+emulate: ## The Slack app against an emulator of Slack that nobody here wrote (npm's emulate)
+	@tests/emulate/run.sh
+
 scim: ## scim2-tester and scim2-cli against a running gateway
 	@tests/scim/run.sh
 
@@ -73,4 +76,4 @@ audit: ## Check dependencies against known vulnerabilities too (installs cargo-d
 
 clean: ## Remove what was built and installed in this folder
 	cargo clean
-	rm -rf demo/slack-fidelity/node_modules demo/slack-fidelity/.venv demo/slack-fidelity/.node tests/provider/node_modules tests/libpq/.venv tests/pictures/node_modules
+	rm -rf demo/slack-fidelity/node_modules demo/slack-fidelity/.venv demo/slack-fidelity/.node tests/provider/node_modules tests/libpq/.venv tests/pictures/node_modules tests/emulate/node_modules

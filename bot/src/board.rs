@@ -9,8 +9,9 @@ use std::{
     time::Duration,
 };
 
+use chrono::{TimeDelta, Utc};
 use countersign_shared::{
-    api::{CardRef, GrantView, RequestView, SlackRef},
+    api::{CardRef, GrantView, RequestKind, RequestView, SlackRef},
     digest::Digest,
     ids::RequestId,
     request::State,
@@ -21,11 +22,15 @@ use crate::{
     backoff::Backoff,
     cards::{Message, direct, request},
     control::ControlError,
+    outbox::{self, Notice, To},
+    reaching::{self, Stop},
     slack::{SlackError, decode::Press},
 };
 
 /// How often the card of something that is over is tried to update.
 const LAST_TRIES: usize = 20;
+/// How long what came of a statement is tried to be said in the thread of its card.
+const OUTCOME: TimeDelta = TimeDelta::minutes(30);
 /// How many requests are remembered before those that are over are forgotten.
 const REMEMBERED: usize = 2_000;
 
@@ -38,6 +43,15 @@ struct Shown {
     digest: Option<Digest>,
 }
 
+/// Whether a request that waits gets a card now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// It does.
+    First,
+    /// Enough of its session wait before it.
+    Behind,
+}
+
 /// What is remembered of a request.
 #[derive(Clone, Debug, Default)]
 struct Slot {
@@ -46,11 +60,15 @@ struct Slot {
     /// It has changed since that task looked.
     again: bool,
     card: Option<Shown>,
+    /// Whether it may have one; `None` where nobody has said so yet.
+    place: Option<Place>,
     /// A card may be on Slack that nobody wrote down.
     doubt: bool,
     /// The requester is to be told: this process posted the card, so nobody told them before.
     tell: bool,
     direct: Option<Shown>,
+    /// What came of it is in the thread of its card, or about to be.
+    in_thread: bool,
     /// Over, and Slack shows so.
     told: bool,
 }
@@ -102,6 +120,22 @@ impl Board {
             slot.working = std::mem::take(&mut slot.again);
             !slot.working
         })
+    }
+
+    /// A card of this request may be posted. Whether that is news.
+    pub(crate) fn let_post(&self, id: &RequestId) -> bool {
+        self.with(id, |slot| slot.place.replace(Place::First) != Some(Place::First))
+    }
+
+    /// Enough of its session wait before this request.
+    pub(crate) fn keep_back(&self, id: &RequestId) {
+        self.with(id, |slot| slot.place = Some(Place::Behind));
+    }
+
+    /// The requests of which nobody has said yet whether they get a card.
+    pub(crate) fn unplaced(&self) -> Vec<RequestId> {
+        let slots = self.lock();
+        slots.iter().filter(|(_, slot)| slot.place.is_none() && !slot.told).map(|(id, _)| id.clone()).collect()
     }
 
     /// A card of this request may be on Slack although nobody knows of one: it is looked for first.
@@ -185,8 +219,59 @@ async fn grant_of(bot: &Bot, view: &RequestView) -> Result<Option<GrantView>, Co
     }
 }
 
+fn view_way<'b>(bot: &'b Bot, view: &RequestView) -> &'b [Stop] {
+    bot.routes().get(&view.connection).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The card, as its channel may see it.
+fn full(bot: &Bot, view: &RequestView, grant: Option<&GrantView>) -> Message {
+    if bot.is_redacted(view) {
+        return request::redacted(view, bot.page_url());
+    }
+    request::card_of(view, grant, bot.page_url())
+}
+
+/// A card without anything that a requester wrote.
+fn bare(bot: &Bot, view: &RequestView) -> Message {
+    if bot.is_redacted(view) {
+        request::redacted(view, bot.page_url())
+    } else {
+        request::bare_card(view, bot.page_url())
+    }
+}
+
+/// Says in the thread of its card what came of a statement: its approvers follow that.
+fn say_outcome(bot: &Bot, view: &RequestView, card: CardRef) {
+    let ran = matches!(view.state, State::Done | State::Unknown) && view.kind == RequestKind::Statement;
+    if !ran || bot.board().with(&view.id, |slot| std::mem::replace(&mut slot.in_thread, true)) {
+        return;
+    }
+    let message = if bot.is_redacted(view) { request::redacted_outcome(view) } else { request::outcome(view) };
+    let (name, until) = (format!("outcome:{}", view.id), Utc::now() + OUTCOME);
+    let notice = Notice { name, to: To::Thread(card), message, until };
+    bot.spawn(|bot| async move { drop(outbox::post(&bot, notice).await) });
+}
+
 async fn show(bot: &Bot, view: &RequestView) -> Result<(), Trouble> {
+    let mut view = view.clone();
+    if reaching::is_silent(view_way(bot, &view), &view) {
+        // Nobody is called in hours that the config keeps quiet for such.
+        view.approvers.clear();
+    }
+    let view = &view;
     let mut slot = bot.board().with(&view.id, |slot| slot.clone());
+    if view.card.is_none() && slot.card.is_none() {
+        match (slot.place, view.state) {
+            // Whoever counts says which it is, and has it looked at again.
+            (None, State::Pending) => {
+                bot.counting().ring();
+                return Ok(());
+            }
+            // It waits for its turn; or it was decided elsewhere meanwhile, and the channel need not hear of it.
+            (Some(Place::Behind), state) if !state.is_final() => return Ok(()),
+            _ => {}
+        }
+    }
     if slot.doubt && view.card.is_none() && slot.card.is_none() {
         slot = find(bot, view).await?;
     }
@@ -197,7 +282,8 @@ async fn show(bot: &Bot, view: &RequestView) -> Result<(), Trouble> {
                 // Posted by this process, and the gateway has not heard of it.
                 bot.control().put_card(&view.id, &card).await?;
             }
-            refresh(bot, view, card, slot.card).await?;
+            refresh(bot, view, card.clone(), slot.card).await?;
+            say_outcome(bot, view, card);
         }
         // Over before anybody saw it.
         None if view.state.is_final() => {
@@ -240,11 +326,11 @@ async fn find(bot: &Bot, view: &RequestView) -> Result<Slot, Trouble> {
 /// Posts the card and says where. Once: what is posted is remembered before anything else can fail.
 async fn post(bot: &Bot, view: &RequestView) -> Result<(), Trouble> {
     let channel = view.channel.as_deref().unwrap_or(bot.channel());
-    let mut message = request::card(view, bot.page_url());
+    let mut message = full(bot, view, None);
     let card = match bot.slack().post(channel, &message).await {
         Err(error) if error.is_about_blocks() => {
             tracing::warn!(%error, request = %view.id, "Slack refuses the card; posting one without the statement");
-            message = request::bare_card(view, bot.page_url());
+            message = bare(bot, view);
             bot.slack().post(channel, &message).await?
         }
         Err(error) => {
@@ -269,9 +355,9 @@ async fn post(bot: &Bot, view: &RequestView) -> Result<(), Trouble> {
 /// Updates the card in place, if it shows something else.
 async fn refresh(bot: &Bot, view: &RequestView, card: CardRef, shown: Option<Shown>) -> Result<(), Trouble> {
     let grant = grant_of(bot, view).await?;
-    let mut message = request::card_of(view, grant.as_ref(), bot.page_url());
+    let mut message = full(bot, view, grant.as_ref());
     let now = shown.filter(|shown| shown.card == card).and_then(|shown| shown.message);
-    let bare = request::bare_card(view, bot.page_url());
+    let bare = bare(bot, view);
     if now.as_ref() == Some(&message) || now.as_ref() == Some(&bare) {
         return Ok(());
     }
@@ -282,6 +368,8 @@ async fn refresh(bot: &Bot, view: &RequestView, card: CardRef, shown: Option<Sho
         }
         Err(error) if error.is_about_a_lost_message() => {
             tracing::warn!(%error, request = %view.id, "the card is gone; decide on the request's page or by command line");
+            // A thread of nothing would be a message of its own.
+            bot.board().with(&view.id, |slot| slot.in_thread = true);
         }
         answer => answer?,
     }

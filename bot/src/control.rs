@@ -20,6 +20,9 @@ const ANSWER: Duration = Duration::from_secs(15);
 /// How long the stream of events may be silent; the gateway sends a comment more often.
 const SILENCE: Duration = Duration::from_secs(60);
 
+/// As many requests as the gateway lists at once, the newest.
+pub(crate) const MOST_REQUESTS: usize = 1_000;
+
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
@@ -72,14 +75,14 @@ impl Control {
         })
     }
 
-    /// `GET /v1/requests`, all of them or the pending ones.
+    /// `GET /v1/requests`, the newest of all, or the pending ones.
     ///
     /// # Errors
     /// Where the gateway refuses or is away.
     pub async fn requests(&self, pending: bool) -> Result<Vec<RequestView>, ControlError> {
         let mut url = self.url(&["requests"]);
         if pending {
-            url.set_query(Some("state=pending"));
+            url.set_query(Some(&format!("state=pending&limit={MOST_REQUESTS}")));
         }
         read(self.send(self.calls.get(url), Purpose::Call).await?).await
     }

@@ -22,10 +22,12 @@ fn of_channel(digest: &AccessDigest, places: &Places, channel: &str, main: bool)
     let here = |connection: &str| places.get(connection).is_some_and(|place| place == channel);
     let mut part = digest.clone();
     part.grants.retain(|found| here(&found.grant.connection));
+    part.tokens.retain(|token| here(&token.connection));
     part.sessions.retain(|session| here(&session.connection));
     part.reviews.retain(|review| here(&review.connection));
     if !main {
         part.roles.clear();
+        part.permissions.clear();
         part.agents.clear();
     }
     part
@@ -37,7 +39,8 @@ pub fn nowhere(digest: &AccessDigest, places: &Places) -> usize {
     let grants = digest.grants.iter().map(|found| &found.grant.connection);
     let sessions = digest.sessions.iter().map(|session| &session.connection);
     let reviews = digest.reviews.iter().map(|review| &review.connection);
-    grants.chain(sessions).chain(reviews).filter(|connection| !places.contains_key(*connection)).count()
+    let tokens = digest.tokens.iter().map(|token| &token.connection);
+    grants.chain(sessions).chain(tokens).chain(reviews).filter(|connection| !places.contains_key(*connection)).count()
 }
 
 #[cfg(test)]
@@ -52,6 +55,9 @@ mod tests {
         }
         for session in &mut digest.sessions {
             session.connection = "payroll".into();
+        }
+        for token in &mut digest.tokens {
+            token.connection = "payroll".into();
         }
         digest
     }
@@ -68,6 +74,7 @@ mod tests {
             assert!(shown.contains(own) && !shown.contains(other), "{channel}: {shown}");
         }
         assert!(!parts[0].1.roles.is_empty() && parts[1].1.roles.is_empty(), "roles are about no connection");
+        assert!(!parts[0].1.permissions.is_empty() && parts[1].1.permissions.is_empty(), "nor are permissions");
         assert_eq!(parts.iter().map(|(_, part)| part.grants.len()).sum::<usize>(), mixed().grants.len());
     }
 
@@ -81,7 +88,10 @@ mod tests {
         let elsewhere = mixed.grants.iter().filter(|found| found.grant.connection == "payroll").count();
         assert_eq!(
             nowhere(&mixed, &places),
-            elsewhere + mixed.sessions.len() + mixed.reviews.iter().filter(|r| r.connection != "shop").count()
+            elsewhere
+                + mixed.sessions.len()
+                + mixed.tokens.len()
+                + mixed.reviews.iter().filter(|r| r.connection != "shop").count()
         );
     }
 

@@ -109,6 +109,7 @@ async fn stream(bot: &Bot, last: &mut Option<String>, backoff: &mut Backoff) -> 
     // A gateway that restarted has forgotten.
     bot.introduce_channels();
     bot.life().ring();
+    bot.counting().ring();
     bot.reached().ring();
     backoff.reset();
     tracing::info!("following the gateway's events");
@@ -130,6 +131,7 @@ async fn stream(bot: &Bot, last: &mut Option<String>, backoff: &mut Backoff) -> 
 fn heard(bot: &Bot, event: Event) {
     if let (Some(request), "request.created" | "request.updated") = (event.request, event.kind.as_str()) {
         bot.touch(&request);
+        bot.counting().ring();
         bot.reached().ring();
     }
     if event.kind.starts_with("grant.") {
@@ -140,10 +142,12 @@ fn heard(bot: &Bot, event: Event) {
 /// Posts what was missed, and refreshes the cards of what ended meanwhile. Of a request without a card
 /// nobody knows whether one was posted, and not written down, by a bot that ended there and then.
 async fn catch_up(bot: &Bot) -> Result<(), ControlError> {
-    for view in bot.control().requests(true).await? {
-        if view.card.is_none() {
-            bot.board().doubt(&view.id);
-        }
+    let pending = bot.control().requests(true).await?;
+    // All doubts before any card.
+    for view in pending.iter().filter(|view| view.card.is_none()) {
+        bot.board().doubt(&view.id);
+    }
+    for view in &pending {
         bot.touch(&view.id);
     }
     let since = Utc::now() - RECENT;

@@ -13,11 +13,13 @@ mod account;
 mod acts;
 mod backoff;
 mod board;
+pub mod cap;
 pub mod cards;
 mod channels;
 mod commands;
 pub mod control;
 mod control_posts;
+mod counting;
 pub mod digest;
 pub mod digest_parts;
 mod events;
@@ -38,7 +40,7 @@ use std::{
 };
 
 use axum::Router;
-use countersign_shared::{bot_token::BotKey, ids::RequestId, secret::Secret};
+use countersign_shared::{api::RequestView, bot_token::BotKey, ids::RequestId, secret::Secret};
 use tokio::sync::{Mutex, OnceCell};
 use tokio_util::{
     sync::{CancellationToken, WaitForCancellationFuture},
@@ -50,6 +52,7 @@ use crate::{
     backoff::Backoff,
     board::Board,
     control::Control,
+    counting::Counting,
     digest_parts::Places,
     life::Life,
     reaching::{Reached, Routes},
@@ -78,6 +81,8 @@ pub struct SlackSettings {
     pub channel: String,
     /// Where each connection's requests are posted, and its part of the digest.
     pub places: Places,
+    /// The connections whose cards show nothing of what is asked: more people read their channel than decide.
+    pub redacted: BTreeSet<String>,
     /// `https://slack.com/api/`, or a stand-in.
     pub api_url: Url,
     /// When the digest is posted, if it is.
@@ -119,6 +124,7 @@ struct Inner {
     page_url: Url,
     identity: OnceCell<Identity>,
     board: Board,
+    counting: Counting,
     seen: Seen,
     life: Life,
     reached: Reached,
@@ -148,6 +154,7 @@ impl Bot {
             page_url: config.page_url,
             identity: OnceCell::new(),
             board: Board::default(),
+            counting: Counting::default(),
             seen: Seen::default(),
             life: Life::default(),
             reached: Reached::default(),
@@ -183,6 +190,7 @@ impl Bot {
             tokio::join!(
                 socket,
                 events::follow(self, &shutdown),
+                counting::follow(self, &shutdown),
                 life::follow(self, &shutdown),
                 reaching::follow(self, &shutdown),
                 digest
@@ -248,6 +256,13 @@ impl Bot {
         }
     }
 
+    /// Lets the card of `id` be posted, which waited for its turn.
+    pub(crate) fn let_post(&self, id: &RequestId) {
+        if self.0.board.let_post(id) {
+            self.touch(id);
+        }
+    }
+
     /// Tells the gateway what channels are called, beside whatever else goes on.
     pub(crate) fn introduce_channels(&self) {
         let bot = self.clone();
@@ -264,6 +279,10 @@ impl Bot {
     /// Works on something beside whatever else goes on.
     pub(crate) fn spawn<F: Future<Output = ()> + Send + 'static>(&self, work: impl FnOnce(Self) -> F) {
         self.0.work.spawn(work(self.clone()));
+    }
+
+    pub(crate) fn counting(&self) -> &Counting {
+        &self.0.counting
     }
 
     pub(crate) fn reached(&self) -> &Reached {
@@ -301,6 +320,11 @@ impl Bot {
 
     pub(crate) fn places(&self) -> &Places {
         &self.0.settings.places
+    }
+
+    /// Whether the channel of a request reads nothing of what is asked.
+    pub(crate) fn is_redacted(&self, view: &RequestView) -> bool {
+        self.0.settings.redacted.contains(&view.connection)
     }
 
     /// Every channel that cards go to.

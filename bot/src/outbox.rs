@@ -23,6 +23,8 @@ pub(crate) enum To {
     Channel(String),
     /// Somebody, directly.
     Person(String),
+    /// The thread of a message.
+    Thread(CardRef),
 }
 
 /// A message that is posted once.
@@ -39,7 +41,7 @@ pub(crate) struct Notice {
 }
 
 /// The `block_id` by which a message is found again.
-fn mark(name: &str) -> String {
+pub(crate) fn mark(name: &str) -> String {
     format!("notice:{name}")
 }
 
@@ -119,14 +121,15 @@ async fn attempt(bot: &Bot, notice: &Notice, mine: &mut bool, doubt: &mut bool) 
     }
     *mine = true;
     let channel = match &notice.to {
-        To::Channel(channel) => channel.clone(),
+        To::Channel(channel) | To::Thread(CardRef { channel, .. }) => channel.clone(),
         To::Person(user) => match bot.slack().direct_channel(user).await {
             Ok(channel) => channel,
             Err(error) => return failed(bot, name, &error).await,
         },
     };
+    let thread = if let To::Thread(card) = &notice.to { Some(card.ts.as_str()) } else { None };
     if *doubt {
-        match find(bot, &channel, name).await {
+        match find(bot, &channel, thread, name).await {
             Ok(true) => {
                 done(bot, name).await;
                 return Tried::Over;
@@ -140,7 +143,7 @@ async fn attempt(bot: &Bot, notice: &Notice, mine: &mut bool, doubt: &mut bool) 
         }
     }
     *doubt = false;
-    match bot.slack().post(&channel, &notice.message).await {
+    match bot.slack().post_in(&channel, thread, &notice.message).await {
         Ok(card) => {
             done(bot, name).await;
             Tried::Posted(card)
@@ -162,7 +165,7 @@ async fn failed(bot: &Bot, name: &str, error: &SlackError) -> Tried {
     tracing::warn!(%error, name, "a message is not posted yet");
     match error {
         SlackError::Slower(wait) => Tried::Again(Some(*wait)),
-        error if error.is_about_blocks() || error.is_about_the_person() => {
+        error if error.is_about_blocks() || error.is_about_the_person() || error.is_about_a_lost_thread() => {
             done(bot, name).await;
             Tried::Over
         }
@@ -178,11 +181,16 @@ async fn done(bot: &Bot, name: &str) {
     }
 }
 
-async fn find(bot: &Bot, channel: &str, name: &str) -> Result<bool, SlackError> {
+async fn find(bot: &Bot, channel: &str, thread: Option<&str>, name: &str) -> Result<bool, SlackError> {
     let (us, mark) = (&bot.identity().await?.user_id, mark(name));
     let ours = |message: &serde_json::Value| {
         let blocks = message["blocks"].as_array();
         message["user"] == us.as_str() && blocks.is_some_and(|blocks| blocks.iter().any(|b| b["block_id"] == mark))
     };
-    Ok(bot.slack().find_message(channel, Utc::now() - LOOK_BACK, ours).await?.is_some())
+    let since = Utc::now() - LOOK_BACK;
+    Ok(match thread {
+        Some(ts) => bot.slack().find_reply(channel, ts, ours).await?,
+        None => bot.slack().find_message(channel, since, ours).await?,
+    }
+    .is_some())
 }

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Bot,
+    Bot, cap,
     cards::{self, request::page},
     control::ControlError,
     outbox::{self, Notice, To},
@@ -89,6 +89,11 @@ fn stops<'s>(view: &RequestView, way: &'s [Stop]) -> Vec<(DateTime<Utc>, &'s Sto
     stops
 }
 
+/// Whether the first stop of its way was silent for a request when it was made: then nobody is called by its card either.
+pub(crate) fn is_silent(way: &[Stop], view: &RequestView) -> bool {
+    stops(view, way).first().is_some_and(|(at, _)| *at > view.created_at)
+}
+
 /// Reaches people until `shutdown`.
 pub(crate) async fn follow(bot: &Bot, shutdown: &CancellationToken) {
     loop {
@@ -118,9 +123,13 @@ async fn look(bot: &Bot) -> Result<Duration, ControlError> {
         }
         at <= now
     };
-    for view in waiting.iter().filter(|view| view.expires_at > now) {
+    // Of what only is counted in Slack nobody is told one by one.
+    let first: HashSet<_> = cap::first(&waiting).into_iter().collect();
+    for view in waiting.iter().filter(|view| view.expires_at > now && first.contains(&view.id)) {
         if later(reminded_at(view)) && bot.reached().is_new(&format!("reminder:{}", view.id)) {
-            remind(bot, view.clone(), now);
+            let way = bot.routes().get(&view.connection).map(Vec::as_slice).unwrap_or_default();
+            let group = way.iter().find_map(|stop| stop.usergroup.clone());
+            remind(bot, view.clone(), group, is_silent(way, view), now);
         }
         for one in &view.stand_ins {
             let Some(slack) = &one.slack else { continue };
@@ -143,12 +152,19 @@ async fn look(bot: &Bot) -> Result<Duration, ControlError> {
     Ok(wait.min(LONGEST))
 }
 
-fn remind(bot: &Bot, view: RequestView, now: DateTime<Utc>) {
-    let channel = view.channel.clone().unwrap_or_else(|| bot.channel().to_owned());
-    let message = cards::reach::reminder(&view, bot.page_url(), now);
-    let (name, until) = (format!("reminder:{}", view.id), view.expires_at);
-    let notice = Notice { name, to: To::Channel(channel), message, until };
-    bot.spawn(|bot| async move { drop(outbox::post(&bot, notice).await) });
+/// Says in the channel that its time is about to end, to the group; in quiet hours to nobody.
+fn remind(bot: &Bot, view: RequestView, group: Option<String>, silent: bool, now: DateTime<Utc>) {
+    bot.spawn(|bot| async move {
+        let channel = view.channel.clone().unwrap_or_else(|| bot.channel().to_owned());
+        let (name, until) = (format!("reminder:{}", view.id), view.expires_at);
+        // Of a list of what waits nobody says who may decide; a reminder without names is better than none.
+        let asked = bot.control().request(&view.id).await.ok().flatten().filter(|_| !silent);
+        let approvers = asked.map(|asked| asked.approvers).unwrap_or_default();
+        let group = group.filter(|_| !silent);
+        let message = cards::reach::reminder(&RequestView { approvers, ..view }, group.as_deref(), bot.page_url(), now);
+        let notice = Notice { name, to: To::Channel(channel), message, until };
+        drop(outbox::post(&bot, notice).await);
+    });
 }
 
 fn reach(bot: &Bot, view: RequestView, stop: Stop, name: String) {

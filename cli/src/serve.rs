@@ -12,7 +12,7 @@ use countersign_bot::{
 };
 use countersign_gateway::{
     approval::keys::load_or_create_bot_key,
-    config::{Config, ConnectionConfig, RouteConfig, Severity, SlackConfig},
+    config::{CardContent, Config, ConnectionConfig, RouteConfig, Severity, SlackConfig},
     service::{NotStarted, Service, load},
 };
 use countersign_shared::{bot_token::BotKey, secret::Secret};
@@ -130,6 +130,8 @@ pub(crate) fn slack_settings(config: &Config) -> Option<SlackSettings> {
     let SlackConfig { app_token, signing_secret, bot_token, channel, api_url, digest } = config.slack.clone()?;
     let place = |c: &ConnectionConfig| (c.name.clone(), c.channel.clone().unwrap_or_else(|| channel.clone()));
     let places = config.connections.values().map(place).collect();
+    let redacted =
+        config.connections.values().filter(|c| c.card == CardContent::Redacted).map(|c| c.name.clone()).collect();
     let digest = digest.and_then(|digest| Daily::new(digest.at, &digest.timezone));
     let way = |connection: &ConnectionConfig| -> Vec<Stop> {
         let fits = config.routes.iter().filter(|route| route.fits(connection));
@@ -150,7 +152,7 @@ pub(crate) fn slack_settings(config: &Config) -> Option<SlackSettings> {
         fits.map(stop).collect()
     };
     let routes = config.connections.values().map(|connection| (connection.name.clone(), way(connection))).collect();
-    Some(SlackSettings { app_token, signing_secret, bot_token, channel, places, api_url, digest, routes })
+    Some(SlackSettings { app_token, signing_secret, bot_token, channel, places, redacted, api_url, digest, routes })
 }
 
 fn bot(slack: SlackSettings, control: Url, page_url: Url, key: &Secret<String>) -> Result<Bot, String> {

@@ -76,14 +76,14 @@ fn known(criterion: &mut Criterion) {
     let policies = Fields::of("bench").finish();
     let now = Circumstances { in_transaction: false, reason: None, policies, standing: 0 };
     let mut memory = Memory::default();
-    memory.remember(POINT, &snapshot, classify(POINT, &snapshot, &names).into()).allow(now);
+    memory.remember(POINT, &snapshot, classify(POINT, &snapshot, &names).into()).allow(now, vec![0]);
     let other = POINT.replace("4711", "17");
     criterion.bench_function("known shape", |bencher| {
         bencher.iter(|| memory.known(black_box(&other), &snapshot).expect("it is of a known shape"));
     });
     let known = memory.known(&other, &snapshot).expect("it is of a known shape");
     criterion.bench_function("known question", |bencher| {
-        bencher.iter(|| assert!(known.was_allowed(black_box(&now))));
+        bencher.iter(|| assert!(known.was_allowed(black_box(&now), |by| _ = black_box(by))));
     });
 }
 

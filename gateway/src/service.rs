@@ -159,6 +159,7 @@ impl Service {
             let _done = tokio::time::timeout(Duration::from_secs(2), sessions.wait()).await;
         }
         uses::flush(&gateway).await;
+        uses::flush_permissions(&gateway).await;
         last.await;
         ended.cancel();
         // Event streams stay open as long as their listeners do; they are not waited for.

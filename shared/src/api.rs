@@ -191,6 +191,9 @@ pub struct RequestView {
     /// Who is told in the place of somebody who could decide.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stand_ins: Vec<StandIn>,
+    /// Some who may decide on it, whoever is asked first in front; for the bot alone, and while it waits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvers: Vec<SlackRef>,
 }
 
 /// Somebody is told of requests in another's place. They decide by a right of their own.
@@ -441,15 +444,45 @@ pub struct DigestGrant {
     pub kept: Option<KeepView>,
 }
 
-/// A role that nobody had or used for long.
+/// A role of the config.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DigestRole {
     /// Its name.
     pub role: String,
+    /// Whether it is used: stale, never used, too new to tell, no data, or in use.
+    pub finding: Finding,
     /// When it was last given.
     pub last_given: Option<DateTime<Utc>>,
     /// When it was last used, of the grants that have not ended.
     pub last_used: Option<DateTime<Utc>>,
+}
+
+/// A `permit` of the policies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigestPermission {
+    /// Its `@id`, or its file and place.
+    pub permission: String,
+    /// Whether it is used: stale, never used, too new to tell, no data, or in use.
+    pub finding: Finding,
+    /// Since when it is watched; a text that was changed is watched anew.
+    pub since: DateTime<Utc>,
+    /// When it last let something happen.
+    pub last_used: Option<DateTime<Utc>>,
+}
+
+/// A token that was issued long ago, and that a session rests on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigestToken {
+    /// Whose.
+    pub principal: String,
+    /// The session's connection.
+    pub connection: String,
+    /// The session.
+    pub session: SessionId,
+    /// When it was issued.
+    pub issued_at: DateTime<Utc>,
+    /// Until when.
+    pub expires_at: DateTime<Utc>,
 }
 
 /// An agent for whom nobody answers.
@@ -474,12 +507,18 @@ pub struct AccessDigest {
     pub recorded_since: DateTime<Utc>,
     /// Every grant that counts, what matters first.
     pub grants: Vec<DigestGrant>,
-    /// Roles that nobody had or used in 30 days.
+    /// Every role, what matters first: what nobody had or used in 30 days.
     pub roles: Vec<DigestRole>,
+    /// Every permission of the policies, what matters first: what nobody used in 30 days.
+    #[serde(default)]
+    pub permissions: Vec<DigestPermission>,
     /// Agents without a living owner.
     pub agents: Vec<DigestAgent>,
     /// Sessions of more than a day.
     pub sessions: Vec<SessionView>,
+    /// Tokens of more than a day that sessions rest on.
+    #[serde(default)]
+    pub tokens: Vec<DigestToken>,
     /// What was run by break-glass and nobody has reviewed, the oldest first.
     #[serde(default)]
     pub reviews: Vec<DigestReview>,

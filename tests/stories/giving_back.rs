@@ -1,7 +1,7 @@
 //! What becomes of grants: their holders are told, the digest asks who still needs them, and a button takes
 //! them back.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use chrono::{TimeDelta, Utc};
 use countersign_demo::slack::{Message, Workspace};
@@ -9,8 +9,8 @@ use serde_json::Value;
 use tokio::time::{interval, timeout};
 
 use crate::{
-    asking::{id_in, story},
-    harness::{CHANNEL, PATIENCE, Story, people::Colleague},
+    asking::{POLICY, ROLES, id_in, story},
+    harness::{CHANNEL, OTHER_CHANNEL, PATIENCE, Story, people::Colleague},
 };
 
 const UPDATE: &str = "update products set stock = stock + 1 where id = 1";
@@ -46,6 +46,42 @@ impl Story {
         };
         let digest = self.workspace.wait_for(PATIENCE, says).await;
         digest.unwrap_or_else(|in_vain| panic!("no digest says {text:?}: {in_vain}"))
+    }
+
+    /// Makes what is watched so many days older, as somebody may who has the state's file.
+    async fn is_watched_for(&self, days: i64) {
+        let mut state = self.state().await;
+        let mut looks = interval(Duration::from_millis(50));
+        let there = async {
+            while sqlx::query("SELECT 1 FROM watched LIMIT 1")
+                .fetch_optional(&mut state)
+                .await
+                .expect("a look")
+                .is_none()
+            {
+                looks.tick().await;
+            }
+        };
+        timeout(PATIENCE, there).await.expect("roles and permissions are watched");
+        for sql in ["DROP TRIGGER watched_uses_never_go_back", "UPDATE watched SET since = since - ?1 * 86400000"] {
+            sqlx::query(sql).bind(days).execute(&mut state).await.expect("older");
+        }
+    }
+
+    /// Waits until the digest says so of a permission.
+    async fn digest_says_of_permission(&self, id: &str, finding: &str) {
+        let mut looks = interval(Duration::from_millis(300));
+        let says = async {
+            loop {
+                looks.tick().await;
+                let digest = self.tells_json(&["digest", "--now", "--dry-run", "--json"]).await;
+                let all = digest["permissions"].as_array().cloned().unwrap_or_default();
+                if all.iter().any(|one| one["permission"] == id && one["finding"] == finding) {
+                    return;
+                }
+            }
+        };
+        timeout(PATIENCE, says).await.unwrap_or_else(|_| panic!("{id} is not {finding}"));
     }
 
     /// The digest as JSON, once it says of this grant what `is` wants.
@@ -97,14 +133,21 @@ async fn the_holder_is_told_that_it_begins_ends_and_has_ended_and_extends_it_wit
 async fn a_digest_takes_back_what_nobody_uses_and_keeps_what_another_person_vouches_for() {
     let story = story("digest = { at = \"00:00\", timezone = \"UTC\", stale_after = \"1s\" }\n").await;
     let (ana, priya, olu) = (story.linked("ana").await, story.linked("priya").await, story.linked("olu").await);
+    let said = async |words: &[&str]| String::from_utf8_lossy(&story.tells(words).await.stdout).into_owned();
+    let early = said(&["digest", "--now", "--dry-run"]).await;
+    assert!(!early.contains("nobody had or used"), "nobody can know yet: {early}");
+    story.is_watched_for(31).await;
     let empty = story.tells(&["digest", "--now"]).await;
     assert!(empty.status.success(), "{empty:?}");
     let empty = story.digest_says("nobody had or used").await;
     assert!(empty.shown().contains("shop-writer"), "a role that nobody ever had: {}", empty.shown());
+    assert!(empty.shown().contains("90-roles.cedar#2: never used in the 31 d"), "{}", empty.shown());
 
     let writer = ana.is_granted(&priya, "request shop shop-writer 4h INC-42").await;
     let session = story.logs_in("ana").await;
     session.runs(UPDATE).ends().await.expect("she may");
+    story.digest_says_of_permission("90-roles.cedar#2", "in_use").await;
+    story.digest_says_of_permission("90-roles.cedar#3", "never_used").await;
     let used = story.digest_finds(&writer, |found| !found["last_used"].is_null()).await;
     assert!(["in_use", "stale"].contains(&used["finding"].as_str().expect("a word")), "{used}");
     story.digest_finds(&writer, |found| found["finding"] == "stale").await;
@@ -124,6 +167,8 @@ async fn a_digest_takes_back_what_nobody_uses_and_keeps_what_another_person_vouc
     });
     let table = String::from_utf8(table.await.expect("a table").content.expect("its bytes")).expect("text");
     assert!(table.lines().any(|line| line.starts_with(&writer) && line.contains(",stale,")), "{table}");
+    let asked = |line: &str| line.starts_with("90-roles.cedar#1") && line.ends_with("permission");
+    assert!(table.lines().any(|line| asked(line) && line.contains("in_use")), "by which she asked for it: {table}");
 
     // Its holder never keeps it; another person does, and says why.
     let press = |who: &Colleague<'_>, action: &'static str, grant: String| {
@@ -184,6 +229,74 @@ async fn a_digest_is_posted_once_a_day_whatever_bots_there_are() {
         (digests >= 2).then_some(digests)
     };
     assert_eq!(story.workspace.wait_for(PATIENCE, digests).await.expect("both"), 2);
+}
+
+/// A second connection to the same database, with a channel of its own.
+fn with_payroll(config: &str) -> String {
+    let (_, shop) = config.split_once("[[connection]]").expect("a connection");
+    let (shop, _) = shop.split_once("\n[").expect("what follows it");
+    assert!(shop.contains("name     = \"shop\"") && shop.contains(CHANNEL), "{shop}");
+    let payroll = shop.replace("name     = \"shop\"", "name     = \"payroll\"").replace(CHANNEL, OTHER_CHANNEL);
+    let digest = "digest = { at = \"00:00\", timezone = \"UTC\", stale_after = \"1s\" }\n";
+    format!("{config}{digest}{ROLES}\n[[connection]]{payroll}\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_channel_has_the_digest_of_its_own_connections_and_of_no_other() {
+    let story = Story::serves_with(|config, folder| {
+        for (file, policy) in
+            [("90-roles", POLICY.to_owned()), ("91-payroll", POLICY.replace("\"shop\"", "\"payroll\""))]
+        {
+            fs::write(folder.join(format!("policy/{file}.cedar")), policy).expect("a policy");
+        }
+        with_payroll(config)
+    })
+    .await;
+    let (ana, priya) = (story.linked("ana").await, story.linked("priya").await);
+    let mut grants = Vec::new();
+    for connection in ["shop", "payroll"] {
+        ana.types(&format!("request {connection} shop-looker 24h to look at {connection}")).await;
+        ana.is_told(&format!("You have shop-looker on {connection}")).await;
+        let all = story.grants("ana").await;
+        grants.push(all.into_iter().find(|grant| grant.connection == connection).expect("a grant").id.to_string());
+    }
+    for grant in &grants {
+        story.digest_finds(grant, |found| found["finding"] == "never_used").await;
+    }
+    story.is_watched_for(31).await;
+    let output = story.tells(&["digest", "--now"]).await;
+    assert!(output.status.success(), "{output:?}");
+    let places = [(CHANNEL, 0, "shop", "payroll"), (OTHER_CHANNEL, 1, "payroll", "shop")];
+    for (channel, own, name, other) in places {
+        let digest = |workspace: &Workspace| {
+            let digests = workspace.messages(channel).into_iter().filter(|m| m.shown().contains("Access digest"));
+            let mut digests = digests.filter(|digest| digest.shown().contains(&grants[own]));
+            digests.next().filter(|digest| {
+                let shared = Some((channel.to_owned(), Some(digest.ts.clone())));
+                workspace.files().iter().any(|file| file.shared_in == shared && file.content.is_some())
+            })
+        };
+        let digest = story.workspace.wait_for(PATIENCE, digest).await.expect("a digest with a table");
+        let shown = digest.shown();
+        assert!(shown.contains(&format!("shop-looker on {name}")), "{shown}");
+        assert!(!shown.contains(&grants[1 - own]) && !shown.contains(&format!("on {other}")), "{shown}");
+        assert_eq!(shown.contains("nobody had or used"), channel == CHANNEL, "roles are about no connection: {shown}");
+        assert_eq!(shown.contains("permissions that nobody used"), channel == CHANNEL, "{shown}");
+        let files = story.workspace.files();
+        let shared = Some((channel.to_owned(), Some(digest.ts.clone())));
+        let table = files.into_iter().find(|file| file.shared_in == shared).and_then(|file| file.content);
+        let table = String::from_utf8(table.expect("its bytes")).expect("text");
+        let rows: Vec<&str> = table.lines().filter(|line| line.ends_with(",grant")).collect();
+        assert!(rows.len() == 1 && rows[0].starts_with(&grants[own]), "{table}");
+        assert_eq!(table.contains(",permission\r\n"), channel == CHANNEL, "{table}");
+        let pressed = story.workspace.press(priya.user(), channel, &digest.ts, "revoke").await;
+        pressed.expect("a button");
+        let gone = |workspace: &Workspace| {
+            workspace.message(channel, &digest.ts).filter(|digest| digest.shown().contains("It was revoked by priya"))
+        };
+        story.workspace.wait_for(PATIENCE, gone).await.expect("that digest says so, where it is");
+    }
+    assert!(story.grants("ana").await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -57,7 +57,9 @@ webhook = { file = \"webhook.url\" }
     let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
     assert_eq!((body["request"].as_str(), body["connection"].as_str()), (Some(id.as_str()), Some("shop")));
     assert!(!body.to_string().contains("delete from"), "the statement stays here: {body}");
-    story.card_says(&id, "Ends in").await;
+    let reminder = story.card_says(&id, "Ends in").await;
+    let called = serde_json::to_string(&reminder.blocks).expect("JSON");
+    assert!(called.contains("S0DBA000001"), "the group, the second time too: {called}");
     priya.presses("approve", &id).await;
     delete.ends().await.expect("it runs");
     let messages = story.workspace.messages(CHANNEL);

@@ -95,6 +95,17 @@ pub fn button(action: &str, label: &str, style: Option<&str>, value: &str) -> Va
     button
 }
 
+/// A button that opens a page.
+#[must_use]
+pub fn link_button(action: &str, label: &str, url: &str) -> Value {
+    json!({
+        "type": "button",
+        "action_id": action,
+        "text": { "type": "plain_text", "text": label, "emoji": false },
+        "url": url,
+    })
+}
+
 /// A row of buttons under a name of its own.
 #[must_use]
 pub fn actions(block_id: &str, elements: Vec<Value>) -> Value {

@@ -1,7 +1,9 @@
 //! The digest: what somebody should look at, with Revoke and Keep.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use countersign_shared::api::{AccessDigest, DigestGrant, DigestReview, Finding, GrantView, KeepView};
+use countersign_shared::api::{
+    AccessDigest, DigestGrant, DigestPermission, DigestReview, DigestRole, DigestToken, Finding, GrantView, KeepView,
+};
 use serde_json::Value;
 
 use super::{
@@ -20,18 +22,24 @@ fn matters(digest: &AccessDigest) -> Vec<&DigestGrant> {
     digest.grants.iter().filter(|found| found.finding.matters()).collect()
 }
 
+fn idle_roles(digest: &AccessDigest) -> impl Iterator<Item = &DigestRole> {
+    digest.roles.iter().filter(|role| role.finding.matters())
+}
+
+fn idle_permissions(digest: &AccessDigest) -> impl Iterator<Item = &DigestPermission> {
+    digest.permissions.iter().filter(|one| one.finding.matters())
+}
+
 /// Whether there is nothing to look at.
 #[must_use]
 pub fn is_empty(digest: &AccessDigest) -> bool {
     matters(digest).is_empty()
-        && digest.roles.is_empty()
+        && idle_roles(digest).next().is_none()
+        && idle_permissions(digest).next().is_none()
+        && digest.tokens.is_empty()
         && digest.agents.is_empty()
         && digest.sessions.is_empty()
         && digest.reviews.is_empty()
-}
-
-fn count(digest: &AccessDigest, finding: Finding) -> usize {
-    digest.grants.iter().filter(|found| found.finding == finding).count()
 }
 
 fn many(number: usize, one: &str) -> String {
@@ -46,13 +54,47 @@ fn rest(digest: &AccessDigest) -> String {
         (Finding::NoData, "older than the records, so that nothing is known"),
         (Finding::Kept, "kept for now"),
     ];
-    let parts: Vec<String> = words
-        .into_iter()
-        .map(|(finding, words)| (count(digest, finding), words))
-        .filter(|(number, _)| *number > 0)
-        .map(|(number, words)| format!("{number} {words}"))
-        .collect();
-    if parts.is_empty() { "no other grants".into() } else { parts.join(", ") }
+    let of = |findings: Vec<Finding>| {
+        let count = |finding| findings.iter().filter(|found| **found == finding).count();
+        let counted = words.into_iter().map(|(finding, words)| (count(finding), words));
+        let counted = counted.filter(|(number, _)| *number > 0).map(|(number, words)| format!("{number} {words}"));
+        counted.collect::<Vec<_>>().join(", ")
+    };
+    let grants = of(digest.grants.iter().map(|found| found.finding).collect());
+    let mut parts = vec![if grants.is_empty() { "no other grants".to_owned() } else { grants }];
+    for (what, counted) in [
+        ("of roles", of(digest.roles.iter().map(|role| role.finding).collect())),
+        ("of policy permissions", of(digest.permissions.iter().map(|one| one.finding).collect())),
+    ] {
+        if !counted.is_empty() {
+            parts.push(format!("{what} {counted}"));
+        }
+    }
+    parts.join("; ")
+}
+
+fn last(at: Option<DateTime<Utc>>, what: &str, now: DateTime<Utc>) -> String {
+    at.map_or_else(|| format!("never {what}"), |at| format!("last {what} {} ago", ago(at, now)))
+}
+
+fn role_line(role: &DigestRole, now: DateTime<Utc>) -> String {
+    let (given, used) = (last(role.last_given, "given", now), last(role.last_used, "used", now));
+    format!("{}: {given}, {used}", short(&role.role, 63))
+}
+
+fn permission_line(one: &DigestPermission, now: DateTime<Utc>) -> String {
+    let known = if one.last_used.is_none() {
+        format!(" in the {} that it is watched", ago(one.since, now))
+    } else {
+        String::new()
+    };
+    format!("{}: {}{known}", short(&one.permission, 150), last(one.last_used, "used", now))
+}
+
+fn token_line(token: &DigestToken, now: DateTime<Utc>) -> String {
+    let (who, on) = (short(&token.principal, 100), short(&token.connection, 63));
+    let until = token.expires_at.format("%Y-%m-%d %H:%M UTC");
+    format!("{who} on {on}, issued {} ago, until {until}: session {}", ago(token.issued_at, now), token.session)
 }
 
 fn ago(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
@@ -146,13 +188,9 @@ pub fn message(digest: &AccessDigest) -> Message {
         let more = format!("{} more are in the table in the thread only.", found.len() - SHOWN);
         blocks.push(line(&more));
     }
-    let last = |at: Option<DateTime<Utc>>, what: &str| {
-        at.map_or_else(|| format!("never {what}"), |at| format!("last {what} {} ago", ago(at, now)))
-    };
-    let roles = digest.roles.iter().map(|role| {
-        let (given, used) = (last(role.last_given, "given"), last(role.last_used, "used"));
-        format!("{}: {given}, {used}", short(&role.role, 63))
-    });
+    let roles = idle_roles(digest).map(|role| role_line(role, now));
+    let permissions = idle_permissions(digest).map(|one| permission_line(one, now));
+    let tokens = digest.tokens.iter().map(|token| token_line(token, now));
     let agents = digest.agents.iter().map(|agent| {
         format!("{}, of {}: {}", short(&agent.name, 100), short(&agent.owner, 100), short(&agent.why, 100))
     });
@@ -163,8 +201,10 @@ pub fn message(digest: &AccessDigest) -> Message {
     let reviews = digest.reviews.iter().map(|review| review_line(review, now));
     blocks.extend(list("Run by break-glass, and not reviewed", reviews.collect()));
     blocks.extend(list("Roles that nobody had or used in 30 days", roles.collect()));
+    blocks.extend(list("Policy permissions that nobody used in 30 days", permissions.collect()));
     blocks.extend(list("Agents for whom nobody answers", agents.collect()));
     blocks.extend(list("Sessions of more than a day", sessions.collect()));
+    blocks.extend(list("Tokens of more than a day that sessions rest on", tokens.collect()));
     let since = digest.recorded_since.format("%Y-%m-%d");
     let stale = span(TimeDelta::seconds(i64::try_from(digest.stale_after).unwrap_or(i64::MAX / 1_000)));
     blocks.push(line(&format!(
@@ -226,8 +266,9 @@ pub fn lines(digest: &AccessDigest) -> String {
         ));
     }
     lines.extend(
-        digest.roles.iter().map(|role| format!("role {}: nobody had or used it in 30 days", short(&role.role, 63))),
+        idle_roles(digest).map(|role| format!("role {}: nobody had or used it in 30 days", short(&role.role, 63))),
     );
+    lines.extend(idle_permissions(digest).map(|one| format!("permission {}", permission_line(one, digest.at))));
     let agents = digest.agents.iter();
     lines.extend(
         agents
@@ -238,6 +279,7 @@ pub fn lines(digest: &AccessDigest) -> String {
         let (who, on) = (short(&session.principal, 100), short(&session.connection, 63));
         format!("session {}: {who} on {on}, for {}", session.id, ago(session.started_at, digest.at))
     }));
+    lines.extend(digest.tokens.iter().map(|token| format!("token of {}", token_line(token, digest.at))));
     lines.extend(digest.reviews.iter().map(|review| format!("break-glass {}", review_line(review, digest.at))));
     lines.push(if lines.is_empty() {
         format!("nothing to look at; {}", rest(digest))
@@ -259,14 +301,26 @@ mod tests {
     fn a_digest_tells_unused_from_unknown_and_an_empty_one_is_a_line() {
         let message = message(&samples::digest_of(3));
         let shown = serde_json::to_string(&message.blocks).unwrap();
-        for part in ["not used for 20 d", "never used since", "1 too new to tell", "older than the records"] {
+        for part in [
+            "not used for 20 d",
+            "never used since",
+            "1 too new to tell",
+            "older than the records",
+            "5 too new to tell",
+            "of policy permissions 2 in use",
+            "never used in the 50 d that it is watched",
+            "last used 35 d ago",
+            "Tokens of more than a day",
+        ] {
             assert!(shown.contains(part), "{part}: {shown}");
         }
         let empty = AccessDigest {
             grants: Vec::new(),
             roles: Vec::new(),
+            permissions: Vec::new(),
             agents: Vec::new(),
             sessions: Vec::new(),
+            tokens: Vec::new(),
             ..samples::digest_of(0)
         };
         let message = super::message(&empty);

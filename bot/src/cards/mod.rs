@@ -13,6 +13,7 @@ pub mod home;
 mod impact;
 pub mod keep;
 pub mod life;
+pub mod more;
 pub mod outcome;
 pub mod reach;
 pub mod request;

@@ -128,6 +128,36 @@ pub fn standing(view: &RequestView) -> String {
     }
 }
 
+/// Where the request stands, in words that nobody wrote who asked or decided, and none of the server's.
+#[must_use]
+pub fn bare_standing(view: &RequestView) -> String {
+    let by = view.outcome.as_ref().and_then(|outcome| outcome.by.as_deref());
+    let by = by.map(|by| format!(" by {}", short(by, 100))).unwrap_or_default();
+    let review = view.kind == RequestKind::Review;
+    match view.state {
+        State::Pending => format!("Waits for {}.", needed(&view.needed)),
+        State::Denied if review => sentence(format!("Found wrong{by}")),
+        State::Approved | State::Released | State::Done if review => {
+            approved_by(view).replacen("Approved", "Reviewed", 1)
+        }
+        State::Denied | State::Withdrawn | State::Expired | State::Void => {
+            sentence(format!("{}{by}", heading(view.state)))
+        }
+        State::Approved | State::Released => approved_by(view),
+        State::Done if view.outcome.as_ref().is_some_and(|outcome| outcome.error.is_some()) => {
+            format!("{} It failed.", approved_by(view))
+        }
+        State::Done => format!("{} It is done.", approved_by(view)),
+        State::Unknown => format!("{} Whether it ran is not known.", approved_by(view)),
+    }
+}
+
+/// `DELETE 1204 in 0.3 s.`, the server's error, or that nobody knows.
+#[must_use]
+pub fn came_of(view: &RequestView) -> String {
+    if view.state == State::Done { ran(view) } else { standing(view) }
+}
+
 /// `DELETE 1204 in 0.3 s.`, or the server's error.
 fn ran(view: &RequestView) -> String {
     let Some(outcome) = &view.outcome else { return "It ran.".into() };

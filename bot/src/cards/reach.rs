@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use countersign_shared::api::RequestView;
+use serde_json::{Value, json};
 use url::Url;
 
 use super::{
@@ -19,33 +20,48 @@ pub fn sentence(view: &RequestView) -> String {
     format!("{} by {who} on {on} waits for {}.", view.id, outcome::needed(&view.needed))
 }
 
-fn message(view: &RequestView, first: Option<serde_json::Value>, head: &str, base: &Url) -> Message {
-    let mut parts: Vec<_> = first.into_iter().collect();
+fn message(view: &RequestView, mentions: Vec<Value>, head: &str, base: &Url) -> Message {
+    let mut parts = Vec::new();
+    for mention in mentions {
+        if !parts.is_empty() {
+            parts.push(blocks::plain(" "));
+        }
+        parts.push(mention);
+    }
     parts.push(blocks::bold(head));
     parts.push(blocks::plain(&format!(" {} ", sentence(view))));
     parts.push(blocks::link(&page(base, &view.id), "Read and decide"));
     Message {
-        text: escaped(&format!("{head} {}", sentence(view))),
+        text: escaped(&format!("{} {}", head.trim_start_matches([',', ' ']), sentence(view))),
         blocks: vec![blocks::rich(vec![blocks::line(parts)])],
     }
 }
 
-/// Before its deadline.
+/// Before its deadline, with those who may decide: the group that the config names, or else some of them.
 #[must_use]
-pub fn reminder(view: &RequestView, base: &Url, now: DateTime<Utc>) -> Message {
-    message(view, None, &format!("Ends in {}:", span(view.expires_at - now)), base)
+pub fn reminder(view: &RequestView, usergroup: Option<&str>, base: &Url, now: DateTime<Utc>) -> Message {
+    let left = span(view.expires_at - now);
+    let mut mentions: Vec<Value> = usergroup.map(group).into_iter().collect();
+    if mentions.is_empty() {
+        mentions = view.approvers.iter().map(|one| blocks::user(&one.user)).collect();
+    }
+    let space = if mentions.is_empty() { "" } else { " " };
+    message(view, mentions, &format!("{space}Ends in {left}:"), base)
+}
+
+fn group(id: &str) -> Value {
+    json!({ "type": "usergroup", "usergroup_id": id })
 }
 
 /// To somebody who is told in another's place.
 #[must_use]
 pub fn stand_in(view: &RequestView, of: &str, base: &Url) -> Message {
-    message(view, None, &format!("In the place of {}:", short(of, 100)), base)
+    message(view, Vec::new(), &format!("In the place of {}:", short(of, 100)), base)
 }
 
 /// On its way, with the group that is mentioned: the config names it, nobody else can.
 #[must_use]
 pub fn waits(view: &RequestView, usergroup: Option<&str>, base: &Url) -> Message {
-    let mention = usergroup.map(|id| serde_json::json!({ "type": "usergroup", "usergroup_id": id }));
-    let head = if mention.is_some() { ", somebody is needed:" } else { "Somebody is needed:" };
-    message(view, mention, head, base)
+    let head = if usergroup.is_some() { ", somebody is needed:" } else { "Somebody is needed:" };
+    message(view, usergroup.map(group).into_iter().collect(), head, base)
 }

@@ -6,7 +6,7 @@ use countersign_shared::{
     ids::RequestId,
     request::State,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use url::Url;
 
 use super::{
@@ -114,7 +114,7 @@ pub fn card_of(view: &RequestView, grant: Option<&GrantView>, base: &Url) -> Mes
         blocks.push(blocks::rich(vec![blocks::line(life::standing(grant))]));
     }
     if view.state == State::Pending {
-        blocks.push(buttons(view, whole));
+        blocks.push(buttons(view, base, whole));
     }
     Message { text: summary(view), blocks }
 }
@@ -124,9 +124,54 @@ pub fn card_of(view: &RequestView, grant: Option<&GrantView>, base: &Url) -> Mes
 pub fn bare_card(view: &RequestView, base: &Url) -> Message {
     let mut blocks = vec![heading(view), blocks::rich(stands(view, base, false))];
     if view.state == State::Pending {
-        blocks.push(buttons(view, false));
+        blocks.push(buttons(view, base, false));
     }
     Message { text: summary(view), blocks }
+}
+
+/// A card for a channel in which others read than those who decide: who asks and where, and nothing of what they wrote
+/// or of what came of it. It is read and decided on its page.
+#[must_use]
+pub fn redacted(view: &RequestView, base: &Url) -> Message {
+    let who = short(&view.principal, 200);
+    let asks = match view.kind {
+        RequestKind::Access => " asks for access",
+        RequestKind::Statement => " asks to run something",
+        RequestKind::Review => " broke the glass",
+    };
+    let on = format!("{asks} on {}. What it is stays out of this channel.", short(&view.connection, 63));
+    let standing = outcome::bare_standing(view);
+    let mut lines =
+        vec![blocks::line(vec![blocks::bold(&who), blocks::plain(&on)]), blocks::line(vec![blocks::bold(&standing)])];
+    let mut blocks = vec![heading(view)];
+    if view.state == State::Pending {
+        lines.extend(whom(view));
+        let mut row =
+            blocks::actions("details", vec![blocks::link_button("details", "Details", &page(base, &view.id))]);
+        row["block_id"] = json!(block_id(&view.id, &view.digest));
+        row["elements"][0]["value"] = json!(view.id);
+        blocks.extend([blocks::rich(lines), row]);
+    } else {
+        blocks.push(blocks::rich(lines));
+    }
+    let text = escaped(&format!("{}: {} by {who} on {}: {standing}", head(view), view.id, short(&view.connection, 63)));
+    Message { text, blocks }
+}
+
+/// What came of it, for the thread of its card.
+#[must_use]
+pub fn outcome(view: &RequestView) -> Message {
+    said(&outcome::came_of(view))
+}
+
+/// The same, where its card is redacted.
+#[must_use]
+pub fn redacted_outcome(view: &RequestView) -> Message {
+    said(&outcome::bare_standing(view))
+}
+
+fn said(text: &str) -> Message {
+    Message { text: escaped(text), blocks: vec![blocks::rich(vec![blocks::line(vec![blocks::plain(text)])])] }
 }
 
 /// What notifications and screen readers say.
@@ -240,12 +285,7 @@ fn stands(view: &RequestView, base: &Url, whole: bool) -> Vec<Value> {
             let until = view.expires_at.format(if today { "%H:%M:%S UTC" } else { "%Y-%m-%d %H:%M:%S UTC" });
             lines.push(blocks::line(vec![blocks::plain(&format!("Ends by itself at {until}."))]));
         }
-        for one in &view.stand_ins {
-            let name = || blocks::plain(&short(&one.delegate, 100));
-            let who = one.slack.as_ref().map_or_else(name, |slack| blocks::user(&slack.user));
-            let of = format!(" is asked in the place of {}.", short(&one.of, 100));
-            lines.push(blocks::line(vec![who, blocks::plain(&of)]));
-        }
+        lines.extend(whom(view));
         if !whole {
             let why = "It does not fit on this card, so it cannot be approved here. Read and decide on ";
             lines.push(blocks::line(vec![blocks::bold(why), blocks::link(&page, "the request's page")]));
@@ -256,7 +296,22 @@ fn stands(view: &RequestView, base: &Url, whole: bool) -> Vec<Value> {
     lines
 }
 
-fn buttons(view: &RequestView, whole: bool) -> Value {
+/// Who is asked first, and who in another's place.
+fn whom(view: &RequestView) -> Vec<Value> {
+    let mut lines = Vec::new();
+    if let Some(first) = view.approvers.first() {
+        lines.push(blocks::line(vec![blocks::user(&first.user), blocks::plain(" is asked first.")]));
+    }
+    for one in &view.stand_ins {
+        let name = || blocks::plain(&short(&one.delegate, 100));
+        let who = one.slack.as_ref().map_or_else(name, |slack| blocks::user(&slack.user));
+        let of = format!(" is asked in the place of {}.", short(&one.of, 100));
+        lines.push(blocks::line(vec![who, blocks::plain(&of)]));
+    }
+    lines
+}
+
+fn buttons(view: &RequestView, base: &Url, whole: bool) -> Value {
     let id = view.id.as_str();
     let mut row = Vec::new();
     let deny = if is_review(view) {
@@ -270,5 +325,6 @@ fn buttons(view: &RequestView, whole: bool) -> Value {
         "Deny"
     };
     row.push(blocks::button("deny", deny, Some("danger"), id));
+    row.push(blocks::link_button("details", "Details", &page(base, &view.id)));
     blocks::actions(&block_id(&view.id, &view.digest), row)
 }

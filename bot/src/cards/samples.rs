@@ -3,8 +3,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use countersign_shared::{
     api::{
-        AccessDigest, AccessOption, AccessView, ApprovalView, DigestAgent, DigestGrant, DigestRole, EffectView,
-        Finding, GrantView, KeepView, Needed, Outcome, RequestKind, RequestView, SessionView,
+        AccessDigest, AccessOption, AccessView, ApprovalView, DigestAgent, DigestGrant, DigestPermission, DigestRole,
+        DigestToken, EffectView, Finding, GrantView, KeepView, Needed, Outcome, RequestKind, RequestView, SessionView,
+        SlackRef,
     },
     digest::{Digest, of_bytes},
     ids::{GrantId, RequestId, SessionId},
@@ -13,7 +14,10 @@ use countersign_shared::{
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{answer, ask, blocks::Message, deny, digest as daily, direct, home, keep, life, reach, request};
+use super::{answer, ask, blocks::Message, deny, digest as daily, direct, home, keep, life, more, reach, request};
+
+/// Whom the samples say is asked.
+pub const APPROVER: &str = "U0123456789";
 
 /// A request id that any text can name.
 ///
@@ -76,6 +80,7 @@ pub fn view() -> RequestView {
         card: None,
         requester_slack: None,
         stand_ins: Vec::new(),
+        approvers: Vec::new(),
     }
 }
 
@@ -120,7 +125,18 @@ pub fn digest_of(count: usize) -> AccessDigest {
             Some(KeepView { by: "priya@acme.dev".into(), until: noon(), reason: "<!here> on call".repeat(40) });
     }
     grants.extend([found(Finding::TooNew, None), found(Finding::NoData, None), found(Finding::InUse, Some(1))]);
-    let role = |n: usize| DigestRole { role: format!("role-{n}"), last_given: None, last_used: Some(noon()) };
+    let role = |n: usize| DigestRole {
+        role: format!("role-{n}"),
+        finding: if n < 15 { Finding::Stale } else { Finding::TooNew },
+        last_given: None,
+        last_used: Some(noon() - TimeDelta::days(40)),
+    };
+    let permission = |n: usize| DigestPermission {
+        permission: format!("40-<!channel>-{n}.cedar#1"),
+        finding: [Finding::NeverUsed, Finding::Stale, Finding::NoData, Finding::InUse][n % 4],
+        since: noon() - TimeDelta::days(50),
+        last_used: [None, Some(35), None, Some(1)][n % 4].map(|days| noon() - TimeDelta::days(days)),
+    };
     let agent = DigestAgent { name: "deploy".into(), owner: "gone@acme.dev".into(), why: "<!channel> is gone".into() };
     let session = SessionView {
         id: SessionId::random(),
@@ -131,12 +147,21 @@ pub fn digest_of(count: usize) -> AccessDigest {
         started_at: noon() - TimeDelta::days(2),
         state: "idle".into(),
     };
+    let token = DigestToken {
+        principal: "ana@acme.dev".into(),
+        connection: "shop".into(),
+        session: session.id.clone(),
+        issued_at: noon() - TimeDelta::days(2),
+        expires_at: noon() + TimeDelta::hours(3),
+    };
     AccessDigest {
         at: noon(),
         stale_after: 14 * 86_400,
         recorded_since: noon() - TimeDelta::days(60),
         grants,
         roles: (0..20).map(role).collect(),
+        permissions: (0..8).map(permission).collect(),
+        tokens: vec![token],
         agents: vec![agent],
         reviews: Vec::new(),
         sessions: vec![session],
@@ -161,6 +186,10 @@ fn variants() -> Vec<(String, RequestView)> {
         ),
         ("empty".into(), RequestView { sql: String::new(), reason: Some(String::new()), ..view() }),
         ("agent".into(), RequestView { principal: "deploy".into(), owner: Some("ana@acme.dev".into()), ..view() }),
+        (
+            "asked first".into(),
+            RequestView { approvers: vec![SlackRef { team: "T1".into(), user: APPROVER.into() }; 3], ..view() },
+        ),
         (
             "hostile".into(),
             RequestView {
@@ -234,6 +263,9 @@ pub fn samples() -> Vec<Value> {
     for (name, view) in variants() {
         all.push(message(format!("card: {name}"), request::card(&view, &base)));
         all.push(message(format!("bare card: {name}"), request::bare_card(&view, &base)));
+        all.push(message(format!("redacted card: {name}"), request::redacted(&view, &base)));
+        all.push(message(format!("outcome: {name}"), request::outcome(&view)));
+        all.push(message(format!("outcome of a redacted card: {name}"), request::redacted_outcome(&view)));
         all.push(message(format!("direct message: {name}"), direct::direct(&view, &base)));
     }
     let carried = deny::Carried { request: id(), digest: digest(), channel: Some("C0123456789".into()) };
@@ -255,9 +287,19 @@ pub fn samples() -> Vec<Value> {
         let found: Vec<&DigestGrant> = digest.grants.iter().collect();
         all.push(message(format!("own digest: {count}"), daily::own(&found, &digest)));
     }
-    let nothing = AccessDigest { grants: vec![], roles: vec![], agents: vec![], sessions: vec![], ..digest_of(0) };
+    let nothing = AccessDigest {
+        grants: vec![],
+        roles: vec![],
+        permissions: vec![],
+        agents: vec![],
+        sessions: vec![],
+        tokens: vec![],
+        ..digest_of(0)
+    };
     all.push(message("digest: nothing".into(), daily::message(&nothing)));
-    all.push(message("reminder".into(), reach::reminder(&view(), &base, noon())));
+    all.push(message("reminder".into(), reach::reminder(&view(), None, &base, noon())));
+    all.push(message("more".into(), more::waiting(&view(), 3, "notice:more:0123456789abcdef:K7Q2AB9X")));
+    all.push(message("no more".into(), more::over("over:more:0123456789abcdef:K7Q2AB9X")));
     all.push(message("reach".into(), reach::waits(&view(), None, &base)));
     let (grants, requests) = (vec![grant(), agents], vec![view(); 20]);
     let tab = home::view("ana@acme.dev", (&grants, &requests, &requests), &base, noon());

@@ -1,6 +1,6 @@
 //! What a card promises, over all samples.
 
-use countersign_shared::api::RequestView;
+use countersign_shared::api::{Outcome, RequestKind, RequestView};
 use serde_json::Value;
 use url::Url;
 
@@ -50,7 +50,11 @@ fn buttons(message: &Message) -> Vec<String> {
     let all = Value::Array(message.blocks.clone());
     let mut found = Vec::new();
     of_type(&all, "button", &mut found);
-    found.iter().map(|button| format!("{}={}", button["action_id"], button["value"]).replace('"', "")).collect()
+    let named = |button: &Value| match &button["url"] {
+        Value::Null => format!("{}={}", button["action_id"], button["value"]),
+        url => format!("{} opens {url}", button["action_id"]),
+    };
+    found.iter().map(|button| named(button).replace('"', "")).collect()
 }
 
 #[test]
@@ -71,8 +75,9 @@ fn the_statement_is_shown_exactly() {
 
 #[test]
 fn what_does_not_fit_whole_cannot_be_approved_from_the_card() {
-    let whole = ["approve=K7Q2AB9X", "deny=K7Q2AB9X"].map(str::to_owned).to_vec();
-    let cut = vec!["deny=K7Q2AB9X".to_owned()];
+    let details = "details opens https://countersign.acme.dev/requests/K7Q2AB9X";
+    let whole = ["approve=K7Q2AB9X", "deny=K7Q2AB9X", details].map(str::to_owned).to_vec();
+    let cut = ["deny=K7Q2AB9X", details].map(str::to_owned).to_vec();
     let view = samples::view;
     let effect = view().effects[0].clone();
     let table = [
@@ -91,8 +96,44 @@ fn what_does_not_fit_whole_cannot_be_approved_from_the_card() {
         let message = card(&view);
         assert_eq!(&buttons(&message), expected, "{case}");
         let text = serde_json::to_string(&message.blocks).unwrap();
-        assert_eq!(text.contains("cannot be approved here"), expected.len() == 1, "{case}");
+        assert_eq!(text.contains("cannot be approved here"), expected.len() == 2, "{case}");
         assert!(text.contains("https://countersign.acme.dev/requests/K7Q2AB9X"), "{case}");
+    }
+}
+
+#[test]
+fn a_redacted_card_says_who_and_where_and_nothing_of_what_anybody_wrote() {
+    let ended = Outcome {
+        by: Some("dario@acme.dev".into()),
+        reason: Some("secret why".into()),
+        error: Some("23505: Key (email)=(secret@acme.dev) already exists.".into()),
+        tag: Some("DELETE 1204".into()),
+        milliseconds: Some(3),
+    };
+    for state in countersign_shared::request::State::ALL {
+        for kind in [RequestKind::Statement, RequestKind::Access, RequestKind::Review] {
+            let view = RequestView {
+                state,
+                kind,
+                sql: "SELECT 'secret'".into(),
+                parameters: vec!["secret".into()],
+                reason: Some("secret reason".into()),
+                notes: vec!["secret note".into()],
+                application: Some("secret application".into()),
+                outcome: state.is_final().then(|| ended.clone()),
+                approvals: vec![samples::approval()],
+                ..samples::view()
+            };
+            for message in [request::redacted(&view, &base()), request::redacted_outcome(&view)] {
+                let all = format!("{} {:?}", message.text, message.blocks);
+                assert!(!all.contains("secret") && !all.contains("orders"), "{state} {kind:?}: {all}");
+            }
+            let message = request::redacted(&view, &base());
+            assert!(message.text.contains("ana@acme.dev on shop"), "{}", message.text);
+            let pending = state == countersign_shared::request::State::Pending;
+            let open = ["details opens https://countersign.acme.dev/requests/K7Q2AB9X".to_owned()];
+            assert_eq!(buttons(&message), if pending { &open[..] } else { &[] }, "{state} {kind:?}");
+        }
     }
 }
 
@@ -127,6 +168,8 @@ fn no_sample_pings_links_or_hides() {
         for kind in ["user", "usergroup", "broadcast", "channel"] {
             of_type(&sample, kind, &mut kinds);
         }
+        // Whom the gateway says is asked, and nobody whom a text names.
+        kinds.retain(|mention| mention["user_id"] != samples::APPROVER);
         assert!(kinds.is_empty(), "{name}");
         let hidden = strings(&sample).into_iter().find(|text| text.chars().any(is_hidden));
         assert_eq!(hidden, None, "{name}");

@@ -128,7 +128,8 @@ pub async fn check(settings: &SlackSettings) -> Vec<Looked> {
             Err(error) => bad(format!("apps.connections.open: {error}")),
         });
     }
-    let mut channels: Vec<&String> = settings.places.values().chain([&settings.channel]).collect();
+    let routes = settings.routes.values().flatten().filter_map(|stop| stop.channel.as_ref());
+    let mut channels: Vec<&String> = settings.places.values().chain([&settings.channel]).chain(routes).collect();
     channels.sort_unstable();
     channels.dedup();
     for id in channels {

@@ -21,7 +21,7 @@ use crate::cards::Message;
 
 /// Every method that the bot calls, with the bot scopes that it needs: for public and for private
 /// channels, where there are two.
-pub const METHODS: [(&str, &[&str]); 14] = [
+pub const METHODS: [(&str, &[&str]); 15] = [
     // With the app-level token, whose `connections:write` no manifest declares.
     ("apps.connections.open", &[]),
     ("auth.test", &[]),
@@ -33,6 +33,7 @@ pub const METHODS: [(&str, &[&str]); 14] = [
     ("views.publish", &[]),
     ("users.info", &["users:read"]),
     ("conversations.history", &["channels:history", "groups:history", "im:history"]),
+    ("conversations.replies", &["channels:history", "groups:history", "im:history"]),
     ("conversations.info", &["channels:read", "groups:read"]),
     ("conversations.open", &["im:write"]),
     ("files.getUploadURLExternal", &["files:write"]),
@@ -84,6 +85,12 @@ impl SlackError {
     pub fn is_about_the_person(&self) -> bool {
         let codes = ["user_not_found", "user_disabled", "cannot_dm_bot", "user_not_visible"];
         matches!(self, Self::Refused(code) if codes.contains(&code.as_str()))
+    }
+
+    /// Whether the message is gone whose thread it was for.
+    #[must_use]
+    pub fn is_about_a_lost_thread(&self) -> bool {
+        matches!(self, Self::Refused(code) if code == "thread_not_found")
     }
 
     /// Whether the message is gone, or was never the bot's.
@@ -276,7 +283,21 @@ impl Slack {
         wanted: impl Fn(&Value) -> bool,
     ) -> Result<Option<Value>, SlackError> {
         let oldest = format!("{}.000000", (since - CLOCK_SKEW).timestamp());
-        self.look_through(channel, &oldest, wanted).await
+        Ok(self.look_through(channel, &oldest, 1, wanted).await?.pop())
+    }
+
+    /// `conversations.history`: the messages since `since` that are `wanted`.
+    ///
+    /// # Errors
+    /// Where Slack refuses or is away.
+    pub async fn find_messages(
+        &self,
+        channel: &str,
+        since: DateTime<Utc>,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Result<Vec<Value>, SlackError> {
+        let oldest = format!("{}.000000", (since - CLOCK_SKEW).timestamp());
+        self.look_through(channel, &oldest, usize::MAX, wanted).await
     }
 
     /// `conversations.history`: the message at `ts`, where it is `wanted`.
@@ -291,17 +312,34 @@ impl Slack {
     ) -> Result<Option<Value>, SlackError> {
         // Slack leaves out the oldest itself unless it is asked not to.
         let seconds = ts.split('.').next().and_then(|seconds| seconds.parse::<i64>().ok()).unwrap_or_default();
-        self.look_through(channel, &format!("{}.000000", seconds - 1), wanted).await
+        Ok(self.look_through(channel, &format!("{}.000000", seconds - 1), 1, wanted).await?.pop())
+    }
+
+    /// `conversations.replies`: the first message of the thread of the one at `ts` that is `wanted`.
+    ///
+    /// # Errors
+    /// Where Slack refuses or is away.
+    pub async fn find_reply(
+        &self,
+        channel: &str,
+        ts: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Result<Option<Value>, SlackError> {
+        let (channel, ts, limit) = (channel.to_owned(), ts.to_owned(), PAGE.to_string());
+        let query = || vec![("channel", Some(&channel)), ("ts", Some(&ts)), ("limit", Some(&limit))];
+        let page: HistoryAnswer = patiently(|| self.get("conversations.replies", query())).await?;
+        Ok(page.messages.into_iter().find(|message| wanted(message)))
     }
 
     async fn look_through(
         &self,
         channel: &str,
         oldest: &str,
+        most: usize,
         wanted: impl Fn(&Value) -> bool,
-    ) -> Result<Option<Value>, SlackError> {
+    ) -> Result<Vec<Value>, SlackError> {
         let (channel, oldest) = (channel.to_owned(), oldest.to_owned());
-        let (limit, mut cursor) = (PAGE.to_string(), None::<String>);
+        let (limit, mut cursor, mut found) = (PAGE.to_string(), None::<String>, Vec::new());
         for _ in 0..PAGES {
             let query = || {
                 vec![
@@ -312,8 +350,9 @@ impl Slack {
                 ]
             };
             let page: HistoryAnswer = patiently(|| self.get("conversations.history", query())).await?;
-            if let Some(found) = page.messages.into_iter().find(|message| wanted(message)) {
-                return Ok(Some(found));
+            found.extend(page.messages.into_iter().filter(|message| wanted(message)).take(most - found.len()));
+            if found.len() >= most {
+                break;
             }
             let next = page.response_metadata["next_cursor"].as_str().unwrap_or_default();
             if next.is_empty() {
@@ -321,7 +360,7 @@ impl Slack {
             }
             cursor = Some(next.to_owned());
         }
-        Ok(None)
+        Ok(found)
     }
 
     /// `chat.postMessage`. One try: who calls it must know whether it may be repeated.
@@ -329,8 +368,19 @@ impl Slack {
     /// # Errors
     /// Where Slack refuses, is away or asks to wait.
     pub async fn post(&self, channel: &str, message: &Message) -> Result<CardRef, SlackError> {
+        self.post_in(channel, None, message).await
+    }
+
+    /// `chat.postMessage`, into the thread of the message at `thread`, if there is one.
+    ///
+    /// # Errors
+    /// As [`Slack::post`].
+    pub async fn post_in(&self, channel: &str, thread: Option<&str>, message: &Message) -> Result<CardRef, SlackError> {
         let mut body = content(message);
         body["channel"] = json!(channel);
+        if let Some(thread) = thread {
+            body["thread_ts"] = json!(thread);
+        }
         body["unfurl_links"] = json!(false);
         body["unfurl_media"] = json!(false);
         self.call("chat.postMessage", &body).await

@@ -153,6 +153,7 @@ impl World {
                 signing_secret: Some(Secret::new("8f742231b10e8888abcd99yyyzzz85a5".into())),
                 bot_token: Secret::new("xoxb-1".into()),
                 channel: "C1".into(),
+                redacted: std::collections::BTreeSet::new(),
                 places: [("shop".to_owned(), "C2".to_owned())].into(),
                 api_url: self.url("api/").parse().unwrap(),
                 digest: None,

@@ -118,8 +118,9 @@ async fn a_card_that_was_posted_without_an_answer_is_found_and_not_posted_again(
         json!({ "ok": true, "messages": [in_history("U9", "7.7")], "response_metadata": { "next_cursor": "n" } });
     let nothing = json!({ "ok": true, "messages": [] });
     let second = json!({ "ok": true, "messages": [in_history("UBOT", "5.5")] });
-    // Before the first try, as after every start; then, once the answer is lost, two pages.
-    let pages = [nothing, first, second].map(|page| (StatusCode::OK, page));
+    // In each channel, for a message that counts, and before the first try, as after every start; then, once the answer
+    // is lost, two pages.
+    let pages = [nothing.clone(), nothing.clone(), nothing, first, second].map(|page| (StatusCode::OK, page));
     world.memory().faults.insert("conversations.history".into(), pages.into());
     let running = world.start();
     world.until("the card is named", |m| m.cards_named == 1).await;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use countersign_shared::api::Finding;
 
-use crate::store::usage::{Keep, Uses};
+use crate::store::usage::{Keep, Uses, Watch};
 
 /// Beyond this, an end is as good as none.
 const FAR: TimeDelta = TimeDelta::days(90);
@@ -36,6 +36,21 @@ pub fn finding(held: Held<'_>, since: DateTime<Utc>, stale_after: TimeDelta, now
         Some(_) => Finding::InUse,
         None if held.from < since => Finding::NoData,
         None => Finding::TooNew,
+    }
+}
+
+/// What is to be said of a role or of a permission: `last` is when it was last had or used. Of what was there when
+/// watching began, nobody knows how long it had been unused then.
+#[must_use]
+pub fn of_watched(watch: Watch, last: Option<DateTime<Utc>>, unused_for: TimeDelta, now: DateTime<Utc>) -> Finding {
+    let long = now - last.map_or(watch.since, |last| last.max(watch.since)) > unused_for;
+    match last {
+        Some(_) if long => Finding::Stale,
+        None if long => Finding::NeverUsed,
+        // Used before it was watched, as far as other records say.
+        Some(last) if now - last <= unused_for => Finding::InUse,
+        _ if watch.before => Finding::NoData,
+        _ => Finding::TooNew,
     }
 }
 
@@ -74,6 +89,29 @@ mod tests {
             let until = now + TimeDelta::days(ends);
             let held = Held { from: ago(given), until, uses: uses.as_ref(), keep: keep.as_ref() };
             assert_eq!(finding(held, ago(since), TimeDelta::days(14), now), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn of_roles_and_permissions_too_unused_is_told_apart_from_what_nobody_can_know() {
+        let now = Utc::now();
+        let ago = |days: i64| now - TimeDelta::days(days);
+        // watched for so many days, there before, last used so many days ago; unused after 30 days
+        let table = [
+            ("used yesterday", 60, true, Some(1), Finding::InUse),
+            ("used just before the limit", 60, true, Some(30), Finding::InUse),
+            ("used long ago", 60, true, Some(31), Finding::Stale),
+            ("never used", 31, false, None, Finding::NeverUsed),
+            ("never used, there when watching began", 31, true, None, Finding::NeverUsed),
+            ("new", 30, false, None, Finding::TooNew),
+            ("there when watching began, a week ago", 7, true, None, Finding::NoData),
+            ("used long ago, and new again", 7, false, Some(60), Finding::TooNew),
+            ("used lately, before it was watched", 1, true, Some(7), Finding::InUse),
+        ];
+        for (case, since, before, last, expected) in table {
+            let last = last.map(ago);
+            let watch = Watch { since: ago(since), before, last };
+            assert_eq!(of_watched(watch, last, TimeDelta::days(30), now), expected, "{case}");
         }
     }
 }

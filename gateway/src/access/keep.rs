@@ -133,6 +133,8 @@ pub async fn keep_written(gateway: Arc<Gateway>) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut count = 0_u64;
+    let mut watched = None;
+    uses::watch(&gateway, &mut watched).await;
     loop {
         tokio::select! {
             () = gateway.regrouped.notified() => {
@@ -149,6 +151,8 @@ pub async fn keep_written(gateway: Arc<Gateway>) {
                 }
                 if count.is_multiple_of(USES) {
                     uses::flush(&gateway).await;
+                    uses::watch(&gateway, &mut watched).await;
+                    uses::flush_permissions(&gateway).await;
                 }
                 if count % WISHES == 1 {
                     end_old_wishes(&gateway).await;

@@ -18,7 +18,7 @@ use crate::{
     log::{Entry, Kind},
     policy::Policies,
     runtime::Gateway,
-    statement::decide::{Asked, Decision, Wish, decide},
+    statement::decide::{Asked, Decision, Wish, decide_by},
     store::{Grant, Request, StoreError, Term},
 };
 
@@ -38,7 +38,9 @@ impl Right {
     #[must_use]
     pub fn by_policy(policies: &Policies, asked: &Asked, now: DateTime<Utc>) -> Option<Self> {
         let (role, wish) = asked.role()?;
-        (decide(policies, asked, &[], &[], now) == Decision::Allow).then(|| Self {
+        let (decision, by) = decide_by(policies, asked, &[], &[], now);
+        policies.permissions().mark(&by);
+        (decision == Decision::Allow).then(|| Self {
             role: role.to_owned(),
             wish: wish.clone(),
             asked: asked.clone(),

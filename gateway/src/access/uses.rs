@@ -4,9 +4,38 @@
 //! whole. What a gateway that is killed has noted and not written is lost: ten seconds at most.
 
 use chrono::Utc;
-use countersign_shared::{duties::Human, ids::GrantId};
+use countersign_shared::{digest::Digest, duties::Human, ids::GrantId};
 
-use crate::runtime::Gateway;
+use crate::{runtime::Gateway, store::usage::Kind};
+
+/// Watches the roles of the config and the permissions of the policies in force, unless `watched`, the version of
+/// those policies, says that they are.
+pub async fn watch(gateway: &Gateway, watched: &mut Option<Digest>) {
+    let policies = gateway.policies();
+    if *watched == Some(policies.version()) {
+        return;
+    }
+    let roles: Vec<String> = gateway.config.roles.iter().map(|role| role.name.clone()).collect();
+    let permissions: Vec<String> = policies.permissions().all().iter().map(|one| one.digest.to_string()).collect();
+    let now = Utc::now();
+    for (kind, names) in [(Kind::Role, &roles), (Kind::Permission, &permissions)] {
+        if let Err(error) = gateway.store.watch(kind, names, now).await {
+            return tracing::warn!(%error, "what is watched for its use could not be written down");
+        }
+    }
+    *watched = Some(policies.version());
+}
+
+/// Writes down which permissions let something happen since the last time.
+pub async fn flush_permissions(gateway: &Gateway) {
+    let used: Vec<String> = gateway.policies().permissions().take().iter().map(ToString::to_string).collect();
+    if used.is_empty() {
+        return;
+    }
+    if let Err(error) = gateway.store.record_watched(Kind::Permission, &used, Utc::now()).await {
+        tracing::warn!(%error, "that permissions were used could not be written down");
+    }
+}
 
 /// Writes down what was used since the last time.
 pub async fn flush(gateway: &Gateway) {

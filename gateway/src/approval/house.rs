@@ -361,6 +361,7 @@ pub fn other_digest() -> Digest {
 
 fn config(provider: &Provider, folder: &std::path::Path) -> Config {
     let shop = ConnectionConfig {
+        card: crate::config::CardContent::Full,
         name: "shop".into(),
         upstream: Upstream {
             host: "127.0.0.1".into(),

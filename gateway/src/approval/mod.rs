@@ -11,6 +11,7 @@ pub(crate) mod say;
 pub mod seal;
 pub mod take;
 pub mod view;
+pub mod whom;
 
 #[cfg(test)]
 pub(crate) mod house;

@@ -8,7 +8,7 @@ use super::count::countersigners;
 use crate::{
     log::{Entry, Kind},
     runtime::Gateway,
-    statement::decide::{Asked, Decision, decide},
+    statement::decide::{Asked, Decision, decide_by},
     store::{Request, StoreError},
 };
 
@@ -108,7 +108,10 @@ async fn still_stands(
     }
     let counted = countersigners(gateway, request, now).await?;
     let known = gateway.store.people().await?;
-    Ok(match decide(&gateway.policies(), asked, &counted, &known, now) {
+    let policies = gateway.policies();
+    let (decision, by) = decide_by(&policies, asked, &counted, &known, now);
+    policies.permissions().mark(&by);
+    Ok(match decision {
         Decision::Allow => Ok(()),
         Decision::Hold(_) => Err("its approvals no longer suffice: an approver or the policy has changed".to_owned()),
         Decision::Deny(denial) => {

@@ -15,7 +15,7 @@ use crate::{
     log::Kind,
     policy::Policies,
     runtime::Gateway,
-    statement::decide::{Asked, Countersigner, Decision, Known, approvable, decide},
+    statement::decide::{Asked, Countersigner, Decision, Known, approvable, approves_by, decide},
     store::{Approval, Request, StoreError},
 };
 
@@ -110,6 +110,8 @@ fn may_choose(
     if !may_approve(&gateway.policies(), asked, &who.human, &who.groups, now) {
         return Err(say::not_an_approver(&request.new.needed));
     }
+    let policies = gateway.policies();
+    policies.permissions().mark(&approves_by(&policies, asked, &who.human, &who.groups, now));
     // A person approves once: an approval that policy would not count must not use that up.
     if choice == Choice::Approve && request.new.needed.step_up && who.assurance != Assurance::StepUp {
         let page = format!("{}/requests/{}", gateway.config.gateway.url.as_str().trim_end_matches('/'), request.new.id);

@@ -59,6 +59,7 @@ pub async fn view(gateway: &Gateway, request: &Request) -> Result<RequestView, S
         card: request.card.clone(),
         requester_slack: slack_of(gateway, asked.asker.human.answerable()).await?,
         stand_ins: delegate::told(gateway, request, chrono::Utc::now()).await?,
+        approvers: Vec::new(),
     })
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    ConnectionConfig, Durability, Mode, OnHold, RoleConfig, Whose, classify,
+    CardContent, ConnectionConfig, Durability, Mode, OnHold, RoleConfig, Whose, classify,
     reader::{Document, Table, nearest},
     upstream, values,
 };
@@ -36,6 +36,11 @@ fn connection(table: &Table<'_>) -> Option<ConnectionConfig> {
         values::one_of(&[("relaxed", Durability::Relaxed), ("strict", Durability::Strict)]),
     );
     let channel = table.text("channel").map(|found| found.value.to_owned());
+    let card = table.read_or(
+        "card",
+        CardContent::Full,
+        values::one_of(&[("full", CardContent::Full), ("redacted", CardContent::Redacted)]),
+    );
     let on_hold =
         table.read_or("on_hold", OnHold::Wait, values::one_of(&[("wait", OnHold::Wait), ("retry", OnHold::Retry)]));
     let row_tolerance = table.read("row_tolerance", row_tolerance).map(|found| found.value).unwrap_or_default();
@@ -49,6 +54,7 @@ fn connection(table: &Table<'_>) -> Option<ConnectionConfig> {
         tags,
         mode,
         channel,
+        card,
         durability,
         row_tolerance,
         on_hold,

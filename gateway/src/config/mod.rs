@@ -222,6 +222,8 @@ pub struct ConnectionConfig {
     pub mode: Mode,
     /// Slack channel for its requests.
     pub channel: Option<String>,
+    /// What its requests' cards show in that channel.
+    pub card: CardContent,
     /// See DESIGN §9.
     pub durability: Durability,
     /// Classified columns.
@@ -242,6 +244,16 @@ pub enum Mode {
     Enforce,
     /// Forward everything, report what would have been held or denied.
     Observe,
+}
+
+/// `card`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CardContent {
+    /// All of it.
+    #[default]
+    Full,
+    /// Who asks and where: others read the channel than those who decide.
+    Redacted,
 }
 
 /// `on_hold`.

@@ -48,6 +48,7 @@ tags     = { env = "prod" }
 mode     = "enforce"
 channel  = "C0123456789"
 durability = "relaxed"
+card     = "redacted"
 on_hold  = "wait"
 on_doubt = "mask"
 row_tolerance = "10 or 5%"
@@ -140,6 +141,8 @@ fn the_documented_example_is_read_whole() {
     assert_eq!(gateway.hold_timeout, Duration::from_secs(900));
     assert_eq!(config.agents[0].owner, "ana@acme.dev", "in lower case");
     let shop = &config.connections["shop"];
+    assert_eq!(shop.card, CardContent::Redacted);
+    assert_eq!(good(LEAST).connections["shop"].card, CardContent::Full, "the whole, unless it says otherwise");
     assert_eq!((shop.upstream.host.as_str(), shop.upstream.port), ("127.0.0.1", 5432));
     assert!(matches!(shop.upstream.tls, UpstreamTls::Disable), "loopback");
     let logins: Vec<_> = shop.logins.iter().map(|login| (&login.whose, login.user.as_str())).collect();

@@ -20,7 +20,7 @@ use crate::{
     refusal::{Farewell, Refusal},
     runtime::Gateway,
     statement::{
-        decide::{Asker, SessionFacts, permits},
+        decide::{Asker, SessionFacts, permits_by},
         effect::{Action, Effect},
     },
     store::StoreError,
@@ -159,7 +159,9 @@ pub fn may_connect(
 ) -> bool {
     let session = SessionFacts { application: application.to_owned(), address: address.to_owned() };
     let connect = Effect::on_connection(Action::Connect);
-    permits(&gateway.policies(), asker, (&connection.name, &connection.tags), &connect, &session, Utc::now())
+    let (policies, on) = (gateway.policies(), (connection.name.as_str(), &connection.tags));
+    let by = permits_by(&policies, asker, on, &connect, &session, Utc::now());
+    by.map(|by| policies.permissions().mark(&by)).is_some()
 }
 
 /// SASL OAUTHBEARER. Who has no token, or none that is good, is told where to get one first.

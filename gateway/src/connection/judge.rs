@@ -17,7 +17,7 @@ use crate::{
     refusal::Refusal,
     statement::{
         classify::{NOT_KEPT, OwnSetting, classify, without_token},
-        decide::{Asked, Decision, SqlFacts, decide},
+        decide::{Asked, Decision, SqlFacts, decide, decide_by},
         effect::{Action, Effect},
         said,
         understood::Understood,
@@ -177,16 +177,23 @@ impl Session {
             policies: policies.version(),
             standing: self.standing,
         };
-        if !self.moved && text.was_allowed(&circumstances) {
+        if !self.moved && text.was_allowed(&circumstances, |by| policies.permissions().mark(by)) {
             return true;
         }
-        let allowed =
-            self.questions(text).all(|asked| decide(&policies, &asked, &[], &[], Utc::now()) == Decision::Allow);
+        let mut permitted_by = Vec::new();
+        let allowed = self.questions(text).all(|asked| {
+            let (decision, by) = decide_by(&policies, &asked, &[], &[], Utc::now());
+            permitted_by.extend(by);
+            decision == Decision::Allow
+        });
         if allowed {
+            policies.permissions().mark(&permitted_by);
             self.rests_on_roles(&policies, self.questions(text));
         }
         if allowed && !self.moved && !policies.rests_on_time() {
-            text.allow(circumstances);
+            permitted_by.sort_unstable();
+            permitted_by.dedup();
+            text.allow(circumstances, permitted_by);
         }
         allowed
     }
@@ -209,6 +216,13 @@ impl Session {
             Refusal::Unavailable { message: "the gateway can't check this statement now".into() }
         })?;
         Ok(decide(&policies, asked, &[], &known, Utc::now()))
+    }
+
+    /// Policy allows just that, and it is about to run.
+    pub(super) fn runs_by_policy(&self, asked: &Asked) {
+        let policies = self.gateway.policies();
+        let (_, by) = decide_by(&policies, asked, &[], &[], Utc::now());
+        policies.permissions().mark(&by);
     }
 
     /// How long a hold waits here.

@@ -23,7 +23,7 @@ use crate::{
             Doubt,
             columns::{Column, Use},
         },
-        decide::{Asked, ColumnFacts, Decision, revealed},
+        decide::{Asked, ColumnFacts, Decision, revealed_by},
         effect::{Action, Effect, Object},
         hold::Permit,
         mask::{
@@ -266,7 +266,9 @@ impl Session {
             return HashMap::new();
         }
         let asked = self.asked_to_reveal(text, columns);
-        let answers = revealed(&self.gateway.policies(), &asked, Utc::now());
+        let policies = self.gateway.policies();
+        let (answers, by) = revealed_by(&policies, &asked, Utc::now());
+        policies.permissions().mark(&by);
         answers.into_iter().map(|(column, used, yes)| ((column, used), yes)).collect()
     }
 

@@ -40,6 +40,8 @@ struct Allowed {
     reason: Option<String>,
     policies: Digest,
     standing: u64,
+    /// The places of the permissions that the yes rests on.
+    by: Box<[usize]>,
 }
 
 impl Allowed {
@@ -85,14 +87,15 @@ impl Known {
         *self.guarded.get_or_init(|| find(&self.text))
     }
 
-    /// Whether it was allowed under these circumstances.
-    #[must_use]
-    pub fn was_allowed(&self, now: &Circumstances<'_>) -> bool {
-        self.locked().iter().any(|allowed| allowed.is(now))
+    /// Whether it was allowed under these circumstances; `by` is told the places of the permissions that this rests on.
+    pub fn was_allowed(&self, now: &Circumstances<'_>, by: impl FnOnce(&[usize])) -> bool {
+        let all = self.locked();
+        let allowed = all.iter().find(|allowed| allowed.is(now));
+        allowed.map(|allowed| by(&allowed.by)).is_some()
     }
 
-    /// Remembers that it is.
-    pub fn allow(&self, now: Circumstances<'_>) {
+    /// Remembers that it is, and by which permissions.
+    pub fn allow(&self, now: Circumstances<'_>, by: Vec<usize>) {
         let mut all = self.locked();
         // In a transaction and outside: no more is worth keeping.
         all.retain(|allowed| {
@@ -105,6 +108,7 @@ impl Known {
             reason: now.reason.map(ToOwned::to_owned),
             policies: now.policies,
             standing: now.standing,
+            by: by.into(),
         });
     }
 }
@@ -194,9 +198,12 @@ mod tests {
         let policies = countersign_shared::digest::of_bytes(b"one");
         let now = Circumstances { in_transaction: false, reason: None, policies, standing: 0 };
         let known = Known::from(understood(false));
-        assert!(!known.was_allowed(&now), "nothing was allowed yet");
-        known.allow(now);
-        assert!(known.was_allowed(&now));
+        assert!(!known.was_allowed(&now, |_| ()), "nothing was allowed yet");
+        known.allow(now, vec![3]);
+        let mut by = Vec::new();
+        known.was_allowed(&now, |places| by.extend_from_slice(places));
+        assert_eq!(by, [3], "and says by which permissions");
+        assert!(known.was_allowed(&now, |_| ()));
         let others = [
             ("a transaction is open", Circumstances { in_transaction: true, ..now }),
             ("another reason", Circumstances { reason: Some("x"), ..now }),
@@ -204,12 +211,12 @@ mod tests {
             ("other policies", Circumstances { policies: countersign_shared::digest::of_bytes(b"two"), ..now }),
         ];
         for (case, other) in others {
-            assert!(!known.was_allowed(&other), "{case}");
+            assert!(!known.was_allowed(&other, |_| ()), "{case}");
         }
         let within = Circumstances { in_transaction: true, ..now };
-        known.allow(within);
-        assert!(known.was_allowed(&now) && known.was_allowed(&within), "both");
-        assert!(!Known::from(understood(false)).was_allowed(&now), "another analysis");
+        known.allow(within, vec![]);
+        assert!(known.was_allowed(&now, |_| ()) && known.was_allowed(&within, |_| ()), "both");
+        assert!(!Known::from(understood(false)).was_allowed(&now, |_| ()), "another analysis");
     }
 
     #[test]

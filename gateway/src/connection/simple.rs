@@ -133,6 +133,7 @@ impl Session {
         {
             let judged = judge(self.connection.mode, decision, &request.analysis, &self.connection.name);
             let Judged::Pass(permit) = judged else { return Err(unavailable(&"what is allowed does not pass")) };
+            self.runs_by_policy(&asked);
             return Ok(Ok(permit.guarded(Some(guard))));
         }
         if decision != Decision::Allow

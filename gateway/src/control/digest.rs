@@ -8,7 +8,10 @@ use axum::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use countersign_shared::{
-    api::{AccessDigest, DigestAgent, DigestGrant, DigestReview, DigestRole, KeepBody, KeepView, RequestKind},
+    api::{
+        AccessDigest, DigestAgent, DigestGrant, DigestPermission, DigestReview, DigestRole, DigestToken, KeepBody,
+        KeepView, RequestKind,
+    },
     duties,
 };
 use serde_json::json;
@@ -20,13 +23,13 @@ use super::{
     grants, sight,
 };
 use crate::{
-    access::digest::{Held, finding},
+    access::digest::{Held, finding, of_watched},
     approval::{say::problem, view::slack_of},
     log::{Entry, Kind},
     runtime::Gateway,
     store::{
         Grant, GrantFilter, RequestFilter, StoreError,
-        usage::{Keep, Usage},
+        usage::{Keep, Kind as Watched, Usage, Watch},
     },
 };
 
@@ -36,10 +39,10 @@ const STALE_AFTER: TimeDelta = TimeDelta::days(14);
 const KEPT_FOR: TimeDelta = TimeDelta::days(30);
 /// The longest reason, in characters.
 const LONGEST_REASON: usize = 500;
-/// So long nobody had or used a role that is told of.
-const ROLE_UNUSED: TimeDelta = TimeDelta::days(30);
-/// So long a session lives that is told of.
-const OLD_SESSION: TimeDelta = TimeDelta::hours(24);
+/// So long nobody had or used a role or a permission that is told of.
+const UNUSED: TimeDelta = TimeDelta::days(30);
+/// So long a session lives, and its token, that is told of.
+const OLD: TimeDelta = TimeDelta::hours(24);
 
 fn keep_view(keep: &Keep) -> KeepView {
     KeepView { by: keep.by.clone(), until: keep.until, reason: keep.reason.clone() }
@@ -90,25 +93,73 @@ async fn digest(gateway: &Gateway, now: DateTime<Utc>) -> Result<AccessDigest, S
         found.push(self::found(gateway, grant, &usage, now));
     }
     found.sort_by_key(|found| (found.finding, found.last_used, found.grant.created_at));
-    let roles = gateway.config.roles.iter().map(|role| {
-        let given = all.iter().filter(|grant| grant.first.role == role.name);
-        let last_given = given.clone().filter_map(|grant| grant.terms().map(|term| term.from).max()).max();
-        let last_used = given.filter_map(|grant| usage.uses.get(&grant.first.grant)).map(|uses| uses.last).max();
-        DigestRole { role: role.name.clone(), last_given, last_used }
-    });
-    let idle = |role: &DigestRole| role.last_given.max(role.last_used).is_none_or(|last| now - last > ROLE_UNUSED);
     let sessions = gateway.sessions.list();
     Ok(AccessDigest {
         at: now,
         stale_after: u64::try_from(stale_after.num_seconds()).unwrap_or_default(),
         recorded_since: usage.since,
-        roles: roles.filter(idle).collect(),
+        roles: roles(gateway, &all, &usage, now),
+        permissions: permissions(gateway, &usage, now),
+        tokens: tokens(gateway, now),
         agents: agents(gateway).await?,
         reviews: reviews(gateway).await?,
-        sessions: sessions.into_iter().filter(|session| now - session.started_at > OLD_SESSION).collect(),
+        sessions: sessions.into_iter().filter(|session| now - session.started_at > OLD).collect(),
         grants: found,
         checkpoint: gateway.log.checkpoints().borrow().as_ref().map(|signed| signed.note.clone()),
     })
+}
+
+/// What is watched from now on, where nobody has written that down yet.
+fn watch_of(usage: &Usage, kind: Watched, name: &str, now: DateTime<Utc>) -> Watch {
+    let new = Watch { since: now, before: false, last: None };
+    usage.watched.get(&(kind, name.to_owned())).copied().unwrap_or(new)
+}
+
+fn roles(gateway: &Gateway, all: &[Grant], usage: &Usage, now: DateTime<Utc>) -> Vec<DigestRole> {
+    let role = |role: &crate::config::RoleConfig| {
+        let given = all.iter().filter(|grant| grant.first.role == role.name);
+        let last_given = given.clone().filter_map(|grant| grant.terms().map(|term| term.from).max()).max();
+        let last_used = given.filter_map(|grant| usage.uses.get(&grant.first.grant)).map(|uses| uses.last).max();
+        let watch = watch_of(usage, Watched::Role, &role.name, now);
+        let finding = of_watched(watch, last_given.max(last_used), UNUSED, now);
+        DigestRole { role: role.name.clone(), finding, last_given, last_used }
+    };
+    let mut roles: Vec<DigestRole> = gateway.config.roles.iter().map(role).collect();
+    roles.sort_by_key(|role| role.finding);
+    roles
+}
+
+fn permissions(gateway: &Gateway, usage: &Usage, now: DateTime<Utc>) -> Vec<DigestPermission> {
+    let policies = gateway.policies();
+    let permission = |one: &crate::policy::Permission| {
+        let watch = watch_of(usage, Watched::Permission, &one.digest.to_string(), now);
+        DigestPermission {
+            permission: one.id.clone(),
+            finding: of_watched(watch, watch.last, UNUSED, now),
+            since: watch.since,
+            last_used: watch.last,
+        }
+    };
+    let mut permissions: Vec<DigestPermission> = policies.permissions().all().iter().map(permission).collect();
+    permissions.sort_by_key(|one| one.finding);
+    permissions
+}
+
+/// The tokens of age that live sessions rest on, the oldest first.
+fn tokens(gateway: &Gateway, now: DateTime<Utc>) -> Vec<DigestToken> {
+    let token = |live: &std::sync::Arc<crate::sessions::Live>| {
+        Some(DigestToken {
+            principal: live.standing().human.principal.clone(),
+            connection: live.connection().to_owned(),
+            session: live.id().clone(),
+            issued_at: live.token()?.issued_at,
+            expires_at: live.expires_at(),
+        })
+    };
+    let mut tokens: Vec<DigestToken> = gateway.sessions.all(|_| true).iter().filter_map(token).collect();
+    tokens.retain(|token| now - token.issued_at > OLD);
+    tokens.sort_by_key(|token| token.issued_at);
+    tokens
 }
 
 /// What was run by break-glass and nobody has reviewed.

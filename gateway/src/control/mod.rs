@@ -36,6 +36,8 @@ mod tokens;
 mod users;
 
 #[cfg(test)]
+mod asked_first;
+#[cfg(test)]
 mod page_stories;
 #[cfg(test)]
 mod replays;

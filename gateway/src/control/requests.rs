@@ -6,11 +6,12 @@ use axum::{
     extract::{Path, Query, State},
     response::Json,
 };
+use chrono::Utc;
 use countersign_shared::{api::RequestView, ids::RequestId, request::State as RequestState};
 
 use super::{App, answer::Refused, caller::Caller, sight};
 use crate::{
-    approval::view::view,
+    approval::{view::view, whom},
     store::{Request, RequestFilter},
 };
 
@@ -50,7 +51,11 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<RequestView>, Refused> {
     let request = visible(&app, &caller, &id).await?;
-    Ok(Json(view(&app.gateway, &request).await?))
+    let mut view = view(&app.gateway, &request).await?;
+    if matches!(caller, Caller::Bot) {
+        view.approvers = whom::asked(&app.gateway, &request, Utc::now()).await?;
+    }
+    Ok(Json(view))
 }
 
 async fn visible(app: &App, caller: &Caller, id: &str) -> Result<Request, Refused> {

@@ -11,7 +11,7 @@ use crate::{
     identity::Identity,
     runtime::Gateway,
     statement::{
-        decide::{Asker, SessionFacts, permits},
+        decide::{Asker, SessionFacts, permits_by},
         effect::{Action, Effect},
     },
     store::{Grant, Request},
@@ -22,7 +22,9 @@ fn may(gateway: &Gateway, who: &Identity, from: &SessionFacts, action: Action, c
     let asker = Asker { human: who.human.clone(), groups: who.groups.clone(), roles: Vec::new() };
     let effect = Effect::on_connection(action);
     let on = (connection, &config.tags);
-    permits(&gateway.policies(), &asker, on, &effect, from, Utc::now())
+    let policies = gateway.policies();
+    let by = permits_by(&policies, &asker, on, &effect, from, Utc::now());
+    by.map(|by| policies.permissions().mark(&by)).is_some()
 }
 
 /// Whether `who` may administer every connection; where there is none, nobody may.

@@ -8,7 +8,7 @@ use cedar_policy::{
 use miette::Diagnostic;
 
 use super::{
-    Named, Policies, SCHEMA, approvals, names,
+    Named, Permissions, Policies, SCHEMA, approvals, names,
     source::{Source, spans},
     unfilled, version_of,
 };
@@ -72,6 +72,7 @@ pub(super) fn load(sources: &[Source]) -> Result<Policies, Vec<Problem>> {
     let reads_rows = set.policies().any(|policy| policy.to_string().contains("rows"));
     let connect_rests_on_time =
         set.policies().any(|policy| could_be_connect(policy) && policy.to_string().contains("time"));
+    let permissions = Permissions::of(&set);
     let authorizer = Authorizer::new();
     let texts = sources.iter().map(|source| (source.name.clone(), source.text.clone())).collect();
     Ok(Policies {
@@ -86,6 +87,7 @@ pub(super) fn load(sources: &[Source]) -> Result<Policies, Vec<Problem>> {
         asks_for_reasons,
         reads_rows,
         connect_rests_on_time,
+        permissions,
         authorizer,
     })
 }

@@ -21,6 +21,7 @@ mod load;
 mod names;
 mod source;
 mod unfilled;
+mod used;
 mod wall;
 mod watch;
 
@@ -29,6 +30,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use used::{Permission, Permissions};
 pub use watch::{Watched, watch};
 
 /// The schema, as the binary ships it.
@@ -47,6 +49,7 @@ pub struct Policies {
     asks_for_reasons: bool,
     reads_rows: bool,
     connect_rests_on_time: bool,
+    permissions: Permissions,
     authorizer: Authorizer,
 }
 
@@ -159,6 +162,12 @@ impl Policies {
         &self.named
     }
 
+    /// Its permits, and which of them let something happen.
+    #[must_use]
+    pub const fn permissions(&self) -> &Permissions {
+        &self.permissions
+    }
+
     /// The schema that questions must fit.
     #[must_use]
     pub const fn schema(&self) -> &Schema {
@@ -175,6 +184,11 @@ impl Policies {
     /// skip a `forbid` whose condition fails, and might then say yes.
     #[must_use]
     pub fn answer(&self, request: &Request, entities: &Entities) -> Answer {
+        self.answer_by(request, entities).0
+    }
+
+    /// As [`answer`](Self::answer), with the places of the [`permissions`](Self::permissions) that a yes rests on.
+    pub(crate) fn answer_by(&self, request: &Request, entities: &Entities) -> (Answer, Vec<usize>) {
         let response = self.authorizer.is_authorized(request, &self.set, entities);
         let diagnostics = response.diagnostics();
         let errors: Vec<String> = diagnostics.errors().map(ToString::to_string).collect();
@@ -186,15 +200,16 @@ impl Policies {
                 })
                 .collect();
             rules.sort();
-            return Answer::Failed(Refused { message: Some(first.clone()), rules });
+            return (Answer::Failed(Refused { message: Some(first.clone()), rules }), Vec::new());
         }
         if response.decision() == Decision::Allow {
-            return Answer::Permitted;
+            return (Answer::Permitted, self.permissions.places(diagnostics.reason()));
         }
         let mut rules: Vec<&PolicyId> = diagnostics.reason().collect();
         rules.sort();
         let message = rules.iter().find_map(|id| self.set.annotation(id, "error")).map(str::to_owned);
-        Answer::Refused(Refused { message, rules: rules.into_iter().map(ToString::to_string).collect() })
+        let rules = rules.into_iter().map(ToString::to_string).collect();
+        (Answer::Refused(Refused { message, rules }), Vec::new())
     }
 
     /// Ids of the policies that an answer rests on, sorted.

@@ -6,13 +6,14 @@ use countersign_shared::{api::Claim, ids::GrantId};
 use super::{
     GrantEnd, How, Store, StoreError, Term,
     conformance::{agent, now, see, user},
-    usage::{Keep, Uses},
+    usage::{Keep, Kind, Uses, Watch},
 };
 
 pub(super) async fn conformance(store: &dyn Store) {
     a_notice_is_claimed_by_one_and_posted_once(store).await;
     uses_are_of_grants_and_never_go_back(store).await;
     a_grant_is_kept_by_another_person_alone(store).await;
+    what_is_watched_is_known_since_when_and_until_it_is_gone(store).await;
 }
 
 /// A grant that policy gave at once.
@@ -100,4 +101,33 @@ async fn a_grant_is_kept_by_another_person_alone(store: &dyn Store) {
     store.end_grant(&anas, &GrantEnd { at: now(), how: How::Done, by: None, reason: None }).await.unwrap();
     let got = store.keep_grant(&Keep { at: now() + TimeDelta::days(2), ..later }).await;
     assert!(matches!(got, Err(StoreError::GrantOver)), "{got:?}");
+}
+
+async fn what_is_watched_is_known_since_when_and_until_it_is_gone(store: &dyn Store) {
+    let at = |days: i64| now() + TimeDelta::days(days);
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let watched =
+        async |kind: Kind, name: &str| store.usage().await.unwrap().watched.get(&(kind, name.to_owned())).copied();
+    store.watch(Kind::Permission, &names(&["reads", "writes"]), at(0)).await.unwrap();
+    store.record_watched(Kind::Permission, &names(&["reads", "nothing of the kind"]), at(2)).await.unwrap();
+    store.record_watched(Kind::Permission, &names(&["reads"]), at(1)).await.unwrap();
+    let reads = Watch { since: at(0), before: true, last: Some(at(2)) };
+    assert_eq!(watched(Kind::Permission, "reads").await, Some(reads), "its last use never goes back");
+    let writes = Watch { since: at(0), before: true, last: None };
+    assert_eq!(watched(Kind::Permission, "writes").await, Some(writes));
+    assert_eq!(watched(Kind::Permission, "nothing of the kind").await, None);
+    assert_eq!(watched(Kind::Role, "reads").await, None, "each kind has its own names");
+    // Another load of the policies: one is gone, one is new.
+    store.watch(Kind::Permission, &names(&["reads", "drops"]), at(5)).await.unwrap();
+    assert_eq!(watched(Kind::Permission, "reads").await, Some(reads), "as before");
+    assert_eq!(watched(Kind::Permission, "writes").await, None, "who looks for unused ones needs no old ones");
+    let drops = Watch { since: at(5), before: false, last: None };
+    assert_eq!(watched(Kind::Permission, "drops").await, Some(drops));
+    store.watch(Kind::Permission, &names(&["reads", "drops", "writes"]), at(9)).await.unwrap();
+    let writes = Watch { since: at(9), before: false, last: None };
+    assert_eq!(watched(Kind::Permission, "writes").await, Some(writes), "who comes back is new");
+    store.watch(Kind::Role, &names(&["writer"]), at(9)).await.unwrap();
+    assert_eq!(watched(Kind::Role, "writer").await.map(|watch| watch.before), Some(true), "the first of its kind");
+    store.watch(Kind::Permission, &[], at(9)).await.unwrap();
+    assert_eq!(watched(Kind::Permission, "reads").await, None);
 }

@@ -14,6 +14,8 @@ pub mod usage;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod conformance_delegations;
+#[cfg(test)]
 mod conformance_directory;
 #[cfg(test)]
 mod conformance_reviews;

@@ -32,6 +32,37 @@ pub struct Keep {
     pub reason: String,
 }
 
+/// What is watched beside grants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A role of the config, by its name.
+    Role,
+    /// A `permit` of the policies, by the digest of its text.
+    Permission,
+}
+
+impl Kind {
+    /// Its name in the state.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Role => "role",
+            Self::Permission => "permission",
+        }
+    }
+}
+
+/// Something that is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// Whether it was there when watching began: then nobody knows for how long.
+    pub before: bool,
+    /// When it was last used.
+    pub last: Option<DateTime<Utc>>,
+}
+
 /// All that is known of the use of grants that have not ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -41,6 +72,8 @@ pub struct Usage {
     pub uses: HashMap<GrantId, Uses>,
     /// The last wish to keep each.
     pub keeps: HashMap<GrantId, Keep>,
+    /// Roles and permissions, by kind and name.
+    pub watched: HashMap<(Kind, String), Watch>,
 }
 
 /// The use of grants, and notices. Every method does all of what it says, durably, or nothing.
@@ -48,6 +81,12 @@ pub struct Usage {
 pub trait UsageStore: Send + Sync {
     /// Remembers that grants were used. Of those that it does not know, nothing.
     async fn record_uses(&self, uses: &[(GrantId, DateTime<Utc>)]) -> Result<(), StoreError>;
+
+    /// Watches these of a kind from `now` on, those of them that are watched already as before, and no others of it.
+    async fn watch(&self, kind: Kind, names: &[String], now: DateTime<Utc>) -> Result<(), StoreError>;
+
+    /// Remembers that some of those that are watched were used.
+    async fn record_watched(&self, kind: Kind, names: &[String], at: DateTime<Utc>) -> Result<(), StoreError>;
 
     /// What is known.
     async fn usage(&self) -> Result<Usage, StoreError>;

@@ -53,6 +53,8 @@ use self::{
 
 /// Where cards are posted.
 pub const CHANNEL: &str = "C0APPROVALS";
+/// Where a connection may have its own.
+pub const OTHER_CHANNEL: &str = "C0PAYROLL01";
 /// How long anything may take on a machine that builds something else beside it.
 pub const PATIENCE: Duration = Duration::from_secs(45);
 
@@ -313,7 +315,7 @@ fn collect(folder: &Path, found: &mut Vec<(PathBuf, Vec<u8>)>) {
 }
 
 /// What `manifest.yaml` asks Slack for: a call that needs more fails here as it would there.
-fn declared_scopes() -> Vec<String> {
+pub fn declared_scopes() -> Vec<String> {
     let manifest = include_str!("../../../manifest.yaml");
     let lines = manifest.lines().skip_while(|line| line.trim() != "bot:").skip(1);
     let scopes = lines.map_while(|line| line.trim().strip_prefix("- "));
@@ -328,7 +330,10 @@ fn workspace(people: &People) -> WorkspaceConfig {
     };
     WorkspaceConfig {
         people: people.people.iter().map(account).collect(),
-        channels: vec![slack::Channel::public(CHANNEL, "db-approvals")],
+        channels: vec![
+            slack::Channel::public(CHANNEL, "db-approvals"),
+            slack::Channel::public(OTHER_CHANNEL, "payroll-approvals"),
+        ],
         commands: vec!["/access".to_owned()],
         scopes: declared_scopes(),
         events: vec!["app_home_opened".to_owned()],

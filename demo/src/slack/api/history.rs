@@ -10,18 +10,8 @@ const USUAL: usize = 100;
 const MOST: usize = 999;
 
 pub(super) fn conversations_history(state: &mut State, arguments: &Arguments) -> Answer {
-    let id = arguments.text("channel").ok_or_else(|| Refused::missing("channel"))?;
-    let bot = &state.app().bot_user_id;
-    let channel = state.channel(id).ok_or("channel_not_found")?;
-    let scope = match channel {
-        channel if channel.direct_with.is_some() => "im:history",
-        channel if channel.is_private => "groups:history",
-        _ => "channels:history",
-    };
-    granted(state, scope)?;
-    if !channel.has(bot) {
-        return Err(if channel.is_private { "channel_not_found" } else { "not_in_channel" }.into());
-    }
+    let id = readable(state, arguments)?;
+
     let limit = match arguments.text("limit").map(str::parse::<usize>) {
         None => USUAL,
         Some(Ok(limit @ 1..=MOST)) => limit,
@@ -48,6 +38,36 @@ pub(super) fn conversations_history(state: &mut State, arguments: &Arguments) ->
     let more = there.len() > start + limit;
     let next = if more { format!("next:{}", start + limit) } else { String::new() };
     Ok(json!({"messages": messages, "has_more": more, "pin_count": 0, "response_metadata": {"next_cursor": next}}))
+}
+
+/// A message and the replies to it, the oldest first; of a page alone.
+pub(super) fn conversations_replies(state: &mut State, arguments: &Arguments) -> Answer {
+    let id = readable(state, arguments)?;
+    let ts = arguments.text("ts").ok_or_else(|| Refused::missing("ts"))?;
+    state.message(id, ts).ok_or("thread_not_found")?;
+    let of_thread = |message: &&super::super::Message| {
+        let is = message.ts == ts || message.thread_ts.as_deref() == Some(ts);
+        message.channel == id && message.visible_to.is_none() && is
+    };
+    let messages: Vec<Value> =
+        state.messages.iter().filter(of_thread).map(|message| without_metadata(state.message_json(message))).collect();
+    Ok(json!({"messages": messages, "has_more": false, "response_metadata": {"next_cursor": ""}}))
+}
+
+/// The channel that is named, where the app may read there.
+fn readable<'a>(state: &State, arguments: &'a Arguments) -> Result<&'a str, Refused> {
+    let id = arguments.text("channel").ok_or_else(|| Refused::missing("channel"))?;
+    let channel = state.channel(id).ok_or("channel_not_found")?;
+    let scope = match channel {
+        channel if channel.direct_with.is_some() => "im:history",
+        channel if channel.is_private => "groups:history",
+        _ => "channels:history",
+    };
+    granted(state, scope)?;
+    if !channel.has(&state.app().bot_user_id) {
+        return Err(if channel.is_private { "channel_not_found" } else { "not_in_channel" }.into());
+    }
+    Ok(id)
 }
 
 /// Metadata is told to those who ask for it, which this stand-in does not know.

@@ -92,6 +92,7 @@ const METHODS: &[(&str, &str, Handler)] = &[
     // The scope depends on the channel; the method looks.
     ("conversations.info", "", directory::conversations_info),
     ("conversations.history", "", history::conversations_history),
+    ("conversations.replies", "", history::conversations_replies),
 ];
 
 const CONNECTIONS: &str = "connections:write";

@@ -28,8 +28,12 @@ async function refresh() {
   if (drawing) { again = true; return; }
   drawing = true;
   try {
-    const answer = await fetch(`/stand-in/screen?${place}`);
-    screen = await answer.json();
+    const asked = place.toString();
+    const answer = await fetch(`/stand-in/screen?${asked}`);
+    const answered = await answer.json();
+    // Somebody has sat down or gone elsewhere meanwhile: what came is not what they want to see, and would undo that.
+    if (place.toString() !== asked) { again = true; return; }
+    screen = answered;
     draw();
   } finally {
     drawing = false;

@@ -35,6 +35,11 @@ impl<'a> Question<'a> {
         self.world.ask(effect.action, effect, approvals)
     }
 
+    /// The places of the permissions by which policy has said yes so far.
+    pub fn noted(&self) -> Vec<usize> {
+        self.world.take_noted()
+    }
+
     /// The policies that an answer rests on.
     pub fn reasons(&self, effect: &Effect, approvals: &Approvals) -> Vec<String> {
         self.world.reasons(effect.action, effect, approvals)

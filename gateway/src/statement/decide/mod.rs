@@ -193,14 +193,40 @@ pub fn decide(
     known: &[Known],
     now: DateTime<Utc>,
 ) -> Decision {
+    decide_by(policies, asked, approvals, known, now).0
+}
+
+/// As [`decide`], with the places of the [permissions](crate::policy::Permissions) by which it allows.
+#[must_use]
+pub fn decide_by(
+    policies: &Policies,
+    asked: &Asked,
+    approvals: &[Countersigner],
+    known: &[Known],
+    now: DateTime<Utc>,
+) -> (Decision, Vec<usize>) {
     if asked.effects.is_empty() {
-        return Decision::Deny(Denial::without_effect("The statement has no effect that policy could be asked about."));
+        let denial = Denial::without_effect("The statement has no effect that policy could be asked about.");
+        return (Decision::Deny(denial), Vec::new());
     }
     let circumstances = Circumstances::of(asked, now);
     let first = match first::Question::new(policies, asked, &circumstances) {
         Ok(first) => first,
-        Err(why) => return Decision::Deny(Denial::without_effect(&why)),
+        Err(why) => return (Decision::Deny(Denial::without_effect(&why)), Vec::new()),
     };
+    let decision = decided(policies, asked, &circumstances, &first, approvals, known);
+    let by = if decision == Decision::Allow { first.noted() } else { Vec::new() };
+    (decision, by)
+}
+
+fn decided(
+    policies: &Policies,
+    asked: &Asked,
+    circumstances: &Circumstances<'_>,
+    first: &first::Question<'_>,
+    approvals: &[Countersigner],
+    known: &[Known],
+) -> Decision {
     let mut held = Vec::new();
     for (effect, answer) in first.without_approvals() {
         match answer {
@@ -212,13 +238,13 @@ pub fn decide(
     if held.is_empty() {
         return Decision::Allow;
     }
-    let counted = people::Counted::of(policies, asked, &circumstances, approvals, &held);
+    let counted = people::Counted::of(policies, asked, circumstances, approvals, &held);
     match first.with_approvals(&held, &counted) {
         Ok(true) => return Decision::Allow,
         Ok(false) => {}
         Err(denial) => return Decision::Deny(*denial),
     }
-    match second::needed(policies, asked, &circumstances, &first, &held, known) {
+    match second::needed(policies, asked, circumstances, first, &held, known) {
         Ok(needed) => Decision::Hold(needed),
         Err(denial) => Decision::Deny(*denial),
     }
@@ -235,15 +261,34 @@ pub fn permits(
     session: &SessionFacts,
     now: DateTime<Utc>,
 ) -> bool {
+    permits_by(policies, asker, connection, effect, session, now).is_some()
+}
+
+/// As [`permits`]: the places of the [permissions](crate::policy::Permissions) that a yes rests on; `None` for a no.
+#[must_use]
+pub fn permits_by(
+    policies: &Policies,
+    asker: &Asker,
+    connection: (&str, &std::collections::BTreeMap<String, String>),
+    effect: &Effect,
+    session: &SessionFacts,
+    now: DateTime<Utc>,
+) -> Option<Vec<usize>> {
     let circumstances = Circumstances::alone(connection, session, now);
-    circumstances
-        .world(policies, &Person::from(asker), [effect])
-        .is_ok_and(|world| world.ask(effect.action, effect, &Approvals::default()) == Answer::Permitted)
+    let world = circumstances.world(policies, &Person::from(asker), [effect]).ok()?;
+    let yes = world.ask(effect.action, effect, &Approvals::default()) == Answer::Permitted;
+    yes.then(|| world.take_noted())
 }
 
 /// Asks policy what may be revealed without approvals, column by column and use by use. An error is no.
 #[must_use]
 pub fn revealed(policies: &Policies, asked: &Asked, now: DateTime<Utc>) -> Vec<(Object, Use, bool)> {
+    revealed_by(policies, asked, now).0
+}
+
+/// As [`revealed`], with the places of the [permissions](crate::policy::Permissions) that each yes rests on.
+#[must_use]
+pub fn revealed_by(policies: &Policies, asked: &Asked, now: DateTime<Utc>) -> (Vec<(Object, Use, bool)>, Vec<usize>) {
     let circumstances = Circumstances::of(asked, now);
     let reveal = |facts: &ColumnFacts| Effect::new(Action::Reveal, facts.column.clone());
     let effects: Vec<Effect> = asked.columns.iter().map(reveal).collect();
@@ -255,7 +300,26 @@ pub fn revealed(policies: &Policies, asked: &Asked, now: DateTime<Utc>) -> Vec<(
             all.push((facts.column.clone(), *used, yes));
         }
     }
-    all
+    let by = world.map(|world| world.take_noted()).unwrap_or_default();
+    (all, by)
+}
+
+/// The places of the [permissions](crate::policy::Permissions) by which `approver` may approve effects of `asked`.
+#[must_use]
+pub fn approves_by(
+    policies: &Policies,
+    asked: &Asked,
+    approver: &Human,
+    groups: &[String],
+    now: DateTime<Utc>,
+) -> Vec<usize> {
+    let circumstances = Circumstances::of(asked, now);
+    let person = Person::user(&approver.principal, groups);
+    let Ok(world) = circumstances.world(policies, &person, &asked.effects) else { return Vec::new() };
+    for effect in &asked.effects {
+        let _noted = world.ask(Action::Approve, effect, &Approvals::default());
+    }
+    world.take_noted()
 }
 
 /// The policies that the answer of [`permits`] rests on: those that permit, or those that refuse.

@@ -1,6 +1,7 @@
 //! One Cedar question: entities, context, and the answer.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::{IpAddr, SocketAddr},
 };
@@ -172,6 +173,7 @@ impl<'a> Circumstances<'a> {
             sql: self.sql.map(sql).transpose()?,
             duration: self.duration,
             uses: self.columns.iter().map(|facts| (facts.column.clone(), facts.uses.clone())).collect(),
+            noted: RefCell::default(),
         })
     }
 
@@ -245,6 +247,8 @@ pub(super) struct World<'a> {
     duration: Option<u64>,
     /// What each column that `reveal` is asked about is used for.
     uses: HashMap<Object, Vec<Use>>,
+    /// By which permissions it has said yes.
+    noted: RefCell<Vec<usize>>,
 }
 
 impl World<'_> {
@@ -259,10 +263,12 @@ impl World<'_> {
         // Whoever uses it in several ways must be permitted each.
         for used in uses {
             let request = self.request(action, effect, approvals, used);
-            let answer = request.map_or_else(failed, |request| self.policies.answer(&request, &self.entities));
+            let asked = request.map(|request| self.policies.answer_by(&request, &self.entities));
+            let (answer, by) = asked.unwrap_or_else(|message| (failed(message), Vec::new()));
             if answer != Answer::Permitted {
                 return answer;
             }
+            self.noted.borrow_mut().extend(by);
         }
         Answer::Permitted
     }
@@ -270,7 +276,16 @@ impl World<'_> {
     /// Whether the principal may reveal a column for a use, as if nobody had approved.
     pub fn may_reveal(&self, effect: &Effect, used: Use) -> bool {
         let request = self.request(Action::Reveal, effect, &Approvals::default(), Some(used));
-        request.is_ok_and(|request| self.policies.answer(&request, &self.entities) == Answer::Permitted)
+        let asked = request.map(|request| self.policies.answer_by(&request, &self.entities));
+        asked.is_ok_and(|(answer, by)| {
+            self.noted.borrow_mut().extend(by);
+            answer == Answer::Permitted
+        })
+    }
+
+    /// The places of the permissions by which it has said yes since this was last asked.
+    pub fn take_noted(&self) -> Vec<usize> {
+        self.noted.take()
     }
 
     /// The policies that the answer to the same question rests on.

@@ -41,7 +41,7 @@ use super::{
     directory::{Account, Directory, DirectoryGroup, DirectoryUser, Gone, GroupFields, GroupId, UserFields, UserId},
     reviews::{Answer, Review, Reviews},
     tokens::{TokenEnd, TokenFacts, Tokens},
-    usage::{Keep, Usage, UsageStore},
+    usage::{Keep, Kind, Usage, UsageStore},
 };
 use crate::{log::chain::Known as KnownLog, statement::decide::Known};
 
@@ -341,6 +341,16 @@ impl UsageStore for SqliteStore {
     async fn record_uses(&self, uses: &[(GrantId, DateTime<Utc>)]) -> Result<(), StoreError> {
         let uses = uses.to_vec();
         self.write(move |db| Box::pin(async move { usage::record(db, &uses).await })).await
+    }
+
+    async fn watch(&self, kind: Kind, names: &[String], now: DateTime<Utc>) -> Result<(), StoreError> {
+        let names = names.to_vec();
+        self.write(move |db| Box::pin(async move { usage::watch(db, kind, &names, now).await })).await
+    }
+
+    async fn record_watched(&self, kind: Kind, names: &[String], at: DateTime<Utc>) -> Result<(), StoreError> {
+        let names = names.to_vec();
+        self.write(move |db| Box::pin(async move { usage::record_watched(db, kind, &names, at).await })).await
     }
 
     async fn usage(&self) -> Result<Usage, StoreError> {

@@ -64,6 +64,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "create delegations",
         include_str!("../../../../migrations/sqlite/20261202100000_create_delegations.sql"),
     ),
+    (
+        20_261_203_000_000,
+        "create watched",
+        include_str!("../../../../migrations/sqlite/20261203000000_create_watched.sql"),
+    ),
 ];
 
 /// The path in `sqlite://path`.

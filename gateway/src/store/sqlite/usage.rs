@@ -9,10 +9,11 @@ use sqlx::{SqliteConnection, SqlitePool};
 use super::{
     super::{
         StoreError,
-        usage::{Keep, Usage, Uses},
+        usage::{Keep, Kind, Usage, Uses, Watch},
     },
     errors::{refused, unavailable, unreadable},
     events::time,
+    requests::to_json,
 };
 
 fn id(text: &str) -> Result<GrantId, StoreError> {
@@ -63,7 +64,71 @@ pub(super) async fn read(db: &SqlitePool) -> Result<Usage, StoreError> {
         let grant = id(&grant)?;
         keeps.insert(grant.clone(), Keep { grant, at: time(at)?, until: time(until)?, by, reason });
     }
-    Ok(Usage { since: time(since)?, uses, keeps })
+    let rows: Vec<(String, String, i64, bool, Option<i64>)> =
+        sqlx::query_as("SELECT kind, name, since, before, last_at FROM watched")
+            .fetch_all(db)
+            .await
+            .map_err(unavailable)?;
+    let mut watched = HashMap::new();
+    for (kind, name, since, before, last) in rows {
+        let kind = if kind == Kind::Role.as_str() { Kind::Role } else { Kind::Permission };
+        watched.insert((kind, name), Watch { since: time(since)?, before, last: last.map(time).transpose()? });
+    }
+    Ok(Usage { since: time(since)?, uses, keeps, watched })
+}
+
+/// Watches these of a kind, and no others.
+pub(super) async fn watch(
+    db: &mut SqliteConnection,
+    kind: Kind,
+    names: &[String],
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let any: Option<i64> = sqlx::query_scalar("SELECT 1 FROM watched WHERE kind = ? LIMIT 1")
+        .bind(kind.as_str())
+        .fetch_optional(&mut *db)
+        .await
+        .map_err(unavailable)?;
+    let all = to_json(names)?;
+    sqlx::query(
+        "INSERT INTO watched (kind, name, since, before)
+         SELECT ?1, value, ?2, ?3 FROM json_each(?4) WHERE true
+         ON CONFLICT (kind, name) DO NOTHING",
+    )
+    .bind(kind.as_str())
+    .bind(now.timestamp_millis())
+    .bind(i64::from(any.is_none()))
+    .bind(&all)
+    .execute(&mut *db)
+    .await
+    .map_err(|e| refused(e, None))?;
+    sqlx::query("DELETE FROM watched WHERE kind = ?1 AND name NOT IN (SELECT value FROM json_each(?2))")
+        .bind(kind.as_str())
+        .bind(&all)
+        .execute(db)
+        .await
+        .map(drop)
+        .map_err(|e| refused(e, None))
+}
+
+/// Remembers that some of them were used.
+pub(super) async fn record_watched(
+    db: &mut SqliteConnection,
+    kind: Kind,
+    names: &[String],
+    at: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE watched SET last_at = max(coalesce(last_at, 0), ?2)
+          WHERE kind = ?1 AND name IN (SELECT value FROM json_each(?3))",
+    )
+    .bind(kind.as_str())
+    .bind(at.timestamp_millis())
+    .bind(to_json(names)?)
+    .execute(db)
+    .await
+    .map(drop)
+    .map_err(|e| refused(e, None))
 }
 
 /// Remembers that somebody wants a grant kept.
