@@ -1,5 +1,6 @@
 """One measurement each: what was run, how fast, and what it cost the process in between."""
 
+import contextlib
 import re
 import socket
 import struct
@@ -101,6 +102,25 @@ def exactly(client: socket.socket, count: int) -> bytes:
 def query(client: socket.socket, sql: str):
     text = sql.encode() + b"\0"
     client.sendall(b"Q" + struct.pack("!i", 4 + len(text)) + text)
+
+
+@contextlib.contextmanager
+def held(way: Way, count: int, sql: str):
+    """While this lasts, so many sessions have `sql` held."""
+    sessions = []
+    try:
+        for _ in range(count):
+            client = log_in(way)
+            sessions.append(client)
+            query(client, sql)
+            while message(client)[0] != b"N":
+                pass
+        yield
+    finally:
+        for client in sessions:
+            client.close()
+        # Their requests are withdrawn before anything else is measured.
+        time.sleep(2)
 
 
 def per_session(way: Way, count: int, held: str | None = None) -> float:

@@ -44,6 +44,9 @@ def table(results: dict) -> str:
         )
     for row in results["memory"]:
         lines.append(f"| {row['work']} | | {row['pgbouncer']} | {row['gateway']} | | | | |")
+    for row in results["holds"]:
+        none, held = (median(row["tps"][when]) for when in ("none", "held"))
+        lines.append(f"| {row['work']} | | | {held:,.0f} tps ({held / none:.2f} of {none:,.0f} with none) | | | | |")
     return "\n".join(lines)
 
 

@@ -33,7 +33,8 @@ def arguments():
     parser.add_argument("--scale", type=int, default=10, help="pgbench's")
     parser.add_argument("--clients", type=int, nargs="*", default=[1, 16, 64])
     parser.add_argument("--sessions", type=int, default=2000, help="idle ones, for the memory of each")
-    parser.add_argument("--only", nargs="*", choices=["simple", "extended", "prepared", "tpcb", "transfer", "latency", "memory"])
+    parser.add_argument("--holds", type=int, default=1000, help="statements held at once, for what they cost others")
+    parser.add_argument("--only", nargs="*", choices=["simple", "extended", "prepared", "tpcb", "transfer", "latency", "memory", "holds"])
     parser.add_argument("--keep", action="store_true", help="write results.json, README.md and the picture")
     return parser.parse_args()
 
@@ -128,6 +129,21 @@ def memory(folder, options, upstream):
     ]
 
 
+def holds(folder, options, upstream):
+    """What statements that wait cost everybody else: the same selects with none of them and with many."""
+    place = folder / "holds-gateway"
+    place.mkdir(mode=0o755)
+    tps = {"none": [], "held": []}
+    with gateway(place, options.gateway.resolve(), upstream) as way:
+        measure.throughput(way, "simple", 16, 2)
+        for number in range(options.rounds):
+            tps["none"].append(measure.throughput(way, "simple", 16, options.seconds)[0])
+            with measure.held(way, options.holds, HELD):
+                tps["held"].append(measure.throughput(way, "simple", 16, options.seconds)[0])
+            say(f"{options.holds:,} held: round {number + 1} of {options.rounds}")
+    return [{"work": f"select, simple, 16, while {options.holds:,} statements are held", "tps": tps}]
+
+
 def more_files():
     """Two thousand sessions are four thousand sockets of the process in between."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -166,6 +182,7 @@ def main():
             "transfer": transfer(ways, options, folder) if wants("transfer") else [],
             "latency": latency(ways, options) if wants("latency") else [],
             "memory": memory(folder, options, direct.port) if wants("memory") else [],
+            "holds": holds(folder, options, direct.port) if wants("holds") else [],
         }
     print(report.table(results))
     if options.keep:

@@ -22,6 +22,7 @@ mod giving_back;
 mod granting;
 mod guarded_rows;
 mod harness;
+mod holding_time;
 mod impact;
 mod killed;
 mod login;
