@@ -23,6 +23,7 @@ use crate::{
         read::{self, CatalogQuery},
     },
     config::Upstream,
+    statement::mask::{rules::Rule, sensitive::Sensitive},
 };
 
 /// How long a snapshot is trusted without asking whether it changed.
@@ -73,6 +74,14 @@ pub struct Shared {
     reader: tokio::sync::Mutex<Option<Reader>>,
     /// Somebody asks ahead of time.
     asking: AtomicBool,
+    /// What is classified in one snapshot, for all sessions that have the same rules.
+    classified: Mutex<Option<Classified>>,
+}
+
+struct Classified {
+    of: Arc<Snapshot>,
+    by: Vec<Rule>,
+    sensitive: Arc<Sensitive>,
 }
 
 #[derive(Clone)]
@@ -194,9 +203,53 @@ impl Shared {
         tokio::time::timeout(WITHIN, work).await.unwrap_or_else(|_| Err("the catalog took too long".to_owned()))
     }
 
+    /// What `rules` classify in `snapshot`. Worked out once for the newest one; one that a session has of its
+    /// own is that session's to keep.
+    #[must_use]
+    pub fn sensitive(&self, rules: &[Rule], snapshot: &Arc<Snapshot>) -> Arc<Sensitive> {
+        let latest = self.latest.read().unwrap_or_else(PoisonError::into_inner);
+        let is_latest = latest.as_ref().is_some_and(|latest| Arc::ptr_eq(&latest.snapshot, snapshot));
+        drop(latest);
+        if !is_latest {
+            return Arc::new(Sensitive::new(rules, snapshot));
+        }
+        let mut kept = self.classified.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some(kept) if Arc::ptr_eq(&kept.of, snapshot) && kept.by == rules => Arc::clone(&kept.sensitive),
+            _ => {
+                let sensitive = Arc::new(Sensitive::new(rules, snapshot));
+                let of = Arc::clone(snapshot);
+                *kept = Some(Classified { of, by: rules.to_vec(), sensitive: Arc::clone(&sensitive) });
+                sensitive
+            }
+        }
+    }
+
     fn keep(&self, latest: Latest) -> Arc<Snapshot> {
         let snapshot = Arc::clone(&latest.snapshot);
         *self.latest.write().unwrap_or_else(PoisonError::into_inner) = Some(latest);
         snapshot
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statement::mask::rules::Mask;
+
+    #[test]
+    fn what_is_classified_is_worked_out_once_for_the_newest_catalog_and_the_same_rules() {
+        let shared = Shared::default();
+        let snapshot = shared.keep(Latest { snapshot: Arc::default(), asked: Instant::now(), seen: 0 });
+        let rules = |column: &str| vec![Rule::parse(column, "pii".to_owned(), Mask::Redact, 1).expect("a rule")];
+        let (mail, name) = (rules("public.customers.email"), rules("public.customers.name"));
+        let first = shared.sensitive(&mail, &snapshot);
+        assert!(Arc::ptr_eq(&first, &shared.sensitive(&mail, &snapshot)), "for every session");
+        assert!(!Arc::ptr_eq(&first, &shared.sensitive(&name, &snapshot)), "not under other rules");
+        let own = Arc::new(Snapshot::default());
+        let of_own = shared.sensitive(&name, &own);
+        assert!(!Arc::ptr_eq(&of_own, &shared.sensitive(&name, &own)), "one session's own catalog is not kept here");
+        let newer = shared.keep(Latest { snapshot: own, asked: Instant::now(), seen: 0 });
+        assert!(!Arc::ptr_eq(&of_own, &shared.sensitive(&name, &newer)), "a newer catalog is looked at anew");
     }
 }

@@ -151,7 +151,7 @@ impl Session {
         {
             return Arc::clone(sensitive);
         }
-        let sensitive = Arc::new(Sensitive::new(&self.connection.classify, &self.catalog));
+        let sensitive = self.catalogs.sensitive(&self.connection.classify, &self.catalog);
         *kept = Some((Arc::clone(&self.catalog), Arc::clone(&sensitive)));
         sensitive
     }
