@@ -64,7 +64,7 @@ struct Slot {
     place: Option<Place>,
     /// A card may be on Slack that nobody wrote down.
     doubt: bool,
-    /// The requester is to be told: this process posted the card, so nobody told them before.
+    /// The requester is to be told: this process was the first to see the request, or posted its card.
     tell: bool,
     direct: Option<Shown>,
     /// What came of it is in the thread of its card, or about to be.
@@ -127,9 +127,13 @@ impl Board {
         self.with(id, |slot| slot.place.replace(Place::First) != Some(Place::First))
     }
 
-    /// Enough of its session wait before this request.
-    pub(crate) fn keep_back(&self, id: &RequestId) {
-        self.with(id, |slot| slot.place = Some(Place::Behind));
+    /// Enough of its session wait before this request. Whether that is news.
+    pub(crate) fn keep_back(&self, id: &RequestId) -> bool {
+        self.with(id, |slot| {
+            // One from before this process began has been told of.
+            slot.tell |= slot.place.is_none() && !slot.doubt;
+            slot.place.replace(Place::Behind) != Some(Place::Behind)
+        })
     }
 
     /// The requests of which nobody has said yet whether they get a card.
@@ -268,7 +272,10 @@ async fn show(bot: &Bot, view: &RequestView) -> Result<(), Trouble> {
                 return Ok(());
             }
             // It waits for its turn; or it was decided elsewhere meanwhile, and the channel need not hear of it.
-            (Some(Place::Behind), state) if !state.is_final() => return Ok(()),
+            (Some(Place::Behind), state) if !state.is_final() => {
+                // Whoever asked is told, and can withdraw it, all the same.
+                return tell_requester(bot, view).await;
+            }
             _ => {}
         }
     }

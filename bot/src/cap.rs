@@ -1,7 +1,8 @@
 //! How many cards of one session wait at a time: five, and one that counts the rest. Pure.
 //!
 //! Nobody reads a hundred cards; whoever floods a channel hides in it what matters. What has no card yet is decided
-//! all the same: in the home tab, by command line, on its page.
+//! all the same: in the home tab, by command line, on its page. What ran by break-glass is never kept back: it has
+//! happened, and its card is how somebody hears of it.
 
 use std::collections::BTreeMap;
 
@@ -25,8 +26,8 @@ pub struct Queue<'v> {
     pub behind: Vec<&'v RequestView>,
 }
 
-/// Whose cards count together: a session's; without one, those of one principal on one connection. What ran by
-/// break-glass is apart, or it would keep back what is asked.
+/// Whose cards count together: a session's; without one, those of one principal on one connection. Reviews of what ran
+/// by break-glass are apart, or they would keep back what is asked.
 #[must_use]
 pub fn asker(view: &RequestView) -> String {
     let review = view.kind == RequestKind::Review;
@@ -52,7 +53,9 @@ pub fn queues(pending: &[RequestView]) -> Vec<Queue<'_>> {
 fn in_order(asker: String, mut views: Vec<&RequestView>) -> Queue<'_> {
     views.sort_by_key(|view| (view.card.is_none(), view.created_at, view.id.to_string()));
     let cards = views.iter().filter(|view| view.card.is_some()).count();
-    let behind = views.split_off(views.len().min(MOST.max(cards)));
+    let reviews = views.first().is_some_and(|view| view.kind == RequestKind::Review);
+    let most = if reviews { usize::MAX } else { MOST.max(cards) };
+    let behind = views.split_off(views.len().min(most));
     Queue { asker, first: views, behind }
 }
 
@@ -148,5 +151,7 @@ mod tests {
         }
         fifth.extend(first(&views).into_iter().cloned());
         assert_eq!(fifth.len(), 10, "five each");
+        let ran: Vec<_> = views.into_iter().map(|view| RequestView { kind: RequestKind::Review, ..view }).collect();
+        assert_eq!(first(&ran).len(), ran.len(), "what has happened is never kept back");
     }
 }

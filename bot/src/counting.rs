@@ -1,7 +1,8 @@
 //! Which requests get a card of their own, and the message that counts the rest of a session's.
 //!
-//! One task looks at all that waits, at once: it lets [`board`](crate::board) post the cards that come first, and keeps
-//! one message for each asker who has more. A message is found again by its `block_id`, which it loses when it is over.
+//! One task looks at all that waits, at once, and lets [`board`](crate::board) post the cards that come first: it asks the
+//! gateway and nobody else, so that no slow channel holds up another's cards. A second one keeps one message for each
+//! asker who has more. A message is found again by its `block_id`, which it loses when it is over.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +12,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use countersign_shared::api::{CardRef, RequestView};
 use serde_json::Value;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -64,40 +65,68 @@ struct Known {
     searched: BTreeSet<String>,
 }
 
-/// Counts until `shutdown`, once somebody has rung: before that nobody knows of which requests a card may be on Slack.
+/// Places and counts until `shutdown`, once somebody has rung: before that nobody knows of which requests a card may be
+/// on Slack.
 pub(crate) async fn follow(bot: &Bot, shutdown: &CancellationToken) {
-    let mut known = Known::default();
+    let (found, waits) = watch::channel(None);
+    let work = async { tokio::join!(places(bot, &found), counts(bot, waits)) };
     tokio::select! {
-        () = shutdown.cancelled() => return,
-        () = bot.counting().0.notified() => {}
+        () = shutdown.cancelled() => {}
+        _ = work => {}
     }
+}
+
+/// Says of each request whether it gets a card, whenever somebody rings.
+async fn places(bot: &Bot, found: &watch::Sender<Option<Vec<RequestView>>>) {
+    bot.counting().0.notified().await;
     loop {
-        let wait = match look(bot, &mut known).await {
-            Ok(true) => LONGEST,
-            Ok(false) => AGAIN,
+        let wait = match place(bot).await {
+            Ok(pending) => {
+                found.send_replace(Some(pending));
+                LONGEST
+            }
             Err(error) => {
                 tracing::warn!(%error, "the gateway does not say what waits; trying again");
+                // Better a card too many than none.
+                bot.board().unplaced().iter().for_each(|id| bot.let_post(id));
                 AGAIN
             }
         };
         tokio::select! {
-            () = shutdown.cancelled() => return,
             () = bot.counting().0.notified() => {}
             () = tokio::time::sleep(wait) => {}
         }
     }
 }
 
-/// Looks at all that waits once. Whether Slack shows what is.
-async fn look(bot: &Bot, known: &mut Known) -> Result<bool, ControlError> {
+/// Keeps the messages that count true to what was found.
+async fn counts(bot: &Bot, mut waits: watch::Receiver<Option<Vec<RequestView>>>) {
+    let mut known = Known::default();
+    loop {
+        let pending = waits.borrow_and_update().clone();
+        let shown = match pending {
+            Some(pending) => look(bot, &mut known, &pending).await,
+            None => true,
+        };
+        let news = tokio::select! {
+            news = waits.changed() => news,
+            () = tokio::time::sleep(AGAIN), if !shown => Ok(()),
+        };
+        if news.is_err() {
+            return;
+        }
+    }
+}
+
+/// Looks at all that waits once, and says which of it gets a card.
+async fn place(bot: &Bot) -> Result<Vec<RequestView>, ControlError> {
     let pending = bot.control().requests(true).await?;
-    let mut queues = queues(&pending);
-    for queue in &queues {
+    for queue in &queues(&pending) {
         for view in &queue.first {
             bot.let_post(&view.id);
         }
         for view in &queue.behind {
-            bot.board().keep_back(&view.id);
+            bot.keep_back(&view.id);
         }
     }
     if pending.len() >= MOST_REQUESTS {
@@ -106,6 +135,12 @@ async fn look(bot: &Bot, known: &mut Known) -> Result<bool, ControlError> {
             bot.let_post(&id);
         }
     }
+    Ok(pending)
+}
+
+/// Makes the messages say what waits. Whether Slack shows what is.
+async fn look(bot: &Bot, known: &mut Known, pending: &[RequestView]) -> bool {
+    let mut queues = queues(pending);
     queues.retain(|queue| !queue.behind.is_empty());
     let mut all = true;
     for channel in bot.channels() {
@@ -134,7 +169,7 @@ async fn look(bot: &Bot, known: &mut Known) -> Result<bool, ControlError> {
     for queue in &queues {
         all &= count(bot, known, queue).await;
     }
-    Ok(all)
+    all
 }
 
 fn channel_of<'a>(bot: &'a Bot, view: &'a RequestView) -> &'a str {

@@ -79,7 +79,7 @@ async fn to_channels(bot: &Bot, day: &str, digest: &AccessDigest, until: DateTim
         tracing::warn!(nowhere, "the digest leaves out what is about connections that this bot's config does not have");
     }
     let mut all = true;
-    for (channel, part) in digest_parts::by_channel(digest, bot.places(), bot.channel()) {
+    for (channel, part) in digest_parts::by_channel(digest, bot.places(), bot.redacted(), bot.channel()) {
         let name = if channel == bot.channel() { format!("digest:{day}") } else { format!("digest:{day}:{channel}") };
         all &= to_channel(bot, name, channel, &part, until).await;
     }
@@ -164,7 +164,12 @@ async fn refreshed(bot: &Bot, channel: &str, ts: &str) -> Result<(), String> {
             continue;
         };
         let now = match digest.grants.iter().find(|found| found.grant.id == id) {
-            Some(found) => found.kept.as_ref().filter(|kept| kept.until > digest.at).map(cards::digest::kept),
+            Some(found) => found.kept.clone().filter(|kept| kept.until > digest.at).map(|mut kept| {
+                if bot.redacted().contains(&found.grant.connection) {
+                    digest_parts::UNSHOWN.clone_into(&mut kept.reason);
+                }
+                cards::digest::kept(&kept)
+            }),
             None => {
                 let grant = bot.control().grant(&id).await.map_err(|error| error.to_string())?;
                 grant.filter(|grant| grant.state != "active").map(|grant| cards::digest::gone(&grant))

@@ -1,21 +1,34 @@
 //! The digest of each channel: what its readers may see of it. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_shared::api::AccessDigest;
 
 /// Where each connection's cards go; what it has no place for is shown in no channel.
 pub type Places = BTreeMap<String, String>;
 
+/// In place of what people wrote about a connection whose channel reads nothing of it.
+pub const UNSHOWN: &str = "not shown in this channel";
+
 /// The digest by channel. `main` has what is about no connection: roles and agents. A channel sees its own
-/// connections alone, since others may read there.
+/// connections alone, since others may read there, and no reasons of those that are `redacted`.
 #[must_use]
-pub fn by_channel(digest: &AccessDigest, places: &Places, main: &str) -> Vec<(String, AccessDigest)> {
+pub fn by_channel(
+    digest: &AccessDigest,
+    places: &Places,
+    redacted: &BTreeSet<String>,
+    main: &str,
+) -> Vec<(String, AccessDigest)> {
     let mut channels: Vec<&str> = places.values().map(String::as_str).filter(|channel| *channel != main).collect();
     channels.sort_unstable();
     channels.dedup();
     let parts = std::iter::once(main).chain(channels);
-    parts.map(|channel| (channel.to_owned(), of_channel(digest, places, channel, channel == main))).collect()
+    let part = |channel: &str| {
+        let mut part = of_channel(digest, places, channel, channel == main);
+        redact(&mut part, redacted);
+        (channel.to_owned(), part)
+    };
+    parts.map(part).collect()
 }
 
 fn of_channel(digest: &AccessDigest, places: &Places, channel: &str, main: bool) -> AccessDigest {
@@ -31,6 +44,18 @@ fn of_channel(digest: &AccessDigest, places: &Places, channel: &str, main: bool)
         part.agents.clear();
     }
     part
+}
+
+fn redact(part: &mut AccessDigest, redacted: &BTreeSet<String>) {
+    for found in part.grants.iter_mut().filter(|found| redacted.contains(&found.grant.connection)) {
+        UNSHOWN.clone_into(&mut found.grant.reason);
+        if let Some(kept) = &mut found.kept {
+            UNSHOWN.clone_into(&mut kept.reason);
+        }
+    }
+    for review in part.reviews.iter_mut().filter(|review| redacted.contains(&review.connection)) {
+        UNSHOWN.clone_into(&mut review.reason);
+    }
 }
 
 /// What is shown in no channel: how many things are about connections that this bot's config does not know.
@@ -66,7 +91,7 @@ mod tests {
     fn a_channel_sees_its_own_connections_and_nothing_of_others() {
         let places = [("shop", "C1"), ("payroll", "C2")];
         let places: Places = places.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
-        let parts = by_channel(&mixed(), &places, "C1");
+        let parts = by_channel(&mixed(), &places, &BTreeSet::new(), "C1");
         assert_eq!(parts.iter().map(|(channel, _)| channel.as_str()).collect::<Vec<_>>(), ["C1", "C2"]);
         for (channel, part) in &parts {
             let (own, other) = if channel == "C1" { ("shop", "payroll") } else { ("payroll", "shop-writer on shop") };
@@ -79,9 +104,25 @@ mod tests {
     }
 
     #[test]
+    fn a_channel_that_reads_nothing_of_what_is_asked_reads_no_reasons_either() {
+        let mut digest = mixed();
+        for found in &mut digest.grants {
+            found.grant.reason = format!("secret of {}", found.grant.connection);
+        }
+        for review in &mut digest.reviews {
+            (review.connection, review.reason) = ("payroll".into(), "secret of payroll".into());
+        }
+        let places: Places = ["shop", "payroll"].iter().map(|name| ((*name).to_owned(), "C1".to_owned())).collect();
+        let parts = by_channel(&digest, &places, &["payroll".to_owned()].into(), "C1");
+        let part = &parts[0].1;
+        let shown = format!("{:?}{}{}", cards::digest::message(part), csv::table(part), cards::digest::lines(part));
+        assert!(!shown.contains("secret of payroll") && shown.contains("secret of shop"), "{shown}");
+    }
+
+    #[test]
     fn what_has_no_place_is_shown_nowhere_and_counted() {
         let places: Places = std::iter::once(("shop".to_owned(), "C1".to_owned())).collect();
-        let parts = by_channel(&mixed(), &places, "C1");
+        let parts = by_channel(&mixed(), &places, &BTreeSet::new(), "C1");
         assert_eq!(parts.len(), 1);
         assert!(parts[0].1.grants.iter().all(|found| found.grant.connection == "shop"));
         let mixed = mixed();
@@ -99,7 +140,7 @@ mod tests {
     fn one_channel_for_all_has_all() {
         let places: Places = ["shop", "payroll"].iter().map(|name| ((*name).to_owned(), "C1".to_owned())).collect();
         let all = mixed();
-        let parts = by_channel(&all, &places, "C1");
+        let parts = by_channel(&all, &places, &BTreeSet::new(), "C1");
         assert!(parts.len() == 1 && parts[0].1 == all, "{} parts", parts.len());
     }
 }

@@ -263,6 +263,13 @@ impl Bot {
         }
     }
 
+    /// Keeps the card of `id` back: enough wait before it.
+    pub(crate) fn keep_back(&self, id: &RequestId) {
+        if self.0.board.keep_back(id) {
+            self.touch(id);
+        }
+    }
+
     /// Tells the gateway what channels are called, beside whatever else goes on.
     pub(crate) fn introduce_channels(&self) {
         let bot = self.clone();
@@ -324,7 +331,14 @@ impl Bot {
 
     /// Whether the channel of a request reads nothing of what is asked.
     pub(crate) fn is_redacted(&self, view: &RequestView) -> bool {
-        self.0.settings.redacted.contains(&view.connection)
+        let (redacted, places) = (&self.0.settings.redacted, self.places());
+        // One that this bot's config does not know yet may be one of those.
+        redacted.contains(&view.connection) || !places.is_empty() && !places.contains_key(&view.connection)
+    }
+
+    /// The connections whose channels read nothing of what is asked.
+    pub(crate) fn redacted(&self) -> &BTreeSet<String> {
+        &self.0.settings.redacted
     }
 
     /// Every channel that cards go to.

@@ -55,7 +55,9 @@ async fn five_cards_wait_at_a_time_and_one_message_counts_the_rest() {
     story.starts("bot").await;
     let counter = story.crowd_is(&asked[..5], "2 more by ana@acme.dev on shop wait").await;
     assert!(!counter.shown().contains("delete from"), "what it is stays on its page: {}", counter.shown());
+    let hers = story.linked("ana").await;
     asked.push(asks(&ana, 8).await);
+    hers.is_written(&asked[7]).await;
     story.crowd_is(&asked[..5], "3 more by ana@acme.dev on shop wait").await;
     // Somebody else is not kept waiting by that.
     let ben = story.logs_in("ben").await;

@@ -1,6 +1,6 @@
 //! The message that counts what has no card of its own yet.
 
-use countersign_shared::api::{RequestKind, RequestView};
+use countersign_shared::api::RequestView;
 use serde_json::json;
 
 use super::{
@@ -18,10 +18,9 @@ fn message(head: &str, rest: &str, block_id: &str) -> Message {
 
 fn whose(one: &RequestView) -> String {
     let (who, on) = (short(&one.principal, 100), short(&one.connection, 63));
-    match (one.kind, &one.session) {
-        (RequestKind::Review, _) => format!("that {who} ran by break-glass on {on}"),
-        (_, Some(_)) => format!("of a session of {who} on {on}"),
-        (_, None) => format!("by {who} on {on}"),
+    match &one.session {
+        Some(_) => format!("of a session of {who} on {on}"),
+        None => format!("by {who} on {on}"),
     }
 }
 
@@ -54,12 +53,10 @@ mod tests {
     fn it_says_how_many_of_whom_and_nothing_of_what_they_wrote() {
         let view = samples::view();
         let session = RequestView { session: Some(SessionId::random()), ..view.clone() };
-        let review = RequestView { kind: RequestKind::Review, ..session.clone() };
         let hostile = RequestView { principal: "<!channel>\u{202E}".into(), ..view.clone() };
         for (one, count, expected) in [
             (&view, 1, "1 more by ana@acme.dev on shop waits."),
             (&session, 3, "3 more of a session of ana@acme.dev on shop wait."),
-            (&review, 2, "2 more that ana@acme.dev ran by break-glass on shop wait."),
             (&hostile, 2, "2 more by &lt;!channel&gt;\\u{202E} on shop wait."),
         ] {
             let message = waiting(one, count, "notice:x");

@@ -28,12 +28,15 @@ pub async fn watch(gateway: &Gateway, watched: &mut Option<Digest>) {
 
 /// Writes down which permissions let something happen since the last time.
 pub async fn flush_permissions(gateway: &Gateway) {
-    let used: Vec<String> = gateway.policies().permissions().take().iter().map(ToString::to_string).collect();
-    if used.is_empty() {
+    let policies = gateway.policies();
+    let taken = policies.permissions().take();
+    if taken.is_empty() {
         return;
     }
+    let used: Vec<String> = taken.iter().map(ToString::to_string).collect();
     if let Err(error) = gateway.store.record_watched(Kind::Permission, &used, Utc::now()).await {
-        tracing::warn!(%error, "that permissions were used could not be written down");
+        tracing::warn!(%error, "that permissions were used could not be written down; trying again");
+        policies.permissions().give_back(&taken);
     }
 }
 

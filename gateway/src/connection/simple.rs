@@ -144,6 +144,9 @@ impl Session {
         }
         let rests = self.would_differ_without_roles(&asked, &decision).await;
         let rules = rules_behind(&self.gateway.policies(), &asked, &decision, chrono::Utc::now());
+        if decision == Decision::Allow {
+            self.runs_by_policy(&asked);
+        }
         match judge(self.connection.mode, decision, &request.analysis, &self.connection.name) {
             Judged::Pass(permit) => Ok(Ok(permit.because(rules))),
             Judged::Ask(_) if self.server_refuses(request) => Ok(Err(Refusal::FailedTransaction)),

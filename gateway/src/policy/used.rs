@@ -58,6 +58,13 @@ impl Permissions {
         }
     }
 
+    /// These were taken, and could not be written down.
+    pub fn give_back(&self, taken: &[Digest]) {
+        for permission in self.all.iter().filter(|permission| taken.contains(&permission.digest)) {
+            permission.used.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Those that were used since this was last asked.
     #[must_use]
     pub fn take(&self) -> Vec<Digest> {
