@@ -15,6 +15,11 @@ use crate::{
     store::{Request, RequestFilter},
 };
 
+/// So many are listed where the caller names no limit.
+const USUAL: u32 = 100;
+/// So many are looked at, at most.
+const MOST: u32 = 1_000;
+
 /// `?state=pending,approved&principal=…&limit=…`, the newest first; `decidable=true`: only what the caller
 /// may decide on.
 pub(super) async fn list(
@@ -23,10 +28,18 @@ pub(super) async fn list(
     query: Result<Query<HashMap<String, String>>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<Vec<RequestView>>, Refused> {
     let Query(query) = query.map_err(|_| Refused::bad_request("The query can't be read."))?;
-    let filter = filter(&query)?;
+    let mut filter = filter(&query)?;
     let (gateway, mut views) = (&app.gateway, Vec::new());
     let decidable = query.get("decidable").is_some_and(|value| value == "true");
+    let most = if filter.limit == 0 { USUAL } else { filter.limit } as usize;
+    if decidable {
+        // What others decide on does not use up the places of what the caller does.
+        filter.limit = MOST;
+    }
     for request in gateway.store.requests(&filter).await? {
+        if views.len() >= most {
+            break;
+        }
         let decides = !decidable || sight::caller_may_decide(gateway, &caller, &request);
         if decides && sight::caller_sees(gateway, &caller, &request) {
             views.push(view(gateway, &request).await?);
@@ -40,7 +53,7 @@ fn filter(query: &HashMap<String, String>) -> Result<RequestFilter, Refused> {
     let states: Option<Vec<_>> = names.map(RequestState::from_name).collect();
     let states = states.ok_or_else(|| Refused::bad_request("`state` names no state of a request."))?;
     let limit = query.get("limit").map_or(Ok(0), |limit| limit.parse::<u32>());
-    let limit = limit.map_err(|_| Refused::bad_request("`limit` is not a number."))?.min(1_000);
+    let limit = limit.map_err(|_| Refused::bad_request("`limit` is not a number."))?.min(MOST);
     Ok(RequestFilter { states, principal: query.get("principal").map(|who| who.to_ascii_lowercase()), limit })
 }
 
