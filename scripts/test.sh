@@ -14,6 +14,9 @@ step "formatting"
 cargo fmt --all --check
 step "lints"
 cargo clippy --locked --workspace --all-targets -- -D warnings
+# A workspace of its own, which nothing else builds.
+step "fuzz targets"
+cargo check --locked --quiet --manifest-path fuzz/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}"
 step "dependencies"
 scripts/dependencies.sh
 step "tests: build"

@@ -41,6 +41,12 @@ pub fn slack(data: &[u8]) {
                 assert!(form.reason.is_none_or(|reason| !reason.is_empty()));
                 form.person
             }
+            Incoming::Grant(press) => press.person,
+            Incoming::AskForm(form) => form.person,
+            Incoming::KeepForm(form) => form.person,
+            Incoming::Review(press) => press.person,
+            Incoming::ReviewForm(form) => form.person,
+            Incoming::Home(opened) => opened.person,
             Incoming::Command(command) => command.person,
         };
         assert!(!person.user.is_empty());
