@@ -59,13 +59,14 @@ def latency(way: Way, mode: str, clients: int, seconds: int, rate: float) -> flo
         return percentile([int(line[2]) / 1000 for line in lines if began(line) > first + 1], 0.99)
 
 
-def psql(way: Way, command: str) -> float:
-    """Seconds that one command of psql takes, its start included."""
+def psql(way: Way, command: str, times: int = 1) -> float:
+    """Seconds that a command of psql takes, run `times` in one session; a share of the start is included."""
     began = time.monotonic()
-    done = run(way, tool("psql"), "-X", "-q", "-A", "-t", "-c", command, stdout=subprocess.DEVNULL)
+    commands = [word for _ in range(times) for word in ("-c", command)]
+    done = run(way, tool("psql"), "-X", "-q", "-A", "-t", *commands, stdout=subprocess.DEVNULL)
     if done.returncode:
         raise SystemExit(f"bench: psql through {way.name} failed: {command}")
-    return time.monotonic() - began
+    return (time.monotonic() - began) / times
 
 
 def log_in(way: Way) -> socket.socket:
