@@ -289,6 +289,22 @@ pub struct LinkView {
     pub confirmed: bool,
 }
 
+/// `GET /v1/links`: a link, with what helps whoever confirms it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedLink {
+    /// Which, and whether it counts.
+    #[serde(flatten)]
+    pub link: LinkView,
+    /// What Slack called the account when it was linked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slack_name: Option<String>,
+    /// The address that Slack gave for it then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slack_email: Option<String>,
+    /// When it was made.
+    pub made_at: DateTime<Utc>,
+}
+
 /// A live session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionView {

@@ -24,6 +24,7 @@ mod guarded_rows;
 mod harness;
 mod impact;
 mod killed;
+mod linking;
 mod login;
 mod masking;
 mod outages;
