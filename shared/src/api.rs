@@ -652,6 +652,10 @@ pub struct NoticeBody {
     pub by: String,
 }
 
+/// How long a claim holds from when it was made last, in seconds: longer than a call of Slack's takes. After that
+/// another bot may take over.
+pub const CLAIM_HOLDS: u32 = 90;
+
 /// The answer to a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

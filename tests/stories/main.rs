@@ -47,6 +47,7 @@ mod signing_in;
 mod smuggling;
 mod standing_in;
 mod transactions;
+mod two_bots;
 mod unasked;
 mod upstream;
 mod values;
