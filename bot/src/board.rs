@@ -334,6 +334,8 @@ async fn claim(bot: &Bot, view: &RequestView) -> Result<Slot, Trouble> {
     let (step, slot) = bot.board().with(&view.id, |slot| {
         let step = slot.held.takes(claim, asked);
         slot.left = matches!(step, Step::Wait | Step::Over);
+        // Until somebody has looked: that may fail, and the next claim would be this bot's own.
+        slot.doubt |= step == Step::LookFirst;
         (step, slot.clone())
     });
     match step {
