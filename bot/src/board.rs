@@ -6,12 +6,12 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use chrono::{TimeDelta, Utc};
 use countersign_shared::{
-    api::{CardRef, GrantView, RequestKind, RequestView, SlackRef},
+    api::{CardRef, Claim, GrantView, RequestKind, RequestView, SlackRef},
     digest::Digest,
     ids::RequestId,
     request::State,
@@ -22,6 +22,7 @@ use crate::{
     backoff::Backoff,
     cards::{Message, direct, request},
     control::ControlError,
+    held::{Held, Step},
     outbox::{self, Notice, To},
     reaching::{self, Stop},
     slack::{SlackError, decode::Press},
@@ -31,6 +32,8 @@ use crate::{
 const LAST_TRIES: usize = 20;
 /// How long what came of a statement is tried to be said in the thread of its card.
 const OUTCOME: TimeDelta = TimeDelta::minutes(30);
+/// How long another bot's claim on a card is left alone before it is asked about again.
+const ANOTHER: Duration = Duration::from_secs(5);
 /// How many requests are remembered before those that are over are forgotten.
 const REMEMBERED: usize = 2_000;
 
@@ -64,6 +67,10 @@ struct Slot {
     place: Option<Place>,
     /// A card may be on Slack that nobody wrote down.
     doubt: bool,
+    /// This bot's claim on posting it.
+    held: Held,
+    /// Posting it was left to another bot.
+    left: bool,
     /// The requester is to be told: this process was the first to see the request, or posted its card.
     tell: bool,
     direct: Option<Shown>,
@@ -84,6 +91,8 @@ enum Trouble {
     Slack(#[from] SlackError),
     #[error(transparent)]
     Control(#[from] ControlError),
+    #[error("another bot is about to post the card")]
+    Another,
 }
 
 /// What a look found.
@@ -186,9 +195,14 @@ pub(crate) async fn keep(bot: Bot, id: RequestId) {
                 }
                 let wait = match &error {
                     Trouble::Slack(SlackError::Slower(wait)) => *wait,
+                    Trouble::Another => ANOTHER,
                     _ => backoff.wait(),
                 };
-                tracing::warn!(%error, request = %id, ?wait, "the card is not up to date yet; trying again");
+                if matches!(error, Trouble::Another) {
+                    tracing::debug!(%error, request = %id, "leaving the card to it");
+                } else {
+                    tracing::warn!(%error, request = %id, ?wait, "the card is not up to date yet; trying again");
+                }
                 tokio::select! {
                     () = bot.stopping() => {
                         bot.board().with(&id, |slot| slot.working = false);
@@ -279,8 +293,13 @@ async fn show(bot: &Bot, view: &RequestView) -> Result<(), Trouble> {
             _ => {}
         }
     }
-    if slot.doubt && view.card.is_none() && slot.card.is_none() {
+    let unknown = |slot: &Slot| view.card.is_none() && slot.card.is_none();
+    // Another bot may have posted it and ended there and then: its card would stay open.
+    if unknown(&slot) && (slot.doubt || slot.left && view.state.is_final()) {
         slot = find(bot, view).await?;
+    }
+    if unknown(&slot) && !view.state.is_final() {
+        slot = claim(bot, view).await?;
     }
     let known = view.card.clone().or_else(|| slot.card.as_ref().map(|shown| shown.card.clone()));
     match known {
@@ -306,6 +325,33 @@ async fn show(bot: &Bot, view: &RequestView) -> Result<(), Trouble> {
     Ok(())
 }
 
+fn greeting_of(view: &RequestView) -> String {
+    format!("direct:{}", view.id)
+}
+
+fn claim_of(view: &RequestView) -> String {
+    format!("card:{}", view.id)
+}
+
+/// Claims the posting of a card, so that of several bots one posts it. Where a bot ended before it could say whether it
+/// did, the card is looked for.
+async fn claim(bot: &Bot, view: &RequestView) -> Result<Slot, Trouble> {
+    let asked = Instant::now();
+    let claim = bot.control().claim(&claim_of(view)).await?;
+    let (step, slot) = bot.board().with(&view.id, |slot| {
+        let step = slot.held.takes(claim, asked);
+        slot.left = matches!(step, Step::Wait | Step::Over);
+        // Until somebody has looked: that may fail, and the next claim would be this bot's own.
+        slot.doubt |= step == Step::LookFirst;
+        (step, slot.clone())
+    });
+    match step {
+        Step::Post => Ok(slot),
+        Step::LookFirst => find(bot, view).await,
+        Step::Wait | Step::Over => Err(Trouble::Another),
+    }
+}
+
 /// Looks on Slack for a card that was posted and not written down.
 async fn find(bot: &Bot, view: &RequestView) -> Result<Slot, Trouble> {
     let channel = view.channel.as_deref().unwrap_or(bot.channel());
@@ -320,7 +366,7 @@ async fn find(bot: &Bot, view: &RequestView) -> Result<Slot, Trouble> {
         Err(error) => return Err(error.into()),
     };
     Ok(bot.board().with(&view.id, |slot| {
-        slot.doubt = false;
+        (slot.doubt, slot.left) = (false, false);
         if let Some(card) = found {
             tracing::info!(request = %view.id, channel = card.channel, "found a card that was not written down");
             slot.card = Some(Shown { card, message: None, digest: None });
@@ -354,8 +400,9 @@ async fn post(bot: &Bot, view: &RequestView) -> Result<(), Trouble> {
         slot.tell = true;
     });
     if !bot.control().put_card(&view.id, &card).await? {
-        tracing::warn!(request = %view.id, "the gateway knows another card of this request; is a second bot running?");
+        tracing::warn!(request = %view.id, "the gateway knows another card of this request; delete one of them");
     }
+    outbox::done(bot, &claim_of(view)).await;
     Ok(())
 }
 
@@ -392,11 +439,21 @@ async fn tell_requester(bot: &Bot, view: &RequestView) -> Result<(), Trouble> {
     let sent = match (&slot.direct, &view.requester_slack) {
         (Some(shown), _) if shown.message.as_ref() == Some(&message) => return Ok(()),
         (Some(shown), _) => bot.slack().update(&shown.card, &message).await.map(|()| shown.card.clone()),
-        (None, Some(who)) if slot.tell && view.state == State::Pending => greet(bot, who, &message).await,
+        (None, Some(who)) if slot.tell && view.state == State::Pending => {
+            // Whoever posted a card and whoever found it both come here.
+            if matches!(bot.control().claim(&greeting_of(view)).await?, Claim::Taken | Claim::Done) {
+                bot.board().with(&view.id, |slot| slot.tell = false);
+                return Ok(());
+            }
+            greet(bot, who, &message).await
+        }
         _ => return Ok(()),
     };
     match sent {
         Ok(card) => {
+            if slot.direct.is_none() {
+                outbox::done(bot, &greeting_of(view)).await;
+            }
             let shown = Shown { card, message: Some(message), digest: Some(view.digest) };
             bot.board().with(&view.id, |slot| slot.direct = Some(shown));
             Ok(())

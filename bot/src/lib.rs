@@ -23,6 +23,7 @@ mod counting;
 pub mod digest;
 pub mod digest_parts;
 mod events;
+mod held;
 mod home;
 mod life;
 mod outbox;

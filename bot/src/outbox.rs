@@ -3,13 +3,20 @@
 //! Each has a name. A bot claims it at the gateway, posts, and says so. Where that was cut off, or Slack did
 //! not answer, whoever has the claim next looks on Slack for the message first.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use countersign_shared::api::{CardRef, Claim};
 use serde_json::json;
 
-use crate::{Bot, backoff::Backoff, cards::Message, control::ControlError, slack::SlackError};
+use crate::{
+    Bot,
+    backoff::Backoff,
+    cards::Message,
+    control::ControlError,
+    held::{Held, Step},
+    slack::SlackError,
+};
 
 /// How long a message of before is looked for: claims are not older.
 const LOOK_BACK: TimeDelta = TimeDelta::hours(26);
@@ -61,10 +68,10 @@ pub(crate) async fn post(bot: &Bot, mut notice: Notice) -> Option<CardRef> {
         first["block_id"] = json!(mark(&notice.name));
     }
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(60));
-    // Whether an earlier try of this very call may have posted it.
-    let (mut mine, mut doubt) = (false, false);
+    // Whether somebody may have posted it, and nobody has looked.
+    let (mut held, mut doubt) = (Held::default(), false);
     while Utc::now() < notice.until {
-        match attempt(bot, &notice, &mut mine, &mut doubt).await {
+        match attempt(bot, &notice, &mut held, &mut doubt).await {
             Tried::Posted(card) => return Some(card),
             Tried::Over => return None,
             Tried::Again(wait) => {
@@ -110,16 +117,15 @@ where
     }
 }
 
-async fn attempt(bot: &Bot, notice: &Notice, mine: &mut bool, doubt: &mut bool) -> Tried {
-    let name = &notice.name;
-    match bot.control().claim(name).await {
-        Ok(Claim::Done) => return Tried::Over,
-        Ok(Claim::Taken) => return Tried::Again(Some(ANOTHER)),
-        Ok(Claim::Yours) => {}
-        Ok(Claim::InDoubt) => *doubt |= !*mine,
+async fn attempt(bot: &Bot, notice: &Notice, held: &mut Held, doubt: &mut bool) -> Tried {
+    let (name, asked) = (&notice.name, Instant::now());
+    match bot.control().claim(name).await.map(|claim| held.takes(claim, asked)) {
+        Ok(Step::Over) => return Tried::Over,
+        Ok(Step::Wait) => return Tried::Again(Some(ANOTHER)),
+        Ok(Step::Post) => {}
+        Ok(Step::LookFirst) => *doubt = true,
         Err(error) => return unclaimed(name, &error),
     }
-    *mine = true;
     let channel = match &notice.to {
         To::Channel(channel) | To::Thread(CardRef { channel, .. }) => channel.clone(),
         To::Person(user) => match bot.slack().direct_channel(user).await {
@@ -175,7 +181,7 @@ async fn failed(bot: &Bot, name: &str, error: &SlackError) -> Tried {
 }
 
 /// Where the gateway does not hear of it, whoever claims it next finds it on Slack.
-async fn done(bot: &Bot, name: &str) {
+pub(crate) async fn done(bot: &Bot, name: &str) {
     if let Err(error) = bot.control().posted(name).await {
         tracing::warn!(%error, name, "the gateway could not be told that a message is posted");
     }

@@ -289,6 +289,22 @@ pub struct LinkView {
     pub confirmed: bool,
 }
 
+/// `GET /v1/links`: a link, with what helps whoever confirms it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedLink {
+    /// Which, and whether it counts.
+    #[serde(flatten)]
+    pub link: LinkView,
+    /// What Slack called the account when it was linked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slack_name: Option<String>,
+    /// The address that Slack gave for it then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slack_email: Option<String>,
+    /// When it was made.
+    pub made_at: DateTime<Utc>,
+}
+
 /// A live session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionView {
@@ -635,6 +651,10 @@ pub struct NoticeBody {
     /// Which bot asks, as it calls itself since its start.
     pub by: String,
 }
+
+/// How long a claim holds from when it was made last, in seconds: longer than a call of Slack's takes. After that
+/// another bot may take over.
+pub const CLAIM_HOLDS: u32 = 90;
 
 /// The answer to a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -18,7 +18,7 @@ use axum::{
 use base64::Engine;
 use countersign_bot::{Bot, BotConfig, SlackSettings, cards::samples};
 use countersign_shared::{
-    api::{CardRef, ChannelBody, DecisionTaken, Problem, RequestView},
+    api::{CardRef, ChannelBody, Claim, DecisionTaken, NoticeBody, Problem, RequestView},
     bot_token::{BotKey, BotVerifier, Claims},
     request::State,
     secret::Secret,
@@ -54,6 +54,8 @@ pub struct Memory {
     pub cards_named: usize,
     /// What the gateway was told that channels are called.
     pub channels: HashMap<String, String>,
+    /// What was claimed, and whether it is posted.
+    pub claims: HashMap<String, bool>,
     sequence: i64,
 }
 
@@ -128,6 +130,8 @@ impl World {
             .route("/v1/requests/{id}/card", put(card))
             .route("/v1/requests/{id}/decisions", post(decide))
             .route("/v1/channels/{id}", put(channel))
+            .route("/v1/notices/claim", post(claim))
+            .route("/v1/notices/posted", post(posted))
             .route("/v1/links", post(link))
             .route("/v1/links/{team}/{user}", get(linked))
             .with_state(inner.clone());
@@ -323,6 +327,23 @@ async fn card(Shared(inner): World_, Json(card): Json<CardRef>) -> StatusCode {
         view.card = Some(card);
         StatusCode::NO_CONTENT
     })
+}
+
+/// One bot asks: what it asks for again is in doubt until it says that it is done.
+async fn claim(Shared(inner): World_, Json(body): Json<NoticeBody>) -> Json<Claim> {
+    inner.change(|memory| match memory.claims.get(&body.name) {
+        None => {
+            memory.claims.insert(body.name, false);
+            Json(Claim::Yours)
+        }
+        Some(false) => Json(Claim::InDoubt),
+        Some(true) => Json(Claim::Done),
+    })
+}
+
+async fn posted(Shared(inner): World_, Json(body): Json<NoticeBody>) -> StatusCode {
+    inner.change(|memory| memory.claims.insert(body.name, true));
+    StatusCode::NO_CONTENT
 }
 
 async fn channel(Shared(inner): World_, Path(id): Path<String>, Json(body): Json<ChannelBody>) -> StatusCode {

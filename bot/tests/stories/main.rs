@@ -28,8 +28,15 @@ fn shown() -> String {
     block_id(&samples::id(), &samples::digest())
 }
 
+/// How many messages stand in a channel of their own.
 fn posts(memory: &Memory) -> usize {
-    memory.called("chat.postMessage").len()
+    memory.called("chat.postMessage").iter().filter(|body| body["thread_ts"].is_null()).count()
+}
+
+/// What was posted in threads: the thread, and all of the message.
+fn in_threads(memory: &Memory) -> Vec<(String, String)> {
+    let posts = memory.called("chat.postMessage").into_iter();
+    posts.filter_map(|body| Some((body["thread_ts"].as_str()?.to_owned(), body.to_string()))).collect()
 }
 
 fn says(memory: &Memory, method: &str, words: &str) -> bool {
@@ -62,10 +69,13 @@ async fn a_request_has_one_card_which_is_updated_to_its_outcome() {
         view.outcome = Some(Outcome { tag, milliseconds, ..Outcome::default() });
     });
     world.until("the outcome is on the card", |m| says(m, "chat.update", "DELETE 1204 in 0.3 s")).await;
+    world.until("and in its thread", |m| !in_threads(m).is_empty()).await;
     running.stop().await;
     let memory = world.memory();
     assert_eq!(posts(&memory), 1);
     let card = memory.view.as_ref().unwrap().card.clone().unwrap();
+    let said = in_threads(&memory);
+    assert!(said.len() == 1 && said[0].0 == card.ts && said[0].1.contains("DELETE 1204 in 0.3 s"), "{said:?}");
     assert!(memory.called("chat.update").iter().all(|body| body["ts"] == card.ts && body["channel"] == "C1"));
 }
 

@@ -1,12 +1,14 @@
 //! `/v1/links`: which Slack account is whose.
 
+use std::collections::HashMap;
+
 use axum::{
-    extract::{Path, State},
+    extract::{Path, Query, State, rejection::QueryRejection},
     http::StatusCode,
     response::Json,
 };
 use chrono::{TimeDelta, Utc};
-use countersign_shared::api::{LinkBody, LinkStarted, LinkView, SlackRef};
+use countersign_shared::api::{LinkBody, LinkStarted, LinkView, ListedLink, SlackRef};
 use serde_json::json;
 
 use super::{
@@ -57,27 +59,53 @@ pub(super) async fn show(
     if !matches!(caller, Caller::Bot) && !caller.user().is_ok_and(administers) {
         return Err(Refused::forbidden("Only the bot and administrators look up links."));
     }
-    let link = find(&app, team, user).await?;
-    Ok(Json(LinkView { slack: link.slack, principal: link.principal, confirmed: link.confirmed }))
+    Ok(Json(view(find(&app, team, user).await?)))
 }
 
-/// An administrator confirms a link whose e-mail addresses differ; never their own.
+fn view(link: Link) -> LinkView {
+    LinkView { slack: link.slack, principal: link.principal, confirmed: link.confirmed }
+}
+
+/// Every link: those that wait for an administrator first. For administrators alone, since Slack's names and addresses
+/// are in it.
+pub(super) async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Vec<ListedLink>>, Refused> {
+    let (who, from) = caller.user()?;
+    if !sight::administers_all(&app.gateway, who, from) {
+        return Err(Refused::forbidden("Only an administrator of every connection lists links."));
+    }
+    let listed = |one: crate::store::ListedLink| ListedLink {
+        link: view(one.link),
+        slack_name: one.name,
+        slack_email: one.email,
+        made_at: one.made_at,
+    };
+    Ok(Json(app.gateway.store.links().await?.into_iter().map(listed).collect()))
+}
+
+/// An administrator confirms a link whose e-mail addresses differ; never their own. With `?principal=` only where the
+/// account is still linked to that one.
 pub(super) async fn confirm(
     State(app): State<App>,
     caller: Caller,
     Path((team, user)): Path<(String, String)>,
+    query: Result<Query<HashMap<String, String>>, QueryRejection>,
 ) -> Result<StatusCode, Refused> {
+    let Query(query) = query.map_err(|_| Refused::bad_request("The query can't be read."))?;
     let (who, from) = caller.user()?;
     if !sight::administers_all(&app.gateway, who, from) {
         return Err(Refused::forbidden("Only an administrator of every connection confirms links."));
     }
     let link = find(&app, team, user).await?;
+    if query.get("principal").is_some_and(|principal| !principal.eq_ignore_ascii_case(&link.principal)) {
+        let error = format!("This Slack account is linked to {}.", link.principal);
+        return Err(Refused::new(StatusCode::CONFLICT, "conflict", error, "Look at the list of links again."));
+    }
     if link.principal.eq_ignore_ascii_case(&who.human.principal) {
         let hint = "Ask another administrator.";
         return Err(Refused::new(StatusCode::FORBIDDEN, "own_request", "You cannot confirm your own link.", hint));
     }
     record(&app, &link, &who.human.principal, "confirmed").await?;
-    if app.gateway.store.confirm_link(&link.slack).await? {
+    if app.gateway.store.confirm_link(&link.slack, &link.principal).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Refused::not_found("link"))

@@ -112,7 +112,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/tokens/denied", get(tokens::list).post(tokens::deny))
         .route("/v1/log", get(log::read))
         .route("/v1/events", get(events::stream))
-        .route("/v1/links", post(links::start))
+        .route("/v1/links", get(links::list).post(links::start))
         .route("/v1/links/{team}/{user}", get(links::show).delete(links::remove))
         .route("/v1/links/{team}/{user}/confirm", post(links::confirm))
         .route("/v1/about", get(about::show))

@@ -2,7 +2,7 @@
 
 use axum::{extract::State, http::StatusCode, response::Json};
 use chrono::{TimeDelta, Utc};
-use countersign_shared::api::{Claim, NoticeBody};
+use countersign_shared::api::{CLAIM_HOLDS, Claim, NoticeBody};
 
 use super::{
     App,
@@ -10,8 +10,8 @@ use super::{
     caller::Caller,
 };
 
-/// After so long another bot may take over: longer than a call of Slack's takes.
-const LEASE: TimeDelta = TimeDelta::seconds(90);
+/// After so long another bot may take over.
+const LEASE: TimeDelta = TimeDelta::seconds(CLAIM_HOLDS as i64);
 
 fn checked(caller: &Caller, body: &NoticeBody) -> Result<(), Refused> {
     caller.bot()?;

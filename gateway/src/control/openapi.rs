@@ -243,6 +243,7 @@ const CALLS: &[Call] = &[
         201,
         Some("LinkStarted"),
     ),
+    Call("get", "/v1/links", "Every link, those that wait first", "administrator", None, 200, Some("ListedLinks")),
     Call("get", "/v1/links/{team}/{user}", "Who a Slack account is", "bot, administrator", None, 200, Some("Link")),
     Call(
         "delete",
@@ -343,7 +344,7 @@ fn schemas() -> Value {
     let list = |of: &str| json!({ "type": "array", "items": { "$ref": format!("#/components/schemas/{of}") } });
     let mut decision = object(&["choice", "digest"], &["reason"]);
     decision["properties"]["choice"] = json!({ "enum": ["approve", "deny", "withdraw"] });
-    json!({
+    let mut schemas = json!({
         "About": object(&["host", "port", "tls", "issuers"], &[]),
         "Problem": object(&["code", "error"], &["hint"]),
         "Request": object(
@@ -395,7 +396,11 @@ fn schemas() -> Value {
         "SlackAccount": object(&["team", "user", "name", "full_member"], &["email"]),
         "LinkStarted": object(&["url", "expires_at"], &[]),
         "Link": object(&["slack", "principal", "confirmed"], &[]),
-    })
+    });
+    // One macro takes no more.
+    schemas["ListedLink"] = object(&["slack", "principal", "confirmed", "made_at"], &["slack_name", "slack_email"]);
+    schemas["ListedLinks"] = list("ListedLink");
+    schemas
 }
 
 #[cfg(test)]

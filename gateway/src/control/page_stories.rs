@@ -161,7 +161,8 @@ async fn differing_addresses_wait_for_an_administrator() {
         assert!(page.text.contains("differ"), "{}", page.text);
         let csrf = page.field("csrf");
         let done = browser.post(&format!("/link/{nonce}/confirm"), &[("csrf", &csrf)]).await;
-        assert!(done.text.contains("administrator"), "{}", done.text);
+        let command = format!("users confirm-link T1/{user} {who}");
+        assert!(done.text.contains("administrator") && done.text.contains(&command), "{}", done.text);
         assert_eq!(linked(&house, user).await, Some((who.into(), false)));
     }
 }

@@ -129,7 +129,8 @@ pub(super) fn linked(slack: &SlackRef, principal: &str, confirmed: bool) -> Resp
         p { "Slack user " strong { (visible(&slack.user)) } " of workspace " (visible(&slack.team)) " is now "
             strong { (visible(principal)) } "." }
         @if confirmed { p { "You can close this page and go back to Slack." } }
-        @else { p { "The e-mail addresses differ, so this link waits for an administrator to confirm it." } }
+        @else { p { "The e-mail addresses differ, so this link waits for an administrator to confirm it: "
+            code { "countersign users confirm-link " (visible(&slack.team)) "/" (visible(&slack.user)) " " (visible(principal)) } } }
     };
     page(StatusCode::OK, if confirmed { "Linked" } else { "Waits for an administrator" }, &body)
 }

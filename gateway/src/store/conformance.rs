@@ -487,8 +487,15 @@ async fn links_are_made_once_by_their_nonce(store: &dyn Store) {
     assert!(matches!(second, Err(StoreError::Linked(_))), "a second Slack account: {second:?}");
     assert_eq!(store.link_of_slack(&slack("U2")).await.unwrap(), None);
 
-    assert!(store.confirm_link(&slack("U1")).await.unwrap());
-    assert!(!store.confirm_link(&slack("U9")).await.unwrap());
+    start("n6", "U6").await;
+    let six = store.complete_link("n6", "six@acme.dev", true, now()).await.unwrap();
+    let listed = store.links().await.unwrap();
+    assert_eq!(listed.iter().map(|one| &one.link).collect::<Vec<_>>(), [&made, &six], "what waits comes first");
+    assert_eq!((listed[0].name.as_deref(), &listed[0].email, listed[0].made_at), (Some("n"), &None, now()));
+    assert!(!store.confirm_link(&slack("U1"), "ben@acme.dev").await.unwrap(), "it is somebody else's now");
+    assert!(!store.links_of("ana@acme.dev").await.unwrap()[0].confirmed);
+    assert!(store.confirm_link(&slack("U1"), "Ana@acme.dev").await.unwrap());
+    assert!(!store.confirm_link(&slack("U9"), "ana@acme.dev").await.unwrap());
     assert_eq!(store.links_of("ANA@acme.dev").await.unwrap(), [super::Link { confirmed: true, ..made }]);
     start("n5", "U1").await;
     let kept = store.complete_link("n5", "ana@acme.dev", false, now()).await.unwrap();

@@ -35,8 +35,8 @@ use countersign_shared::{
 use crate::statement::decide::Known;
 
 pub use types::{
-    Approval, Grant, GrantEnd, GrantFilter, How, Link, NewRequest, PendingLink, Request, RequestFilter, Seen,
-    StoreError, Term,
+    Approval, Grant, GrantEnd, GrantFilter, How, Link, ListedLink, NewRequest, PendingLink, Request, RequestFilter,
+    Seen, StoreError, Term,
 };
 
 /// The state. Every method either does all of what it says, durably, or nothing.
@@ -163,8 +163,11 @@ pub trait Store:
     /// The links of a principal.
     async fn links_of(&self, principal: &str) -> Result<Vec<Link>, StoreError>;
 
-    /// An administrator confirms. `false` where there is no such link.
-    async fn confirm_link(&self, slack: &SlackRef) -> Result<bool, StoreError>;
+    /// All links: those that wait for an administrator first, the oldest first.
+    async fn links(&self) -> Result<Vec<ListedLink>, StoreError>;
+
+    /// An administrator confirms that a Slack account is `principal`. `false` where there is no such link.
+    async fn confirm_link(&self, slack: &SlackRef, principal: &str) -> Result<bool, StoreError>;
 
     /// Removes a link. `false` where there is none.
     async fn unlink(&self, slack: &SlackRef) -> Result<bool, StoreError>;

@@ -158,6 +158,19 @@ pub struct Link {
     pub confirmed: bool,
 }
 
+/// A link, with what helps whoever confirms it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedLink {
+    /// The link.
+    pub link: Link,
+    /// What Slack called the account when it was linked, where that was written down.
+    pub name: Option<String>,
+    /// The address that Slack gave for it then, if any.
+    pub email: Option<String>,
+    /// When it was made.
+    pub made_at: DateTime<Utc>,
+}
+
 /// A link that somebody started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingLink {

@@ -5,7 +5,7 @@ use countersign_shared::{api::SlackRef, bot_token::SlackAccount, digest::of_byte
 use sqlx::{SqliteConnection, SqliteExecutor};
 
 use super::{
-    super::{Link, PendingLink, StoreError},
+    super::{Link, ListedLink, PendingLink, StoreError},
     errors::{refused, unavailable, unreadable},
     events,
 };
@@ -71,11 +71,12 @@ pub(super) async fn complete(
         .execute(&mut *db)
         .await
         .map_err(unavailable)?;
+    let (name, email) = (account.name, account.email);
     let slack = SlackRef { team: account.team, user: account.user };
     match of_slack(&mut *db, &slack).await? {
         Some(link) if link.principal.eq_ignore_ascii_case(principal) => {
             if confirmed && !link.confirmed {
-                confirm(db, &slack).await?;
+                confirm(db, &slack, principal).await?;
             }
             return Ok(Link { confirmed: link.confirmed || confirmed, ..link });
         }
@@ -94,15 +95,20 @@ pub(super) async fn complete(
             "{principal} is linked to another Slack account of this workspace already; an administrator can unlink it"
         )));
     }
-    sqlx::query("INSERT INTO links (team, slack_user, principal, confirmed, created_at) VALUES (?, ?, ?, ?, ?)")
-        .bind(&slack.team)
-        .bind(&slack.user)
-        .bind(principal)
-        .bind(confirmed)
-        .bind(now.timestamp_millis())
-        .execute(&mut *db)
-        .await
-        .map_err(|e| refused(e, None))?;
+    sqlx::query(
+        "INSERT INTO links (team, slack_user, principal, confirmed, created_at, slack_name, slack_email)
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(&slack.team)
+    .bind(&slack.user)
+    .bind(principal)
+    .bind(confirmed)
+    .bind(now.timestamp_millis())
+    .bind(name)
+    .bind(email)
+    .execute(&mut *db)
+    .await
+    .map_err(|e| refused(e, None))?;
     events::add(db, events::LINKED, None).await?;
     Ok(Link { slack, principal: principal.to_owned(), confirmed })
 }
@@ -137,11 +143,30 @@ pub(super) async fn of_principal(db: impl SqliteExecutor<'_>, principal: &str) -
     Ok(rows.into_iter().map(link).collect())
 }
 
-/// An administrator confirms.
-pub(super) async fn confirm(db: &mut SqliteConnection, slack: &SlackRef) -> Result<bool, StoreError> {
-    sqlx::query("UPDATE links SET confirmed = 1 WHERE team = ? AND slack_user = ?")
+type ListedRow = (String, String, String, bool, i64, Option<String>, Option<String>);
+
+/// All of them: those that wait for an administrator first, the oldest first.
+pub(super) async fn all(db: impl SqliteExecutor<'_>) -> Result<Vec<ListedLink>, StoreError> {
+    let rows: Vec<ListedRow> = sqlx::query_as(
+        "SELECT team, slack_user, principal, confirmed, created_at, slack_name, slack_email
+           FROM links ORDER BY confirmed, created_at, team, slack_user",
+    )
+    .fetch_all(db)
+    .await
+    .map_err(unavailable)?;
+    let listed = |(team, user, principal, confirmed, at, name, email): ListedRow| {
+        let link = link((team, user, principal, confirmed));
+        Ok(ListedLink { link, name, email, made_at: events::time(at)? })
+    };
+    rows.into_iter().map(listed).collect()
+}
+
+/// An administrator confirms that a Slack account is `principal`.
+pub(super) async fn confirm(db: &mut SqliteConnection, slack: &SlackRef, principal: &str) -> Result<bool, StoreError> {
+    sqlx::query("UPDATE links SET confirmed = 1 WHERE team = ? AND slack_user = ? AND principal = ?")
         .bind(&slack.team)
         .bind(&slack.user)
+        .bind(principal)
         .execute(db)
         .await
         .map(|done| done.rows_affected() == 1)

@@ -34,8 +34,8 @@ use tokio::sync::watch;
 
 use self::errors::unavailable;
 use super::{
-    Approval, Grant, GrantEnd, GrantFilter, Link, NewRequest, PendingLink, Request, RequestFilter, Seen, Store,
-    StoreError, Term,
+    Approval, Grant, GrantEnd, GrantFilter, Link, ListedLink, NewRequest, PendingLink, Request, RequestFilter, Seen,
+    Store, StoreError, Term,
     checkpoints::Checkpoints,
     delegations::{Delegation, Delegations},
     directory::{Account, Directory, DirectoryGroup, DirectoryUser, Gone, GroupFields, GroupId, UserFields, UserId},
@@ -208,9 +208,13 @@ impl Store for SqliteStore {
         links::of_principal(&self.readers, principal).await
     }
 
-    async fn confirm_link(&self, slack: &SlackRef) -> Result<bool, StoreError> {
-        let slack = slack.clone();
-        self.write(move |db| Box::pin(async move { links::confirm(db, &slack).await })).await
+    async fn links(&self) -> Result<Vec<ListedLink>, StoreError> {
+        links::all(&self.readers).await
+    }
+
+    async fn confirm_link(&self, slack: &SlackRef, principal: &str) -> Result<bool, StoreError> {
+        let (slack, principal) = (slack.clone(), principal.to_owned());
+        self.write(move |db| Box::pin(async move { links::confirm(db, &slack, &principal).await })).await
     }
 
     async fn unlink(&self, slack: &SlackRef) -> Result<bool, StoreError> {

@@ -69,6 +69,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "create watched",
         include_str!("../../../../migrations/sqlite/20261203000000_create_watched.sql"),
     ),
+    (
+        20_261_204_101_500,
+        "add link accounts",
+        include_str!("../../../../migrations/sqlite/20261204101500_add_link_accounts.sql"),
+    ),
 ];
 
 /// The path in `sqlite://path`.
