@@ -33,6 +33,7 @@ mod picturing;
 mod policies;
 mod psql;
 mod public;
+mod questions;
 mod reaching;
 mod readers;
 mod reading_records;

@@ -177,6 +177,10 @@ pub const LINK_AT_HOME: &str =
 /// The form did not open, or came back empty.
 pub const NO_KEEP_FORM: &str = "The form for the reason did not work; the grant is not kept. Press Keep again.";
 
+/// The form did not open, or came back empty.
+pub const NO_QUESTION_FORM: &str =
+    "The form for the question did not work; nothing was asked. Press Ask again, or use `countersign requests ask`.";
+
 /// A grant is left alone for a while.
 #[must_use]
 pub fn kept(kept: &KeepView) -> String {

@@ -16,7 +16,7 @@ use crate::{
         decide::{Asked, Decision, SqlFacts, decide, explain::rules_behind},
         effect::{Action, Effect},
         guard::{Guard, Measured, Tolerance},
-        hold::{Glass, Held, Look, Permit, Quit, Wish, break_glass},
+        hold::{Glass, Held, Look, Permit, Quit, Wish, break_glass, question},
         locks,
         understood::Understood,
     },
@@ -40,6 +40,7 @@ pub(super) struct Wished {
 /// Why the wait is interrupted.
 enum Rung {
     Look,
+    Asked,
     Withdrawn,
     Moved(Result<(), Ended>),
 }
@@ -88,12 +89,13 @@ impl Session {
         self.pipe.client.send(&notice(&held.notice(place.as_deref()), None));
         let deadline = (held.expires_at - Utc::now()).to_std().unwrap_or_default();
         let deadline = tokio::time::Instant::now() + deadline;
-        let mut told = 0;
+        let (mut told, mut asked_of) = (0, 0);
         loop {
             let rung = tokio::select! {
                 biased;
                 () = arm.rung() => Rung::Withdrawn,
                 () = held.rung() => Rung::Look,
+                () = held.asked() => Rung::Asked,
                 () = tokio::time::sleep_until(deadline) => {
                     return self.quit(&held, Quit::Expired).await;
                 }
@@ -130,6 +132,16 @@ impl Session {
                         Look::No(refusal) => return Ok(Err(refusal)),
                     }
                 }
+                Rung::Asked => match self.gateway.store.questions(&held.id).await {
+                    Ok(questions) => {
+                        for one in questions.iter().skip(asked_of) {
+                            self.pipe.client.send(&notice(&question(&held.id, one), None));
+                        }
+                        asked_of = asked_of.max(questions.len());
+                    }
+                    // The thread of the card has it all the same.
+                    Err(error) => tracing::warn!(request = %held.id, %error, "a question did not reach its session"),
+                },
                 Rung::Moved(Ok(())) => {
                     if self.pipe.client.closed || self.pipe.client.input.first() == Some(&b'X') {
                         held.quit(&self.gateway, &self.header, Quit::Withdrawn("the client closed")).await;

@@ -29,6 +29,15 @@ const CALLS: &[Call] = &[
         200,
         Some("DecisionTaken"),
     ),
+    Call(
+        "post",
+        "/v1/requests/{id}/questions",
+        "Ask the requester something; it decides nothing",
+        "whoever may decide on it, or the bot for them",
+        Some("QuestionBody"),
+        200,
+        Some("QuestionAsked"),
+    ),
     Call("put", "/v1/requests/{id}/card", "Say where the card was posted; once", "bot", Some("Card"), 204, None),
     Call("put", "/v1/channels/{id}", "Say what a channel is called", "bot", Some("Channel"), 204, None),
     Call(
@@ -343,13 +352,13 @@ fn schemas() -> Value {
     let list = |of: &str| json!({ "type": "array", "items": { "$ref": format!("#/components/schemas/{of}") } });
     let mut decision = object(&["choice", "digest"], &["reason"]);
     decision["properties"]["choice"] = json!({ "enum": ["approve", "deny", "withdraw"] });
-    json!({
+    let mut all = json!({
         "About": object(&["host", "port", "tls", "issuers"], &[]),
         "Problem": object(&["code", "error"], &["hint"]),
         "Request": object(
             &["id", "kind", "state", "digest", "connection", "principal", "sql", "parameters", "effects",
               "in_transaction", "notes", "impact", "created_at", "expires_at", "needed", "approvals"],
-            &["owner", "session", "access", "reason", "application", "address", "outcome", "channel", "card", "requester_slack"],
+            &["owner", "session", "access", "reason", "application", "address", "outcome", "channel", "card", "requester_slack", "questions"],
         ),
         "Requests": list("Request"),
         "DecisionBody": decision,
@@ -395,7 +404,10 @@ fn schemas() -> Value {
         "SlackAccount": object(&["team", "user", "name", "full_member"], &["email"]),
         "LinkStarted": object(&["url", "expires_at"], &[]),
         "Link": object(&["slack", "principal", "confirmed"], &[]),
-    })
+    });
+    all["QuestionBody"] = object(&["question"], &[]);
+    all["QuestionAsked"] = object(&["request", "message"], &[]);
+    all
 }
 
 #[cfg(test)]

@@ -69,6 +69,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "create watched",
         include_str!("../../../../migrations/sqlite/20261203000000_create_watched.sql"),
     ),
+    (
+        20_261_203_100_000,
+        "create questions",
+        include_str!("../../../../migrations/sqlite/20261203100000_create_questions.sql"),
+    ),
 ];
 
 /// The path in `sqlite://path`.
