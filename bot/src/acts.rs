@@ -5,7 +5,7 @@
 use countersign_shared::{
     api::{
         AccessAnswer, AccessBody, AccessOption, DelegateBody, ExtendBody, GrantView, KeepBody, KeepView, QuestionAsked,
-        QuestionBody, RequestView, ReviewAnswerBody, ReviewBody, ReviewView, SessionView, StandIn,
+        QuestionBody, RequestParked, RequestView, ReviewAnswerBody, ReviewBody, ReviewView, SessionView, StandIn,
     },
     bot_token::SlackAccount,
     digest::of_bytes,
@@ -137,6 +137,12 @@ impl<'a> Acts<'a> {
     /// Asks about a request.
     pub(crate) async fn question(&self, id: &RequestId, question: &str) -> Result<QuestionAsked, ControlError> {
         self.post(&["requests", id.as_str(), "questions"], &QuestionBody { question: question.to_owned() }).await
+    }
+
+    /// Lets a held statement of theirs wait without its session.
+    pub(crate) async fn park(&self, id: &RequestId) -> Result<RequestParked, ControlError> {
+        let path = ["requests", id.as_str(), "park"];
+        crate::control::read(self.change(Method::POST, &path, Vec::new()).await?).await
     }
 
     /// The sessions that they may end.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use countersign_shared::{bot_token::BotVerifier, ids::RequestId};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::{
     approval::seal::SealKey, config::Config, identity::Issuers, log::Log, metrics::Metrics, policy::Policies,
@@ -67,6 +67,16 @@ pub struct Holds(Arc<Mutex<HashMap<RequestId, Arc<Bells>>>>);
 struct Bells {
     look: Notify,
     asked: Notify,
+    park: Notify,
+    wish: Mutex<Option<ParkWish>>,
+}
+
+/// Somebody wants a hold parked.
+pub struct ParkWish {
+    /// Who.
+    pub by: String,
+    /// Takes the id of the request that waits in its place, or why there is none.
+    pub answer: oneshot::Sender<Result<RequestId, String>>,
 }
 
 /// A session's place in [`Holds`]; leaves when it is dropped.
@@ -102,6 +112,18 @@ impl Holds {
 }
 
 impl Holds {
+    /// Asks the session that waits for `id` to park it. What it answers; nothing where none waits. Where the hold ends
+    /// otherwise, nothing is answered.
+    #[must_use]
+    pub fn park(&self, id: &RequestId, by: &str) -> Option<oneshot::Receiver<Result<RequestId, String>>> {
+        let bells = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()?;
+        let (answer, answered) = oneshot::channel();
+        let wish = ParkWish { by: by.to_owned(), answer };
+        *bells.wish.lock().unwrap_or_else(PoisonError::into_inner) = Some(wish);
+        bells.park.notify_one();
+        Some(answered)
+    }
+
     /// Says that something about all of them changed.
     pub fn ring_all(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).values().for_each(|bells| bells.look.notify_one());
@@ -112,6 +134,16 @@ impl Waiting {
     /// Until the next ring; a ring since the last call counts.
     pub async fn rung(&self) {
         self.bells.look.notified().await;
+    }
+
+    /// Until somebody wants it parked.
+    pub async fn park_wished(&self) -> ParkWish {
+        loop {
+            self.bells.park.notified().await;
+            if let Some(wish) = self.bells.wish.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                return wish;
+            }
+        }
     }
 
     /// Until the next question; one since the last call counts.

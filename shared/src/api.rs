@@ -270,6 +270,15 @@ pub struct QuestionAsked {
     pub message: String,
 }
 
+/// The answer to `POST /v1/requests/{id}/park`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestParked {
+    /// The request that waits in its place.
+    pub request: RequestView,
+    /// What came of it, in a sentence for the one who parked.
+    pub message: String,
+}
+
 /// `PUT /v1/requests/{id}/card`: the bot says where it posted.
 pub type CardBody = CardRef;
 

@@ -29,6 +29,7 @@ mod login;
 mod masking;
 mod outages;
 mod own_catalog;
+mod parking;
 mod picturing;
 mod policies;
 mod psql;

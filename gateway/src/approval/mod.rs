@@ -7,6 +7,7 @@
 pub mod ask;
 pub mod count;
 pub mod keys;
+pub mod park;
 pub mod release;
 pub(crate) mod say;
 pub mod seal;

@@ -178,6 +178,33 @@ pub(super) fn no_longer_permitted() -> String {
     "Policy no longer permits this, approved or not, so it ended.".into()
 }
 
+pub(super) fn not_the_requester_parks() -> Problem {
+    problem("forbidden", "Only the one who asked can park this request.", None)
+}
+
+pub(super) fn nothing_to_park() -> Problem {
+    let hint = Some("It waits as it is, whether or not anybody is connected.");
+    problem("forbidden", "No session waits with this request, so there is nothing to park.", hint)
+}
+
+pub(super) fn not_parked(why: &str) -> Problem {
+    let hint = Some("Nothing was parked. Where it still waits, it waits in its session, as before.");
+    problem("not_parked", format!("It can't be parked: {why}."), hint)
+}
+
+pub(super) fn park_unanswered() -> Problem {
+    let hint = Some("It may still be parked. Look with `/access requests` before you try again.");
+    problem("unavailable", "The session that waits has not answered yet.", hint)
+}
+
+pub(super) fn parked(request: &NewRequest) -> String {
+    let until = request.expires_at.format("%Y-%m-%d %H:%M UTC");
+    format!(
+        "Parked as request {}. Once it is approved, send the same text again, until {until}; it then runs, once.",
+        request.id
+    )
+}
+
 pub(super) fn no_question() -> Problem {
     problem("bad_request", "There is no question in this.", Some("Write what you want to know before you decide."))
 }

@@ -2,12 +2,16 @@
 
 use chrono::Utc;
 
-use super::session::{Ended, Session};
+use super::{
+    park::Parked,
+    session::{Ended, Session},
+};
 use crate::{
     config::OnHold,
     impact::{self, Around, Questions},
     metrics::StatementDecision,
     refusal::{Farewell, Refusal, notice},
+    runtime::ParkWish,
     sessions::Doing,
     statement::{
         assemble::{Request, Surroundings},
@@ -41,6 +45,7 @@ pub(super) struct Wished {
 enum Rung {
     Look,
     Asked,
+    Park(ParkWish),
     Withdrawn,
     Moved(Result<(), Ended>),
 }
@@ -96,6 +101,7 @@ impl Session {
                 () = arm.rung() => Rung::Withdrawn,
                 () = held.rung() => Rung::Look,
                 () = held.asked() => Rung::Asked,
+                wish = held.park_wished() => Rung::Park(wish),
                 () = tokio::time::sleep_until(deadline) => {
                     return self.quit(&held, Quit::Expired).await;
                 }
@@ -130,6 +136,27 @@ impl Session {
                         }
                         Look::Pass(permit) => return Ok(Ok(permit.guarded(guard))),
                         Look::No(refusal) => return Ok(Err(refusal)),
+                    }
+                }
+                Rung::Park(ParkWish { by, answer }) => {
+                    // Whoever asked may have gone; then nobody hears of it but the client.
+                    match self.park(request, &asked, &held, &by).await {
+                        Ok(Parked::As(id, refusal)) => {
+                            answer.send(Ok(id)).ok();
+                            return Ok(Err(refusal));
+                        }
+                        Ok(Parked::Lost(refusal)) => {
+                            answer
+                                .send(Err("it ended, and could not be asked for anew; send it again".to_owned()))
+                                .ok();
+                            return Ok(Err(refusal));
+                        }
+                        Ok(Parked::Not(why)) => drop(answer.send(Err(why))),
+                        Err(ended) => {
+                            let why = "the database could not be asked whether all is as it was".to_owned();
+                            held.quit(&self.gateway, &self.header, Quit::Void(why)).await;
+                            return Err(ended);
+                        }
                     }
                 }
                 Rung::Asked => match self.gateway.store.questions(&held.id).await {

@@ -38,6 +38,15 @@ const CALLS: &[Call] = &[
         200,
         Some("QuestionAsked"),
     ),
+    Call(
+        "post",
+        "/v1/requests/{id}/park",
+        "Let a held statement wait without its session",
+        "its requester or an agent's owner, or the bot for them",
+        None,
+        200,
+        Some("RequestParked"),
+    ),
     Call("put", "/v1/requests/{id}/card", "Say where the card was posted; once", "bot", Some("Card"), 204, None),
     Call("put", "/v1/channels/{id}", "Say what a channel is called", "bot", Some("Channel"), 204, None),
     Call(
@@ -406,6 +415,7 @@ fn schemas() -> Value {
         "Link": object(&["slack", "principal", "confirmed"], &[]),
     });
     all["QuestionBody"] = object(&["question"], &[]);
+    all["RequestParked"] = object(&["request", "message"], &[]);
     all["QuestionAsked"] = object(&["request", "message"], &[]);
     all
 }

@@ -25,8 +25,8 @@ use crate::{
     config::Mode,
     log::Kind,
     refusal::Refusal,
-    runtime::{Gateway, Waiting},
-    store::{NewRequest, questions::Question},
+    runtime::{Gateway, ParkWish, Waiting},
+    store::{NewRequest, StoreError, questions::Question},
     visible::visible,
 };
 
@@ -291,6 +291,25 @@ impl Held {
     /// Until somebody who may decide asks something.
     pub async fn asked(&self) {
         self.waiting.asked().await;
+    }
+
+    /// Until its requester wants it parked.
+    pub async fn park_wished(&self) -> ParkWish {
+        self.waiting.park_wished().await
+    }
+
+    /// Ends the hold, so that another request may take its place; `false` where it was decided before.
+    ///
+    /// # Errors
+    /// Where the state can't say; then nothing has changed.
+    pub async fn park(&self, gateway: &Gateway, header: &Header, by: &str) -> Result<bool, StoreError> {
+        let reason = "parked: it waits as another request now, and runs when it is sent again".to_owned();
+        let outcome = Outcome { by: Some(by.to_owned()), reason: Some(reason), ..Outcome::default() };
+        let moved = gateway.store.move_request(&self.id, &[State::Pending], State::Withdrawn, Some(&outcome)).await?;
+        if moved {
+            self.ended(gateway, header, State::Withdrawn);
+        }
+        Ok(moved)
     }
 
     /// Looks at the stored request: released, refused, or still waiting. `asked` is the question as
