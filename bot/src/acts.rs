@@ -4,12 +4,12 @@
 
 use countersign_shared::{
     api::{
-        AccessAnswer, AccessBody, AccessOption, DelegateBody, ExtendBody, GrantView, KeepBody, KeepView, RequestView,
-        ReviewAnswerBody, ReviewBody, ReviewView, SessionView, StandIn,
+        AccessAnswer, AccessBody, AccessOption, DelegateBody, ExtendBody, GrantView, KeepBody, KeepView, QuestionAsked,
+        QuestionBody, RequestParked, RequestView, ReviewAnswerBody, ReviewBody, ReviewView, SessionView, StandIn,
     },
     bot_token::SlackAccount,
     digest::of_bytes,
-    ids::{GrantId, ReviewId, SessionId},
+    ids::{GrantId, RequestId, ReviewId, SessionId},
 };
 use reqwest::Method;
 use serde::{Serialize, de::DeserializeOwned};
@@ -132,6 +132,17 @@ impl<'a> Acts<'a> {
     /// What waits for them.
     pub(crate) async fn requests_to_decide(&self) -> Result<Vec<RequestView>, ControlError> {
         self.get(&["requests"], Some("state=pending&decidable=true")).await
+    }
+
+    /// Asks about a request.
+    pub(crate) async fn question(&self, id: &RequestId, question: &str) -> Result<QuestionAsked, ControlError> {
+        self.post(&["requests", id.as_str(), "questions"], &QuestionBody { question: question.to_owned() }).await
+    }
+
+    /// Lets a held statement of theirs wait without its session.
+    pub(crate) async fn park(&self, id: &RequestId) -> Result<RequestParked, ControlError> {
+        let path = ["requests", id.as_str(), "park"];
+        crate::control::read(self.change(Method::POST, &path, Vec::new()).await?).await
     }
 
     /// The sessions that they may end.

@@ -24,6 +24,7 @@ use crate::{
     control::ControlError,
     held::{Held, Step},
     outbox::{self, Notice, To},
+    question,
     reaching::{self, Stop},
     slack::{SlackError, decode::Press},
 };
@@ -76,6 +77,8 @@ struct Slot {
     direct: Option<Shown>,
     /// What came of it is in the thread of its card, or about to be.
     in_thread: bool,
+    /// So many questions are there, or about to be.
+    questions: usize,
     /// Over, and Slack shows so.
     told: bool,
 }
@@ -154,6 +157,15 @@ impl Board {
     /// A card of this request may be on Slack although nobody knows of one: it is looked for first.
     pub(crate) fn doubt(&self, id: &RequestId) {
         self.with(id, |slot| slot.doubt = slot.card.is_none());
+    }
+
+    /// How many of `all` questions about a request were said before; the rest is the caller's to say.
+    pub(crate) fn questions_said(&self, id: &RequestId, all: usize) -> usize {
+        self.with(id, |slot| {
+            let said = slot.questions;
+            slot.questions = said.max(all);
+            said
+        })
     }
 
     /// Whether the request is over and its card says so.
@@ -309,6 +321,7 @@ async fn show(bot: &Bot, view: &RequestView) -> Result<(), Trouble> {
                 bot.control().put_card(&view.id, &card).await?;
             }
             refresh(bot, view, card.clone(), slot.card).await?;
+            question::say(bot, view, &card);
             say_outcome(bot, view, card);
         }
         // Over before anybody saw it.
@@ -423,7 +436,7 @@ async fn refresh(bot: &Bot, view: &RequestView, card: CardRef, shown: Option<Sho
         Err(error) if error.is_about_a_lost_message() => {
             tracing::warn!(%error, request = %view.id, "the card is gone; decide on the request's page or by command line");
             // A thread of nothing would be a message of its own.
-            bot.board().with(&view.id, |slot| slot.in_thread = true);
+            bot.board().with(&view.id, |slot| (slot.in_thread, slot.questions) = (true, usize::MAX));
         }
         answer => answer?,
     }

@@ -28,6 +28,7 @@ mod home;
 mod life;
 mod outbox;
 mod press;
+mod question;
 pub mod quiet;
 pub mod reaching;
 pub mod schedule;
@@ -239,6 +240,8 @@ impl Bot {
             match incoming {
                 Incoming::Press(press) => press::press(&bot, press).await,
                 Incoming::DenyForm(form) => press::denied(&bot, form).await,
+                Incoming::Question(press) => question::pressed(&bot, press).await,
+                Incoming::QuestionForm(form) => question::submitted(&bot, form).await,
                 Incoming::Grant(press) => press::at_grant(&bot, press).await,
                 Incoming::AskForm(form) => commands::request::submitted(&bot, form).await,
                 Incoming::KeepForm(form) => press::kept(&bot, form).await,

@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use clap::Subcommand;
 use countersign_shared::{
-    api::{DecisionBody, DecisionTaken, RequestView},
+    api::{DecisionBody, DecisionTaken, QuestionAsked, QuestionBody, RequestParked, RequestView},
     ids::RequestId,
     request::Choice,
 };
@@ -33,6 +33,18 @@ pub enum What {
         id: RequestId,
         /// Why; the requester reads it.
         reason: String,
+    },
+    /// Lets a held statement of one's own wait without its session.
+    Park {
+        /// Its id.
+        id: RequestId,
+    },
+    /// Asks the requester something; it decides nothing.
+    Ask {
+        /// Its id.
+        id: RequestId,
+        /// What; at most 500 characters.
+        question: String,
     },
 }
 
@@ -64,6 +76,15 @@ async fn work(api: &Api, what: What, json: bool) -> Result<String, String> {
         }
         What::Approve { id } => decide(api, &id, Choice::Approve, None).await,
         What::Deny { id, reason } => decide(api, &id, Choice::Deny, Some(reason)).await,
+        What::Park { id } => {
+            let parked: RequestParked = api.call(Method::POST, &format!("/v1/requests/{id}/park"), NOTHING).await?;
+            Ok(parked.message)
+        }
+        What::Ask { id, question } => {
+            let path = format!("/v1/requests/{id}/questions");
+            let asked: QuestionAsked = api.call(Method::POST, &path, Some(&QuestionBody { question })).await?;
+            Ok(asked.message)
+        }
     }
 }
 

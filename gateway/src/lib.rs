@@ -38,4 +38,5 @@ pub mod sessions;
 pub mod statement;
 pub mod store;
 pub mod suggest;
+pub mod visible;
 pub mod wire;

@@ -19,6 +19,8 @@ pub enum AskedHow {
     Ahead,
     /// The same, and it was approved since.
     Approved,
+    /// Its session waited, until somebody parked it.
+    Parked,
 }
 
 /// Why the gateway says no.
@@ -339,6 +341,7 @@ impl Refusal {
                 let detail = match how {
                     AskedHow::Retry => "This connection does not keep its clients waiting; nothing was run.",
                     AskedHow::Ahead | AskedHow::Approved => "This session only asks; nothing was run.",
+                    AskedHow::Parked => "It was parked: this session waits no more. Nothing was run.",
                 };
                 let hint = match how {
                     AskedHow::Retry => {
@@ -346,6 +349,10 @@ impl Refusal {
                     }
                     AskedHow::Ahead => format!(
                         "Once it is approved, send the same text as one query in an ordinary session, until {until}; it \
+                         then runs, once."
+                    ),
+                    AskedHow::Parked => format!(
+                        "Once it is approved, send the same text again, in this or another session, until {until}; it \
                          then runs, once."
                     ),
                     AskedHow::Approved => {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use countersign_shared::{bot_token::BotVerifier, ids::RequestId};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::{
     approval::seal::SealKey, config::Config, identity::Issuers, log::Log, metrics::Metrics, policy::Policies,
@@ -61,43 +61,94 @@ impl Gateway {
 
 /// Rings the session that waits for a request. It only says "look again": what counts is in the store.
 #[derive(Clone, Default)]
-pub struct Holds(Arc<Mutex<HashMap<RequestId, Arc<Notify>>>>);
+pub struct Holds(Arc<Mutex<HashMap<RequestId, Arc<Bells>>>>);
+
+#[derive(Default)]
+struct Bells {
+    look: Notify,
+    asked: Notify,
+    park: Notify,
+    wish: Mutex<Option<ParkWish>>,
+}
+
+/// Somebody wants a hold parked.
+pub struct ParkWish {
+    /// Who.
+    pub by: String,
+    /// Takes the id of the request that waits in its place, or why there is none.
+    pub answer: oneshot::Sender<Result<RequestId, String>>,
+}
 
 /// A session's place in [`Holds`]; leaves when it is dropped.
 pub struct Waiting {
     holds: Holds,
     id: RequestId,
-    bell: Arc<Notify>,
+    bells: Arc<Bells>,
 }
 
 impl Holds {
     /// Waits for `id` from now on. Taken before the request is made, so that no ring is missed.
     #[must_use]
     pub fn wait_for(&self, id: &RequestId) -> Waiting {
-        let bell = Arc::new(Notify::new());
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), Arc::clone(&bell));
-        Waiting { holds: self.clone(), id: id.clone(), bell }
+        let bells = Arc::new(Bells::default());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), Arc::clone(&bells));
+        Waiting { holds: self.clone(), id: id.clone(), bells }
     }
 
     /// Says that something about `id` changed.
     pub fn ring(&self, id: &RequestId) {
-        if let Some(bell) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id) {
-            bell.notify_one();
+        if let Some(bells) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id) {
+            bells.look.notify_one();
+        }
+    }
+
+    /// Says that somebody asked something about `id`. Apart from [`ring`](Self::ring): a question ends no hold, so
+    /// nothing that could end it is looked at.
+    pub fn ask(&self, id: &RequestId) {
+        if let Some(bells) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id) {
+            bells.asked.notify_one();
         }
     }
 }
 
 impl Holds {
+    /// Asks the session that waits for `id` to park it. What it answers; nothing where none waits. Where the hold ends
+    /// otherwise, nothing is answered.
+    #[must_use]
+    pub fn park(&self, id: &RequestId, by: &str) -> Option<oneshot::Receiver<Result<RequestId, String>>> {
+        let bells = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()?;
+        let (answer, answered) = oneshot::channel();
+        let wish = ParkWish { by: by.to_owned(), answer };
+        *bells.wish.lock().unwrap_or_else(PoisonError::into_inner) = Some(wish);
+        bells.park.notify_one();
+        Some(answered)
+    }
+
     /// Says that something about all of them changed.
     pub fn ring_all(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().for_each(|bell| bell.notify_one());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().for_each(|bells| bells.look.notify_one());
     }
 }
 
 impl Waiting {
     /// Until the next ring; a ring since the last call counts.
     pub async fn rung(&self) {
-        self.bell.notified().await;
+        self.bells.look.notified().await;
+    }
+
+    /// Until somebody wants it parked.
+    pub async fn park_wished(&self) -> ParkWish {
+        loop {
+            self.bells.park.notified().await;
+            if let Some(wish) = self.bells.wish.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                return wish;
+            }
+        }
+    }
+
+    /// Until the next question; one since the last call counts.
+    pub async fn asked(&self) {
+        self.bells.asked.notified().await;
     }
 }
 

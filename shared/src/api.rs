@@ -180,6 +180,9 @@ pub struct RequestView {
     pub needed: Needed,
     /// What it has.
     pub approvals: Vec<ApprovalView>,
+    /// What was asked about it by those who may decide, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub questions: Vec<QuestionView>,
     /// How it ended.
     pub outcome: Option<Outcome>,
     /// The channel for its card, if the connection names one.
@@ -237,6 +240,42 @@ pub struct DecisionTaken {
     /// The request afterwards.
     pub request: RequestView,
     /// What came of it, in a sentence for the one who chose.
+    pub message: String,
+}
+
+/// Something that somebody who may decide asked about a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuestionView {
+    /// Who.
+    pub by: String,
+    /// What, at most [`LONGEST`](crate::question::LONGEST) characters.
+    pub text: String,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// `POST /v1/requests/{id}/questions`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuestionBody {
+    /// What.
+    pub question: String,
+}
+
+/// The answer to a question's delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuestionAsked {
+    /// The request afterwards.
+    pub request: RequestView,
+    /// What came of it, in a sentence for the one who asked.
+    pub message: String,
+}
+
+/// The answer to `POST /v1/requests/{id}/park`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestParked {
+    /// The request that waits in its place.
+    pub request: RequestView,
+    /// What came of it, in a sentence for the one who parked.
     pub message: String,
 }
 

@@ -10,5 +10,6 @@ pub mod digest;
 pub mod duties;
 pub mod ids;
 pub mod impact;
+pub mod question;
 pub mod request;
 pub mod secret;

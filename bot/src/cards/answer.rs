@@ -98,6 +98,7 @@ pub fn help() -> String {
      • `/access delegate WHO until Mon` names who is told of requests in your place, `delegate off` ends it\n\
      • `/access review CONNECTION` walks its grants, to keep or revoke each\n\
      • `/access requests` lists what waits for you, and what of yours waits\n\
+     • `/access park ID` lets a held statement of yours wait without its session: send it again once it is approved\n\
      • `/access sessions` lists sessions that you may end, `/access kill ID` ends one\n\
      • `/access link` links your Slack account to your identity, by signing in once; `/access unlink` ends that\n\
      • `/access help` shows this"
@@ -176,6 +177,13 @@ pub const LINK_AT_HOME: &str =
 
 /// The form did not open, or came back empty.
 pub const NO_KEEP_FORM: &str = "The form for the reason did not work; the grant is not kept. Press Keep again.";
+
+/// `/access park` without an id.
+pub const HOW_TO_PARK: &str = "Say which request: `/access park ID`. `/access requests` lists what of yours waits.";
+
+/// The form did not open, or came back empty.
+pub const NO_QUESTION_FORM: &str =
+    "The form for the question did not work; nothing was asked. Press Ask again, or use `countersign requests ask`.";
 
 /// A grant is left alone for a while.
 #[must_use]

@@ -15,6 +15,7 @@ pub mod keep;
 pub mod life;
 pub mod more;
 pub mod outcome;
+pub mod question;
 pub mod reach;
 pub mod request;
 pub mod review;

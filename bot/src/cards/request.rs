@@ -325,6 +325,7 @@ fn buttons(view: &RequestView, base: &Url, whole: bool) -> Value {
         "Deny"
     };
     row.push(blocks::button("deny", deny, Some("danger"), id));
+    row.push(blocks::button("ask", "Ask", None, id));
     row.push(blocks::link_button("details", "Details", &page(base, &view.id)));
     blocks::actions(&block_id(&view.id, &view.digest), row)
 }

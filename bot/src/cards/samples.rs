@@ -4,8 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use countersign_shared::{
     api::{
         AccessDigest, AccessOption, AccessView, ApprovalView, DigestAgent, DigestGrant, DigestPermission, DigestRole,
-        DigestToken, EffectView, Finding, GrantView, KeepView, Needed, Outcome, RequestKind, RequestView, SessionView,
-        SlackRef,
+        DigestToken, EffectView, Finding, GrantView, KeepView, Needed, Outcome, QuestionView, RequestKind, RequestView,
+        SessionView, SlackRef,
     },
     digest::{Digest, of_bytes},
     ids::{GrantId, RequestId, SessionId},
@@ -14,7 +14,9 @@ use countersign_shared::{
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{answer, ask, blocks::Message, deny, digest as daily, direct, home, keep, life, more, reach, request};
+use super::{
+    answer, ask, blocks::Message, deny, digest as daily, direct, home, keep, life, more, question, reach, request,
+};
 
 /// Whom the samples say is asked.
 pub const APPROVER: &str = "U0123456789";
@@ -75,6 +77,7 @@ pub fn view() -> RequestView {
         expires_at: noon() + TimeDelta::minutes(15),
         needed: Needed { count: 1, groups: Vec::new(), from: vec!["dba".into()], step_up: false },
         approvals: Vec::new(),
+        questions: Vec::new(),
         outcome: None,
         channel: None,
         card: None,
@@ -298,6 +301,14 @@ pub fn samples() -> Vec<Value> {
     };
     all.push(message("digest: nothing".into(), daily::message(&nothing)));
     all.push(message("reminder".into(), reach::reminder(&view(), None, &base, noon())));
+    let asked =
+        QuestionView { by: "priya@acme.dev".into(), text: "Why <!channel> *now*?\nhttps://a.b".into(), at: noon() };
+    let (who, carried) =
+        (SlackRef { team: "T1".into(), user: APPROVER.into() }, question::Carried { request: id(), channel: None });
+    let linked = RequestView { requester_slack: Some(who), ..view() };
+    all.push(message("question".into(), question::in_thread(&linked, &asked)));
+    all.push(message("question: redacted".into(), question::redacted(&linked, &asked, &base)));
+    all.push(json!({ "name": "form: question", "view": question::form(&carried) }));
     all.push(message("more".into(), more::waiting(&view(), 3, "notice:more:0123456789abcdef:K7Q2AB9X")));
     all.push(message("no more".into(), more::over("over:more:0123456789abcdef:K7Q2AB9X")));
     all.push(message("reach".into(), reach::waits(&view(), None, &base)));

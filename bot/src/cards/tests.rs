@@ -1,6 +1,6 @@
 //! What a card promises, over all samples.
 
-use countersign_shared::api::{Outcome, RequestKind, RequestView};
+use countersign_shared::api::{Outcome, QuestionView, RequestKind, RequestView};
 use serde_json::Value;
 use url::Url;
 
@@ -76,8 +76,8 @@ fn the_statement_is_shown_exactly() {
 #[test]
 fn what_does_not_fit_whole_cannot_be_approved_from_the_card() {
     let details = "details opens https://countersign.acme.dev/requests/K7Q2AB9X";
-    let whole = ["approve=K7Q2AB9X", "deny=K7Q2AB9X", details].map(str::to_owned).to_vec();
-    let cut = ["deny=K7Q2AB9X", details].map(str::to_owned).to_vec();
+    let whole = ["approve=K7Q2AB9X", "deny=K7Q2AB9X", "ask=K7Q2AB9X", details].map(str::to_owned).to_vec();
+    let cut = ["deny=K7Q2AB9X", "ask=K7Q2AB9X", details].map(str::to_owned).to_vec();
     let view = samples::view;
     let effect = view().effects[0].clone();
     let table = [
@@ -96,7 +96,7 @@ fn what_does_not_fit_whole_cannot_be_approved_from_the_card() {
         let message = card(&view);
         assert_eq!(&buttons(&message), expected, "{case}");
         let text = serde_json::to_string(&message.blocks).unwrap();
-        assert_eq!(text.contains("cannot be approved here"), expected.len() == 2, "{case}");
+        assert_eq!(text.contains("cannot be approved here"), expected == &cut, "{case}");
         assert!(text.contains("https://countersign.acme.dev/requests/K7Q2AB9X"), "{case}");
     }
 }
@@ -124,7 +124,9 @@ fn a_redacted_card_says_who_and_where_and_nothing_of_what_anybody_wrote() {
                 approvals: vec![samples::approval()],
                 ..samples::view()
             };
-            for message in [request::redacted(&view, &base()), request::redacted_outcome(&view)] {
+            let (by, text) = ("priya@acme.dev".to_owned(), "secret question".to_owned());
+            let question = super::question::redacted(&view, &QuestionView { by, text, at: view.created_at }, &base());
+            for message in [request::redacted(&view, &base()), request::redacted_outcome(&view), question] {
                 let all = format!("{} {:?}", message.text, message.blocks);
                 assert!(!all.contains("secret") && !all.contains("orders"), "{state} {kind:?}: {all}");
             }

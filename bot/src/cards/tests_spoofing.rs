@@ -1,13 +1,14 @@
 //! Texts that mean to look like something else, in every place where somebody else's words are shown.
 
 use countersign_shared::api::{
-    EffectView, Finding, GrantView, RequestView, ReviewAnswer, ReviewChoice, ReviewItem, ReviewView, StandIn,
+    EffectView, Finding, GrantView, QuestionView, RequestView, ReviewAnswer, ReviewChoice, ReviewItem, ReviewView,
+    StandIn,
 };
 use serde_json::Value;
 use url::Url;
 
 use super::{
-    access, answer, ask, blocks::Message, digest, direct, home, life, reach, request, review, samples,
+    access, answer, ask, blocks::Message, digest, direct, home, life, question, reach, request, review, samples,
     visible::is_hidden,
 };
 
@@ -196,6 +197,9 @@ fn no_reason_or_name_pings_links_or_hides() {
         message(&request::card(&view, &base()), &text);
         message(&request::bare_card(&view, &base()), &text);
         message(&direct::direct(&view, &base()), &text);
+        let asked = QuestionView { by: text.clone(), text: text.clone(), at: view.created_at };
+        message(&question::in_thread(&view, &asked), &text);
+        message(&question::redacted(&view, &asked, &base()), &text);
         said(&answer::pending(std::slice::from_ref(&view), &[]), &text);
         let grant = GrantView {
             principal: text.clone(),

@@ -4,6 +4,7 @@ pub(crate) mod asker;
 mod delegate;
 pub(crate) mod grants;
 mod link;
+mod park;
 pub(crate) mod request;
 mod requests;
 pub(crate) mod review;
@@ -22,6 +23,7 @@ enum Verb {
     Help,
     Kill,
     Link,
+    Park,
     Request,
     Requests,
     Review,
@@ -32,13 +34,14 @@ enum Verb {
 }
 
 /// The verbs, as typed.
-const VERBS: [(&str, Verb); 13] = [
+const VERBS: [(&str, Verb); 14] = [
     ("delegate", Verb::Delegate),
     ("done", Verb::Done),
     ("extend", Verb::Extend),
     ("help", Verb::Help),
     ("kill", Verb::Kill),
     ("link", Verb::Link),
+    ("park", Verb::Park),
     ("request", Verb::Request),
     ("requests", Verb::Requests),
     ("review", Verb::Review),
@@ -114,6 +117,7 @@ pub(crate) async fn run(bot: &Bot, command: Command) {
         Verb::Revoke => grants::end(&asker, rest).await,
         Verb::Review => review::run(&asker, rest).await,
         Verb::Sessions => sessions::list(&asker).await,
+        Verb::Park => park::run(&asker, rest).await,
         Verb::Kill => sessions::kill(&asker, rest).await,
         Verb::Requests => requests::run(&asker).await,
         Verb::Link => link::run(&asker).await,

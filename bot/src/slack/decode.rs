@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::{
     decode_access::{self, AskForm, GrantPress, HomeOpened, KeepForm},
+    decode_question::{self, QuestionForm, QuestionPress},
     decode_review::{self, ReviewForm, ReviewPress},
 };
 use crate::cards::{deny, request::read_block_id};
@@ -16,6 +17,10 @@ pub enum Incoming {
     Press(Press),
     /// The form for a denial's reason.
     DenyForm(DenyForm),
+    /// The button that asks about a request.
+    Question(QuestionPress),
+    /// The form for that question.
+    QuestionForm(QuestionForm),
     /// A button at a grant.
     Grant(GrantPress),
     /// The form that asks for access.
@@ -39,6 +44,8 @@ impl Incoming {
     pub fn number(&self) -> Option<&str> {
         match self {
             Self::Press(_) | Self::DenyForm(_) => None,
+            Self::Question(press) => press.trigger.as_deref(),
+            Self::QuestionForm(form) => form.once.as_deref(),
             Self::Grant(press) => press.trigger.as_deref(),
             Self::AskForm(form) => form.once.as_deref(),
             Self::KeepForm(form) => form.once.as_deref(),
@@ -124,13 +131,15 @@ pub fn interaction(payload: &Value) -> Option<Incoming> {
         "block_actions" => {
             let grant = || decode_access::press(payload).map(Incoming::Grant);
             let review = || decode_review::press(payload).map(Incoming::Review);
-            press(payload).map(Incoming::Press).or_else(grant).or_else(review)
+            let question = || decode_question::press(payload).map(Incoming::Question);
+            press(payload).map(Incoming::Press).or_else(question).or_else(grant).or_else(review)
         }
         "view_submission" => {
             let asks = || decode_access::ask_form(payload).map(Incoming::AskForm);
             let keeps = || decode_access::keep_form(payload).map(Incoming::KeepForm);
             let reviews = || decode_review::form(payload).map(Incoming::ReviewForm);
-            form(payload).map(Incoming::DenyForm).or_else(asks).or_else(keeps).or_else(reviews)
+            let questions = || decode_question::form(payload).map(Incoming::QuestionForm);
+            form(payload).map(Incoming::DenyForm).or_else(questions).or_else(asks).or_else(keeps).or_else(reviews)
         }
         _ => None,
     }

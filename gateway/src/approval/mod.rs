@@ -4,8 +4,10 @@
 //! `take` is the one way in, whether the choice came from Slack, a page or the command line;
 //! `release` is the one way out.
 
+pub mod ask;
 pub mod count;
 pub mod keys;
+pub mod park;
 pub mod release;
 pub(crate) mod say;
 pub mod seal;

@@ -94,6 +94,15 @@ pub(super) fn step_up(page: &str) -> Problem {
 
 /// How a request that takes no choice any more ended.
 pub(super) fn over(request: &Request) -> Problem {
+    over_for("decision", request)
+}
+
+/// The same for a question.
+pub(super) fn no_question_any_more(request: &Request) -> Problem {
+    over_for("question", request)
+}
+
+fn over_for(what: &str, request: &Request) -> Problem {
     let by = request.outcome.as_ref().and_then(|outcome| outcome.by.as_deref());
     let reason = request.outcome.as_ref().and_then(|outcome| outcome.reason.as_deref());
     let how = match request.state {
@@ -108,7 +117,7 @@ pub(super) fn over(request: &Request) -> Problem {
     };
     let by = by.map(|who| format!(" by {who}")).unwrap_or_default();
     let reason = reason.map(|why| format!(" ({why})")).unwrap_or_default();
-    problem("over", format!("This request takes no decision any more: {how}{by}{reason}."), None)
+    problem("over", format!("This request takes no {what} any more: {how}{by}{reason}."), None)
 }
 
 pub(super) fn approved(request: &NewRequest) -> String {
@@ -167,6 +176,73 @@ pub(super) fn ended_already() -> String {
 
 pub(super) fn no_longer_permitted() -> String {
     "Policy no longer permits this, approved or not, so it ended.".into()
+}
+
+pub(super) fn not_the_requester_parks() -> Problem {
+    problem("forbidden", "Only the one who asked can park this request.", None)
+}
+
+pub(super) fn nothing_to_park() -> Problem {
+    let hint = Some("It waits as it is, whether or not anybody is connected.");
+    problem("forbidden", "No session waits with this request, so there is nothing to park.", hint)
+}
+
+pub(super) fn not_parked(why: &str) -> Problem {
+    let hint = Some("Nothing was parked. Where it still waits, it waits in its session, as before.");
+    problem("not_parked", format!("It can't be parked: {why}."), hint)
+}
+
+pub(super) fn park_unanswered() -> Problem {
+    let hint = Some("It may still be parked. Look with `/access requests` before you try again.");
+    problem("unavailable", "The session that waits has not answered yet.", hint)
+}
+
+pub(super) fn parked(request: &NewRequest) -> String {
+    let until = request.expires_at.format("%Y-%m-%d %H:%M UTC");
+    format!(
+        "Parked as request {}. Once it is approved, send the same text again, until {until}; it then runs, once.",
+        request.id
+    )
+}
+
+pub(super) fn no_question() -> Problem {
+    problem("bad_request", "There is no question in this.", Some("Write what you want to know before you decide."))
+}
+
+pub(super) fn question_too_long() -> Problem {
+    let error = format!("The question is longer than {} characters.", countersign_shared::question::LONGEST);
+    problem("bad_request", error, Some("Ask it shorter; the requester reads it in a terminal."))
+}
+
+pub(super) fn own_question(conflict: Conflict) -> Problem {
+    match conflict {
+        Conflict::Agent => {
+            problem("forbidden", "Only people who may decide ask about a request; an agent can't.", None)
+        }
+        Conflict::OwnRequest | Conflict::OwnAgent => {
+            let hint = Some("Whoever may decide on it asks you. Answer in the thread of its card.");
+            problem("own_request", "This request is your own, so there is nobody to ask but you.", hint)
+        }
+    }
+}
+
+pub(super) fn too_many_questions(most: u32) -> Problem {
+    let error = format!("You have asked {most} questions about this request; more are not passed on.");
+    problem("too_many", error, Some("Decide, or talk to the requester."))
+}
+
+pub(super) fn asked_before() -> String {
+    "You have asked just this already; it was passed on then.".into()
+}
+
+pub(super) fn question_passed_on(request: &NewRequest) -> String {
+    match request.session {
+        Some(_) if request.kind == RequestKind::Statement => {
+            "Asked: the session that waits reads it, and so does the thread of the card. Nothing is decided by it."
+                .into()
+        }
+        _ => "Asked in the thread of the card. No session waits with this request. Nothing is decided by it.".into(),
+    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! A stored request as people see it.
 
-use countersign_shared::api::{AccessView, ApprovalView, EffectView, RequestView, SlackRef};
+use countersign_shared::api::{AccessView, ApprovalView, EffectView, QuestionView, RequestView, SlackRef};
 
 use crate::{
     access::delegate,
     runtime::Gateway,
-    store::{Request, StoreError},
+    store::{Request, StoreError, questions::Question},
 };
 
 /// `request` for the API, cards and pages. Only approvals that we sealed are shown.
@@ -27,6 +27,7 @@ pub async fn view(gateway: &Gateway, request: &Request) -> Result<RequestView, S
         action: effect.action.to_string(),
         object: effect.object.display(&asked.connection),
     };
+    let question = |Question { by, text, at, .. }| QuestionView { by, text, at };
     Ok(RequestView {
         id: new.id.clone(),
         kind: new.kind,
@@ -54,6 +55,7 @@ pub async fn view(gateway: &Gateway, request: &Request) -> Result<RequestView, S
         expires_at: new.expires_at,
         needed: new.needed.clone(),
         approvals,
+        questions: gateway.store.questions(&new.id).await?.into_iter().map(question).collect(),
         outcome: request.outcome.clone(),
         channel: new.channel.clone(),
         card: request.card.clone(),

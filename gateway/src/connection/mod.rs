@@ -46,6 +46,7 @@ mod login_tests;
 mod masks;
 pub mod memory;
 pub mod own_catalog;
+mod park;
 pub mod pipe;
 pub mod places;
 pub mod relay;

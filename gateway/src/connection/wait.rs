@@ -2,12 +2,16 @@
 
 use chrono::Utc;
 
-use super::session::{Ended, Session};
+use super::{
+    park::Parked,
+    session::{Ended, Session},
+};
 use crate::{
     config::OnHold,
     impact::{self, Around, Questions},
     metrics::StatementDecision,
     refusal::{Farewell, Refusal, notice},
+    runtime::ParkWish,
     sessions::Doing,
     statement::{
         assemble::{Request, Surroundings},
@@ -16,7 +20,7 @@ use crate::{
         decide::{Asked, Decision, SqlFacts, decide, explain::rules_behind},
         effect::{Action, Effect},
         guard::{Guard, Measured, Tolerance},
-        hold::{Glass, Held, Look, Permit, Quit, Wish, break_glass},
+        hold::{Glass, Held, Look, Permit, Quit, Wish, break_glass, question},
         locks,
         understood::Understood,
     },
@@ -40,6 +44,8 @@ pub(super) struct Wished {
 /// Why the wait is interrupted.
 enum Rung {
     Look,
+    Asked,
+    Park(ParkWish),
     Withdrawn,
     Moved(Result<(), Ended>),
 }
@@ -88,12 +94,14 @@ impl Session {
         self.pipe.client.send(&notice(&held.notice(place.as_deref()), None));
         let deadline = (held.expires_at - Utc::now()).to_std().unwrap_or_default();
         let deadline = tokio::time::Instant::now() + deadline;
-        let mut told = 0;
+        let (mut told, mut asked_of) = (0, 0);
         loop {
             let rung = tokio::select! {
                 biased;
                 () = arm.rung() => Rung::Withdrawn,
                 () = held.rung() => Rung::Look,
+                () = held.asked() => Rung::Asked,
+                wish = held.park_wished() => Rung::Park(wish),
                 () = tokio::time::sleep_until(deadline) => {
                     return self.quit(&held, Quit::Expired).await;
                 }
@@ -130,6 +138,37 @@ impl Session {
                         Look::No(refusal) => return Ok(Err(refusal)),
                     }
                 }
+                Rung::Park(ParkWish { by, answer }) => {
+                    // Whoever asked may have gone; then nobody hears of it but the client.
+                    match self.park(request, &asked, &held, &by).await {
+                        Ok(Parked::As(id, refusal)) => {
+                            answer.send(Ok(id)).ok();
+                            return Ok(Err(refusal));
+                        }
+                        Ok(Parked::Lost(refusal)) => {
+                            answer
+                                .send(Err("it ended, and could not be asked for anew; send it again".to_owned()))
+                                .ok();
+                            return Ok(Err(refusal));
+                        }
+                        Ok(Parked::Not(why)) => drop(answer.send(Err(why))),
+                        Err(ended) => {
+                            let why = "the database could not be asked whether all is as it was".to_owned();
+                            held.quit(&self.gateway, &self.header, Quit::Void(why)).await;
+                            return Err(ended);
+                        }
+                    }
+                }
+                Rung::Asked => match self.gateway.store.questions(&held.id).await {
+                    Ok(questions) => {
+                        for one in questions.iter().skip(asked_of) {
+                            self.pipe.client.send(&notice(&question(&held.id, one), None));
+                        }
+                        asked_of = asked_of.max(questions.len());
+                    }
+                    // The thread of the card has it all the same.
+                    Err(error) => tracing::warn!(request = %held.id, %error, "a question did not reach its session"),
+                },
                 Rung::Moved(Ok(())) => {
                     if self.pipe.client.closed || self.pipe.client.input.first() == Some(&b'X') {
                         held.quit(&self.gateway, &self.header, Quit::Withdrawn("the client closed")).await;

@@ -49,6 +49,7 @@ fn status(code: &str) -> StatusCode {
         "not_signed_in" => StatusCode::UNAUTHORIZED,
         "not_found" => StatusCode::NOT_FOUND,
         "over" | "digest_mismatch" | "already_decided" | "conflict" => StatusCode::CONFLICT,
+        "too_many" => StatusCode::TOO_MANY_REQUESTS,
         "bad_request" => StatusCode::BAD_REQUEST,
         "unavailable" => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::FORBIDDEN,

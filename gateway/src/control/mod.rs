@@ -23,12 +23,13 @@ mod log;
 mod notices;
 mod openapi;
 mod pages;
+mod park;
 pub mod public;
+mod questions;
 mod request_page;
 mod requests;
 mod reviews;
 mod sessions;
-mod show;
 mod sight;
 mod sign_in;
 mod sign_out;
@@ -91,6 +92,8 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/requests", get(requests::list))
         .route("/v1/requests/{id}", get(requests::show))
         .route("/v1/requests/{id}/decisions", post(decisions::decide))
+        .route("/v1/requests/{id}/questions", post(questions::ask))
+        .route("/v1/requests/{id}/park", post(park::park))
         .route("/v1/requests/{id}/card", put(cards::put))
         .route("/v1/channels/{id}", put(channels::put))
         .route("/v1/access", get(access::options).post(access::ask))

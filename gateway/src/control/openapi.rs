@@ -29,6 +29,24 @@ const CALLS: &[Call] = &[
         200,
         Some("DecisionTaken"),
     ),
+    Call(
+        "post",
+        "/v1/requests/{id}/questions",
+        "Ask the requester something; it decides nothing",
+        "whoever may decide on it, or the bot for them",
+        Some("QuestionBody"),
+        200,
+        Some("QuestionAsked"),
+    ),
+    Call(
+        "post",
+        "/v1/requests/{id}/park",
+        "Let a held statement wait without its session",
+        "its requester or an agent's owner, or the bot for them",
+        None,
+        200,
+        Some("RequestParked"),
+    ),
     Call("put", "/v1/requests/{id}/card", "Say where the card was posted; once", "bot", Some("Card"), 204, None),
     Call("put", "/v1/channels/{id}", "Say what a channel is called", "bot", Some("Channel"), 204, None),
     Call(
@@ -350,7 +368,7 @@ fn schemas() -> Value {
         "Request": object(
             &["id", "kind", "state", "digest", "connection", "principal", "sql", "parameters", "effects",
               "in_transaction", "notes", "impact", "created_at", "expires_at", "needed", "approvals"],
-            &["owner", "session", "access", "reason", "application", "address", "outcome", "channel", "card", "requester_slack"],
+            &["owner", "session", "access", "reason", "application", "address", "outcome", "channel", "card", "requester_slack", "questions"],
         ),
         "Requests": list("Request"),
         "DecisionBody": decision,
@@ -400,6 +418,9 @@ fn schemas() -> Value {
     // One macro takes no more.
     schemas["ListedLink"] = object(&["slack", "principal", "confirmed", "made_at"], &["slack_name", "slack_email"]);
     schemas["ListedLinks"] = list("ListedLink");
+    schemas["QuestionBody"] = object(&["question"], &[]);
+    schemas["RequestParked"] = object(&["request", "message"], &[]);
+    schemas["QuestionAsked"] = object(&["request", "message"], &[]);
     schemas
 }
 

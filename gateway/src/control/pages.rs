@@ -11,8 +11,8 @@ use countersign_shared::{
 };
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{answer::Refused, show::visible};
-use crate::{config::values::spelled, identity::Identity};
+use super::answer::Refused;
+use crate::{config::values::spelled, identity::Identity, visible::visible};
 
 /// What a page may load: nothing but its own style. Forms go back here only.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; \
@@ -172,6 +172,10 @@ pub(super) fn request(view: &RequestView, who: &Identity, csrf: Option<&str>) ->
         ul { @for effect in &view.effects { li { (effect.action) " on " (visible(&effect.object)) } } }
         @if !view.notes.is_empty() { ul { @for note in &view.notes { li { (visible(note)) } } } }
         @if view.in_transaction { p { "A transaction is open and waits along, with its locks." } }
+        @if !view.questions.is_empty() {
+            h2 { "What was asked" }
+            ul { @for one in &view.questions { li { (visible(&one.by)) ": " (visible(&one.text)) } } }
+        }
         @if let Some(outcome) = &view.outcome {
             @if let Some(by) = &outcome.by { p { "Ended by " (visible(by)) "." } }
             @if let Some(reason) = &outcome.reason { p { "Reason: " (visible(reason)) } }

@@ -107,6 +107,13 @@ async fn every_call_answers_each_caller_as_it_should() {
         // The digest is wrong, so that whoever may decide gets 409 and nothing changes.
         ("POST", format!("/v1/requests/{id}/decisions"), Some(decision.clone()), [401, 401, 409, 409, 409, 409, 409, 403, 403]),
         ("POST", format!("{missing}/decisions"), Some(decision), [401, 401, 404, 404, 404, 404, 404, 403, 403]),
+        // The question is none, so that nothing changes; whether somebody may ask is looked at after that.
+        ("POST", format!("/v1/requests/{id}/questions"), Some(json!({ "question": " " })), [401, 401, 400, 400, 400, 400, 400, 400, 403]),
+        ("POST", format!("/v1/requests/{id}/questions"), Some(json!({ "question": "why?" })), [401, 401, 403, 403, 200, 403, 403, 403, 403]),
+        ("POST", format!("{missing}/questions"), Some(json!({ "question": "why?" })), [401, 401, 404, 404, 404, 404, 404, 404, 403]),
+        // No session waits here, so that nothing changes.
+        ("POST", format!("/v1/requests/{id}/park"), None, [401, 401, 409, 403, 403, 403, 403, 403, 403]),
+        ("POST", format!("{missing}/park"), None, [401, 401, 404, 404, 404, 404, 404, 404, 403]),
         ("PUT", format!("/v1/requests/{id}/card"), Some(card.clone()), [401, 401, 403, 403, 403, 403, 403, 403, 204]),
         ("PUT", format!("{missing}/card"), Some(card), [401, 401, 403, 403, 403, 403, 403, 403, 404]),
         ("PUT", "/v1/channels/C0OTHER".into(), Some(json!({ "name": "x" })), [401, 401, 403, 403, 403, 403, 403, 403, 404]),

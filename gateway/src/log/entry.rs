@@ -32,6 +32,8 @@ pub enum Kind {
     BreakGlass,
     /// An approver decided.
     Decision,
+    /// Somebody who may decide asked something about a request.
+    Question,
     /// A hold was released.
     Released,
     /// A hold ended without release.

@@ -9,6 +9,7 @@ use countersign_shared::{
     api::{Impact, Needed, Outcome, RequestKind},
     digest::Digest,
     ids::{RequestId, SessionId},
+    question::LONGEST,
     request::State,
 };
 
@@ -24,8 +25,9 @@ use crate::{
     config::Mode,
     log::Kind,
     refusal::Refusal,
-    runtime::{Gateway, Waiting},
-    store::NewRequest,
+    runtime::{Gateway, ParkWish, Waiting},
+    store::{NewRequest, StoreError, questions::Question},
+    visible::visible,
 };
 
 /// The right to forward one statement, once.
@@ -160,6 +162,14 @@ pub struct Held {
     since: std::time::Instant,
 }
 
+/// The sentence that the client reads of a question about its request, on one line.
+#[must_use]
+pub fn question(id: &RequestId, question: &Question) -> String {
+    let line = question.text.split(['\n', '\t']).collect::<Vec<_>>().join(" ");
+    let text: String = visible(&line).chars().take(LONGEST).collect();
+    format!("{} asks about request {id}: {text}", visible(&question.by))
+}
+
 /// Why a hold ends without release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Quit {
@@ -276,6 +286,30 @@ impl Held {
             n => format!("{n} more are needed"),
         };
         format!("request {} was approved by {by}; {still}", self.id)
+    }
+
+    /// Until somebody who may decide asks something.
+    pub async fn asked(&self) {
+        self.waiting.asked().await;
+    }
+
+    /// Until its requester wants it parked.
+    pub async fn park_wished(&self) -> ParkWish {
+        self.waiting.park_wished().await
+    }
+
+    /// Ends the hold, so that another request may take its place; `false` where it was decided before.
+    ///
+    /// # Errors
+    /// Where the state can't say; then nothing has changed.
+    pub async fn park(&self, gateway: &Gateway, header: &Header, by: &str) -> Result<bool, StoreError> {
+        let reason = "parked: it waits as another request now, and runs when it is sent again".to_owned();
+        let outcome = Outcome { by: Some(by.to_owned()), reason: Some(reason), ..Outcome::default() };
+        let moved = gateway.store.move_request(&self.id, &[State::Pending], State::Withdrawn, Some(&outcome)).await?;
+        if moved {
+            self.ended(gateway, header, State::Withdrawn);
+        }
+        Ok(moved)
     }
 
     /// Looks at the stored request: released, refused, or still waiting. `asked` is the question as
@@ -545,6 +579,23 @@ mod tests {
         assert_eq!(code(denial(None), Some(syntax.clone())), "42601", "not SQL");
         assert_eq!(code(denial(None), Some(unknown)), "42P01", "no such relation");
         assert_eq!(code(denial(Some("no")), Some(syntax)), "42501", "a rule that says why comes first");
+    }
+
+    #[test]
+    fn a_question_is_read_on_one_line_with_nothing_hidden_in_it() {
+        let long = "\u{202E}".repeat(500);
+        let table = [
+            ("why now?", "why now?"),
+            ("why\n\tnow?\r", "why  now?\\u{D}"),
+            ("is it \u{202E}safe\u{200B}?\u{1b}[2J", "is it \\u{202E}safe\\u{200B}?\\u{1B}[2J"),
+            (long.as_str(), &"\\u{202E}".repeat(63)[..500]),
+        ];
+        for (text, shown) in table {
+            let (request, by): (RequestId, _) = ("K7Q2AB9X".parse().unwrap(), "priya@acme.dev".to_owned());
+            let asked = Question { request: request.clone(), by, text: text.into(), at: Utc::now() };
+            let expected = format!("priya@acme.dev asks about request K7Q2AB9X: {shown}");
+            assert_eq!(question(&request, &asked), expected, "{text:?}");
+        }
     }
 
     #[test]

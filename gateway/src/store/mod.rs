@@ -5,6 +5,7 @@
 pub mod checkpoints;
 pub mod delegations;
 pub mod directory;
+pub mod questions;
 pub mod reviews;
 pub mod sqlite;
 pub mod tokens;
@@ -17,6 +18,8 @@ mod conformance;
 mod conformance_delegations;
 #[cfg(test)]
 mod conformance_directory;
+#[cfg(test)]
+mod conformance_questions;
 #[cfg(test)]
 mod conformance_reviews;
 #[cfg(test)]
@@ -45,6 +48,7 @@ pub trait Store:
     checkpoints::Checkpoints
     + delegations::Delegations
     + directory::Directory
+    + questions::Questions
     + reviews::Reviews
     + tokens::Tokens
     + usage::UsageStore

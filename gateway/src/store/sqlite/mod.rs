@@ -10,6 +10,7 @@ mod grants;
 mod links;
 mod open;
 mod people;
+mod questions;
 mod requests;
 mod reviews;
 mod tokens;
@@ -39,6 +40,7 @@ use super::{
     checkpoints::Checkpoints,
     delegations::{Delegation, Delegations},
     directory::{Account, Directory, DirectoryGroup, DirectoryUser, Gone, GroupFields, GroupId, UserFields, UserId},
+    questions::{Kept, Question, Questions},
     reviews::{Answer, Review, Reviews},
     tokens::{TokenEnd, TokenFacts, Tokens},
     usage::{Keep, Kind, Usage, UsageStore},
@@ -417,5 +419,17 @@ impl Delegations for SqliteStore {
 
     async fn delegations(&self, now: DateTime<Utc>) -> Result<Vec<Delegation>, StoreError> {
         delegations::open(&self.readers, now).await
+    }
+}
+
+#[async_trait]
+impl Questions for SqliteStore {
+    async fn keep_question(&self, question: &Question, most: u32) -> Result<Kept, StoreError> {
+        let question = question.clone();
+        self.write(move |db| Box::pin(async move { questions::keep(db, &question, most).await })).await
+    }
+
+    async fn questions(&self, request: &RequestId) -> Result<Vec<Question>, StoreError> {
+        questions::of(&self.readers, request).await
     }
 }

@@ -70,6 +70,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         include_str!("../../../../migrations/sqlite/20261203000000_create_watched.sql"),
     ),
     (
+        20_261_203_100_000,
+        "create questions",
+        include_str!("../../../../migrations/sqlite/20261203100000_create_questions.sql"),
+    ),
+    (
         20_261_204_101_500,
         "add link accounts",
         include_str!("../../../../migrations/sqlite/20261204101500_add_link_accounts.sql"),

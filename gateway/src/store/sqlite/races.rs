@@ -10,7 +10,8 @@ use super::{
     super::{
         Approval, PendingLink, Store, StoreError,
         conformance::{approval_of, conformance, led_to, now, pending, see, state_of, user},
-        conformance_delegations, conformance_directory, conformance_reviews, conformance_tokens, conformance_usage,
+        conformance_delegations, conformance_directory, conformance_questions, conformance_reviews, conformance_tokens,
+        conformance_usage,
         usage::UsageStore as _,
     },
     SqliteStore,
@@ -48,6 +49,7 @@ async fn sqlite_keeps_uses_and_notices_as_every_store_does() {
     conformance_usage::conformance(&store).await;
     conformance_reviews::conformance(&store).await;
     conformance_delegations::conformance(&store).await;
+    conformance_questions::conformance(&store).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -220,7 +220,7 @@ pub(super) async fn create(db: &mut SqliteConnection, new: &NewRequest) -> Resul
     events::add(db, events::CREATED, Some(&new.id)).await
 }
 
-async fn state(db: &mut SqliteConnection, id: &RequestId) -> Result<Option<State>, StoreError> {
+pub(super) async fn state(db: &mut SqliteConnection, id: &RequestId) -> Result<Option<State>, StoreError> {
     let name: Option<String> = sqlx::query_scalar("SELECT state FROM requests WHERE id = ?")
         .bind(id.as_str())
         .fetch_optional(db)

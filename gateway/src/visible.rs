@@ -1,8 +1,8 @@
-//! Text as it is: what the eye would miss is spelled out.
+//! Text as it is: what the eye would miss is spelled out. For pages and notices.
 
 /// `text` with everything invisible, or able to reorder what stands around it, as `\u{202E}`.
 /// Line feeds and tabs stay.
-pub(super) fn visible(text: &str) -> String {
+pub fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if hidden(c) {
