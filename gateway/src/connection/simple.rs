@@ -122,7 +122,7 @@ impl Session {
 
     /// decide, where policy does not simply allow a statement.
     async fn permit_otherwise(&mut self, request: &Request) -> Result<Result<Permit, Refusal>, Ended> {
-        let counted = self.count_rows(request).await;
+        let counted = Box::pin(self.count_rows(request)).await;
         let asked = self.strictest(&request.analysis);
         let decision = match self.decision(&asked).await {
             Ok(decision) => decision,
@@ -138,7 +138,7 @@ impl Session {
         }
         if decision != Decision::Allow
             && self.connection.mode == Mode::Enforce
-            && let Some(passed) = self.by_break_glass(request, &asked, &decision, counted).await?
+            && let Some(passed) = Box::pin(self.by_break_glass(request, &asked, &decision, counted)).await?
         {
             return Ok(passed);
         }
@@ -160,7 +160,7 @@ impl Session {
                 Ok(held)
             }
             Judged::No(refusal) => {
-                let refusal = self.with_a_way_out(&asked, refusal).await;
+                let refusal = Box::pin(self.with_a_way_out(&asked, refusal)).await;
                 self.record_denial(&request.sql, &refusal, &rules).await?;
                 Ok(Err(refusal))
             }

@@ -60,14 +60,14 @@ impl Session {
         rules: Vec<String>,
     ) -> Result<Result<Permit, Refusal>, Ended> {
         if self.connection.on_hold == OnHold::Retry {
-            return self.hold_for_retry(request, asked, needed, rules).await;
+            return Box::pin(self.hold_for_retry(request, asked, needed, rules)).await;
         }
-        if let Some(passed) = self.approved_ahead(request, &asked).await? {
+        if let Some(passed) = Box::pin(self.approved_ahead(request, &asked)).await? {
             return Ok(passed);
         }
         let digest = self.digest(request, &asked);
         let arm = self.withdraw.arm();
-        let Wished { impact, notes, guard } = match self.wished(request, &asked, &needed, &rules).await? {
+        let Wished { impact, notes, guard } = match Box::pin(self.wished(request, &asked, &needed, &rules)).await? {
             Ok(wished) => wished,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -82,7 +82,7 @@ impl Session {
             impact,
             timeout: self.hold_timeout(),
         };
-        let held = match Held::open(&self.gateway, &self.header, wish).await {
+        let held = match Box::pin(Held::open(&self.gateway, &self.header, wish)).await {
             Ok(held) => held,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -103,31 +103,31 @@ impl Session {
                 () = held.asked() => Rung::Asked,
                 wish = held.park_wished() => Rung::Park(wish),
                 () = tokio::time::sleep_until(deadline) => {
-                    return self.quit(&held, Quit::Expired).await;
+                    return Box::pin(self.quit(&held, Quit::Expired)).await;
                 }
                 moved = self.pump() => Rung::Moved(moved),
             };
             match rung {
-                Rung::Withdrawn => return self.quit(&held, Quit::Withdrawn("withdrawn with Ctrl-C")).await,
+                Rung::Withdrawn => return Box::pin(self.quit(&held, Quit::Withdrawn("withdrawn with Ctrl-C"))).await,
                 Rung::Look => {
                     // The question and the digest as they stand now, under the catalog of now.
-                    if !self.ask_catalog().await {
+                    if !Box::pin(self.ask_catalog()).await {
                         let why = "the database's catalog can't be read, so nobody can say whether all is as it was";
-                        return self.quit(&held, Quit::Void(why.to_owned())).await;
+                        return Box::pin(self.quit(&held, Quit::Void(why.to_owned()))).await;
                     }
                     let rows = self.rows;
-                    let analysis = match self.analyse(&request.sql, None).await {
+                    let analysis = match Box::pin(self.analyse(&request.sql, None)).await {
                         Ok(analysis) => analysis,
                         Err(ended) => {
                             let why = "the database could not be asked whether all is as it was".to_owned();
-                            held.quit(&self.gateway, &self.header, Quit::Void(why)).await;
+                            Box::pin(held.quit(&self.gateway, &self.header, Quit::Void(why))).await;
                             return Err(ended);
                         }
                     };
                     self.rows = rows;
                     let asked = self.asked(&analysis);
                     let digest = self.digest(request, &asked);
-                    match held.look(&self.gateway, &self.header, digest, &asked).await {
+                    match Box::pin(held.look(&self.gateway, &self.header, digest, &asked)).await {
                         Look::Waiting(by) => {
                             for (at, one) in by.iter().enumerate().skip(told) {
                                 self.pipe.client.send(&notice(&held.news(one, at + 1), None));
@@ -140,7 +140,7 @@ impl Session {
                 }
                 Rung::Park(ParkWish { by, answer }) => {
                     // Whoever asked may have gone; then nobody hears of it but the client.
-                    match self.park(request, &asked, &held, &by).await {
+                    match Box::pin(self.park(request, &asked, &held, &by)).await {
                         Ok(Parked::As(id, refusal)) => {
                             answer.send(Ok(id)).ok();
                             return Ok(Err(refusal));
@@ -154,7 +154,7 @@ impl Session {
                         Ok(Parked::Not(why)) => drop(answer.send(Err(why))),
                         Err(ended) => {
                             let why = "the database could not be asked whether all is as it was".to_owned();
-                            held.quit(&self.gateway, &self.header, Quit::Void(why)).await;
+                            Box::pin(held.quit(&self.gateway, &self.header, Quit::Void(why))).await;
                             return Err(ended);
                         }
                     }
@@ -171,7 +171,7 @@ impl Session {
                 },
                 Rung::Moved(Ok(())) => {
                     if self.pipe.client.closed || self.pipe.client.input.first() == Some(&b'X') {
-                        held.quit(&self.gateway, &self.header, Quit::Withdrawn("the client closed")).await;
+                        Box::pin(held.quit(&self.gateway, &self.header, Quit::Withdrawn("the client closed"))).await;
                         return Err(Ended::Quiet);
                     }
                 }
@@ -181,7 +181,7 @@ impl Session {
                         Ended::With(Farewell::Upstream) => "the database closed the session".to_owned(),
                         _ => "the session ended".to_owned(),
                     };
-                    held.quit(&self.gateway, &self.header, Quit::Void(why)).await;
+                    Box::pin(held.quit(&self.gateway, &self.header, Quit::Void(why))).await;
                     return Err(ended);
                 }
             }
