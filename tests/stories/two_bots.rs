@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use countersign_demo::slack::Workspace;
 use countersign_shared::request::Choice;
 use sqlx::Connection as _;
 use tokio::time::{interval, timeout};
@@ -102,7 +103,7 @@ async fn a_bot_that_ends_between_its_claim_and_its_card_leaves_it_to_the_next() 
     story.workspace.rate_limit("chat.postMessage", 1, 600);
     let update = ana.runs("update products set stock = 0 where id = 1");
     let id = ana.is_held().await;
-    let refused = |workspace: &countersign_demo::slack::Workspace| {
+    let refused = |workspace: &Workspace| {
         let calls = workspace.calls_of("chat.postMessage");
         calls.iter().any(|call| call.arguments.to_string().contains(&id)).then_some(())
     };
@@ -130,15 +131,24 @@ async fn a_card_that_a_dying_bot_posted_is_found_by_the_other_when_the_claim_is_
     story.starts("gateway").await;
     let mut bots = vec![story.one_more_bot().await, story.one_more_bot().await];
     let (ana, priya) = (story.logs_in("ana").await, story.linked("priya").await);
+    let looks = |workspace: &Workspace, outcome: &str| {
+        workspace.calls_of("conversations.history").iter().filter(|call| call.outcome == outcome).count()
+    };
+    // Both have looked for what is from before.
+    story.workspace.wait_for(PATIENCE, |w| (looks(w, "ok") >= 2).then_some(())).await.expect("two looks");
     // It is posted, and whoever posted it never hears so; nor can it look.
     story.workspace.lose_answers("chat.postMessage", 1);
     story.workspace.rate_limit("conversations.history", 1, 600);
     let update = ana.runs("update products set stock = 0 where id = 1");
     let id = ana.is_held().await;
     let card = story.card(&id).await;
+    let limited = |w: &Workspace| (looks(w, "ratelimited") == 1).then_some(());
+    story.workspace.wait_for(PATIENCE, limited).await.expect("it must wait");
     let poster = says(&bots.iter().collect::<Vec<_>>(), "the card is not up to date yet").await;
     bots.remove(poster).kill().await;
     assert_eq!(story.cards(&id), 1);
+    // The first look of the other fails, and that is no reason to post.
+    story.workspace.break_down("conversations.history", 1, 500);
     story.claim_ages_out(&id).await;
     story.card_is_known(&id).await;
     assert_eq!(story.card(&id).await.ts, card.ts, "the same card");
