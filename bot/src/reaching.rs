@@ -94,6 +94,18 @@ pub(crate) fn is_silent(way: &[Stop], view: &RequestView) -> bool {
     stops(view, way).first().is_some_and(|(at, _)| *at > view.created_at)
 }
 
+/// Whether a stop is silent for a request at `now`.
+fn is_quiet(stop: &Stop, view: &RequestView, now: DateTime<Utc>) -> bool {
+    let quiet = stop.quiet.as_ref().filter(|quiet| Severity::of(view) < quiet.below());
+    quiet.is_some_and(|quiet| quiet.end_of(now).is_some())
+}
+
+/// The group that a reminder at `now` calls: that of the first stop which was reached and is not quiet then.
+fn group_of<'s>(view: &RequestView, way: &'s [Stop], now: DateTime<Utc>) -> Option<&'s str> {
+    let reached = stops(view, way).into_iter().filter(|(at, stop)| *at <= now && !is_quiet(stop, view, now));
+    reached.filter_map(|(_, stop)| stop.usergroup.as_deref()).next()
+}
+
 /// Reaches people until `shutdown`.
 pub(crate) async fn follow(bot: &Bot, shutdown: &CancellationToken) {
     loop {
@@ -128,8 +140,9 @@ async fn look(bot: &Bot) -> Result<Duration, ControlError> {
     for view in waiting.iter().filter(|view| view.expires_at > now && first.contains(&view.id)) {
         if later(reminded_at(view)) && bot.reached().is_new(&format!("reminder:{}", view.id)) {
             let way = bot.routes().get(&view.connection).map(Vec::as_slice).unwrap_or_default();
-            let group = way.iter().find_map(|stop| stop.usergroup.clone());
-            remind(bot, view.clone(), group, is_silent(way, view), now);
+            let group = group_of(view, way, now).map(str::to_owned);
+            let silent = way.first().is_some_and(|stop| is_quiet(stop, view, now));
+            remind(bot, view.clone(), group, silent, now);
         }
         for one in &view.stand_ins {
             let Some(slack) = &one.slack else { continue };
@@ -160,7 +173,6 @@ fn remind(bot: &Bot, view: RequestView, group: Option<String>, silent: bool, now
         // Of a list of what waits nobody says who may decide; a reminder without names is better than none.
         let asked = bot.control().request(&view.id).await.ok().flatten().filter(|_| !silent);
         let approvers = asked.map(|asked| asked.approvers).unwrap_or_default();
-        let group = group.filter(|_| !silent);
         let message = cards::reach::reminder(&RequestView { approvers, ..view }, group.as_deref(), bot.page_url(), now);
         let notice = Notice { name, to: To::Channel(channel), message, until };
         drop(outbox::post(&bot, notice).await);
@@ -236,6 +248,24 @@ mod tests {
         let mut loud = view;
         loud.effects[0].action = "drop".into();
         assert_eq!(at(&loud)[0], "2026-11-24T23:00:00+00:00", "what matters most is told at any hour");
+    }
+
+    #[test]
+    fn a_reminder_calls_the_group_of_a_stop_that_was_reached_and_is_not_quiet_then() {
+        let view = RequestView { created_at: "2026-11-24T21:58:00Z".parse().unwrap(), ..samples::view() };
+        let quiet = Quiet::new((22, 0), (7, 0), "UTC", Severity::High);
+        let of = |group: &str, stop: Stop| Stop { usergroup: Some(group.to_owned()), ..stop };
+        let way = [of("S1", Stop { quiet, ..stop(Some(5)) }), of("S2", stop(Some(60))), of("S3", stop(None))];
+        let table = [
+            ("2026-11-24T21:59:00Z", Some("S1"), "before its quiet hours, and before the next one's turn"),
+            ("2026-11-24T22:01:00Z", None, "in its quiet hours, and before the next one's turn"),
+            ("2026-11-24T22:08:00Z", Some("S2"), "in its quiet hours, after the next one was reached"),
+            ("2026-11-25T07:01:00Z", Some("S1"), "after them"),
+        ];
+        for (now, expected, case) in table {
+            assert_eq!(group_of(&view, &way, now.parse().unwrap()), expected, "{case}");
+        }
+        assert!(is_quiet(&way[0], &view, "2026-11-24T22:08:00Z".parse().unwrap()), "although the card called somebody");
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub fn slack(data: &[u8]) {
                 assert!(form.reason.is_none_or(|reason| !reason.is_empty()));
                 form.person
             }
+            Incoming::Question(press) => press.person,
+            Incoming::QuestionForm(form) => form.person,
             Incoming::Grant(press) => press.person,
             Incoming::AskForm(form) => form.person,
             Incoming::KeepForm(form) => form.person,

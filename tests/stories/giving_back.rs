@@ -207,6 +207,11 @@ async fn a_digest_takes_back_what_nobody_uses_and_keeps_what_another_person_vouc
         .collect();
     assert_eq!(log.matches("\"grant_kept\"").count(), 1, "in the log, once");
     assert_eq!(log.matches("\"grant_ended\"").count(), 1, "once, however often it came");
+    story.ends_grant("priya", &writer).await.expect("she approved it");
+    let digest = story.tells_json(&["digest", "--now", "--dry-run", "--json"]).await;
+    let role = digest["roles"].as_array().and_then(|all| all.iter().find(|one| one["role"] == "shop-writer").cloned());
+    let used = role.is_some_and(|role| role["finding"] == "in_use" && !role["last_used"].is_null());
+    assert!(used, "that it was used is known when the grant has ended: {}", digest["roles"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

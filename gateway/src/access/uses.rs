@@ -3,6 +3,8 @@
 //! A session that rests on roles uses all of them with each statement; policy is asked about roles as a
 //! whole. What a gateway that is killed has noted and not written is lost: ten seconds at most.
 
+use std::collections::BTreeSet;
+
 use chrono::Utc;
 use countersign_shared::{digest::Digest, duties::Human, ids::GrantId};
 
@@ -43,7 +45,7 @@ pub async fn flush_permissions(gateway: &Gateway) {
 /// Writes down what was used since the last time.
 pub async fn flush(gateway: &Gateway) {
     let now = Utc::now();
-    let mut uses = Vec::new();
+    let (mut uses, mut roles) = (Vec::new(), BTreeSet::new());
     let mut note = |human: &Human, connection: &str, role: &str| {
         if let Some(live) = gateway.grants.held_by(human, connection, role) {
             uses.push((live.id, now));
@@ -51,6 +53,14 @@ pub async fn flush(gateway: &Gateway) {
     };
     for used in gateway.sessions.used() {
         used.roles.iter().for_each(|role| note(&used.human, &used.connection, role));
+        roles.extend(used.roles);
+    }
+    // A grant's uses end with it; that its role was used stays known.
+    let roles: Vec<String> = roles.into_iter().collect();
+    if !roles.is_empty()
+        && let Err(error) = gateway.store.record_watched(Kind::Role, &roles, now).await
+    {
+        tracing::warn!(%error, "that roles were used could not be written down");
     }
     uses.sort_by(|(one, _): &(GrantId, _), (other, _)| one.cmp(other));
     uses.dedup();

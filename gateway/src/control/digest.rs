@@ -119,8 +119,10 @@ fn roles(gateway: &Gateway, all: &[Grant], usage: &Usage, now: DateTime<Utc>) ->
     let role = |role: &crate::config::RoleConfig| {
         let given = all.iter().filter(|grant| grant.first.role == role.name);
         let last_given = given.clone().filter_map(|grant| grant.terms().map(|term| term.from).max()).max();
-        let last_used = given.filter_map(|grant| usage.uses.get(&grant.first.grant)).map(|uses| uses.last).max();
         let watch = watch_of(usage, Watched::Role, &role.name, now);
+        let of_grants = given.filter_map(|grant| usage.uses.get(&grant.first.grant)).map(|uses| uses.last).max();
+        // Also by a grant that has ended since.
+        let last_used = of_grants.max(watch.last);
         let finding = of_watched(watch, last_given.max(last_used), UNUSED, now);
         DigestRole { role: role.name.clone(), finding, last_given, last_used }
     };
