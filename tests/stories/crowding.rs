@@ -55,6 +55,7 @@ async fn five_cards_wait_at_a_time_and_one_message_counts_the_rest() {
     story.starts("bot").await;
     let counter = story.crowd_is(&asked[..5], "2 more by ana@acme.dev on shop wait").await;
     assert!(!counter.shown().contains("delete from"), "what it is stays on its page: {}", counter.shown());
+    story.bot_is_there().await;
     let hers = story.linked("ana").await;
     asked.push(asks(&ana, 8).await);
     hers.is_written(&asked[7]).await;
