@@ -4,6 +4,7 @@ use countersign_shared::{
     api::{Problem, RequestParked},
     request::{Choice, State},
 };
+use reqwest::Method;
 
 use crate::harness::{Story, client::Client};
 
@@ -12,17 +13,8 @@ const DELETE: &str = "delete from orders where status = 'cancelled'";
 impl Story {
     /// Parks by the control API.
     async fn parks(&self, who: &str, id: &str) -> Result<RequestParked, Problem> {
-        let url = self.world.facts.control.join(&format!("v1/requests/{id}/park")).expect("an address");
-        let token = self.world.idp.token_for(who).expect("a token");
-        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let answer = client.post(url).bearer_auth(token).send().await.expect("an answer");
-        let good = answer.status().is_success();
-        let text = answer.text().await.expect("a body");
-        if good {
-            Ok(serde_json::from_str(&text).expect(&text))
-        } else {
-            Err(serde_json::from_str(&text).expect(&text))
-        }
+        let answer = self.calls(who, Method::POST, &format!("v1/requests/{id}/park"), None).await?;
+        Ok(serde_json::from_value(answer).expect("an answer"))
     }
 }
 
@@ -105,6 +97,11 @@ async fn what_rests_on_its_session_is_not_parked_and_waits_on() {
         story.decides("priya", &id, Choice::Approve).await.expect("she may");
         running.ends().await.unwrap_or_else(|no| panic!("{why}: it goes on: {no:?}"));
     }
+    let written = story.everything_written();
+    let log = written.iter().filter(|(path, _)| path.extension().is_some_and(|end| end == "jsonl"));
+    let log: String = log.map(|(_, bytes)| String::from_utf8_lossy(bytes)).collect();
+    assert_eq!(log.matches("\"park\"").count(), 4, "each wish is in the log");
+    assert_eq!(log.matches("\"park, not taken\"").count(), 4, "and what came of it");
 }
 
 /// One round: approved and parked at once. Whether it was parked.

@@ -5,6 +5,7 @@ use countersign_shared::{
     api::{Problem, QuestionAsked},
     request::{Choice, State},
 };
+use reqwest::Method;
 
 use crate::{
     evidence::said,
@@ -35,18 +36,9 @@ impl Story {
 
     /// Asks by the control API.
     async fn asks(&self, who: &str, id: &str, question: &str) -> Result<QuestionAsked, Problem> {
-        let url = self.world.facts.control.join(&format!("v1/requests/{id}/questions")).expect("an address");
-        let token = self.world.idp.token_for(who).expect("a token");
-        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
         let body = serde_json::json!({ "question": question });
-        let answer = client.post(url).bearer_auth(token).json(&body).send().await.expect("an answer");
-        let good = answer.status().is_success();
-        let text = answer.text().await.expect("a body");
-        if good {
-            Ok(serde_json::from_str(&text).expect(&text))
-        } else {
-            Err(serde_json::from_str(&text).expect(&text))
-        }
+        let answer = self.calls(who, Method::POST, &format!("v1/requests/{id}/questions"), Some(body)).await?;
+        Ok(serde_json::from_value(answer).expect("an answer"))
     }
 }
 

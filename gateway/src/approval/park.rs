@@ -14,10 +14,17 @@ use countersign_shared::{
 use serde_json::json;
 
 use super::{release::entry, say, view::view};
-use crate::{log::Kind, runtime::Gateway, store::StoreError};
+use crate::{
+    log::Kind,
+    runtime::Gateway,
+    store::{Request, StoreError},
+};
 
 /// How long a session may take to answer.
 const WITHIN: Duration = Duration::from_secs(30);
+
+/// As the log says it of a wish that came to nothing, after the wish itself.
+const NOT_TAKEN: &str = "park, not taken";
 
 /// Parks the hold `id` of `who`.
 ///
@@ -38,23 +45,25 @@ pub async fn park(gateway: &Gateway, who: &Human, id: &RequestId) -> Result<Requ
     if request.state != State::Pending || Utc::now() >= request.new.expires_at {
         return Err(say::over(&request));
     }
-    let mut entry = entry(Kind::Decision, &request);
-    entry.principal = Some(who.principal.clone());
-    entry.outcome = Some("park".to_owned());
-    entry.detail = json!({
-        "requester": request.new.asked.asker.human.principal, "digest": request.new.digest.to_string(),
-    });
-    gateway.log.append_durably(&entry).await.map_err(|down| {
-        tracing::error!(error = %down, request = %id, "a hold was not parked");
-        say::unavailable()
-    })?;
-    let over = async || match gateway.store.request(id).await {
+    record(gateway, &request, who, "park").await?;
+    // What it is now, where the session did not park it; `waits` is said where it still waits.
+    let over = async |waits: Problem| match gateway.store.request(id).await {
+        Ok(Some(request)) if request.state == State::Pending => waits,
         Ok(Some(request)) => say::over(&request),
         Ok(None) => say::not_found(id),
         Err(error) => say::store(&error, id),
     };
-    let Some(answer) = gateway.holds.park(id, &who.principal) else { return Err(over().await) };
-    match tokio::time::timeout(WITHIN, answer).await {
+    let answer = match gateway.holds.park(id, &who.principal) {
+        Some(answer) => tokio::time::timeout(WITHIN, answer).await,
+        None => {
+            record(gateway, &request, who, NOT_TAKEN).await?;
+            return Err(over(say::not_parked("no session of this gateway waits with it")).await);
+        }
+    };
+    if matches!(answer, Ok(Ok(Err(_)) | Err(_))) {
+        record(gateway, &request, who, NOT_TAKEN).await?;
+    }
+    match answer {
         Ok(Ok(Ok(parked))) => {
             let parked =
                 gateway.store.request(&parked).await.map_err(failed)?.ok_or_else(|| say::not_found(&parked))?;
@@ -62,8 +71,21 @@ pub async fn park(gateway: &Gateway, who: &Human, id: &RequestId) -> Result<Requ
             Ok(RequestParked { request: view(gateway, &parked).await.map_err(failed)?, message })
         }
         Ok(Ok(Err(why))) => Err(say::not_parked(&why)),
-        // The session ended with it.
-        Ok(Err(_)) => Err(over().await),
+        // The session ended with it, or another wish took the place of this one.
+        Ok(Err(_)) => Err(over(say::park_unanswered()).await),
         Err(_) => Err(say::park_unanswered()),
     }
+}
+
+async fn record(gateway: &Gateway, request: &Request, who: &Human, outcome: &str) -> Result<(), Problem> {
+    let mut entry = entry(Kind::Decision, request);
+    entry.principal = Some(who.principal.clone());
+    entry.outcome = Some(outcome.to_owned());
+    entry.detail = json!({
+        "requester": request.new.asked.asker.human.principal, "digest": request.new.digest.to_string(),
+    });
+    gateway.log.append_durably(&entry).await.map_err(|down| {
+        tracing::error!(error = %down, request = %request.new.id, "a wish to park is not in the log");
+        say::unavailable()
+    })
 }

@@ -48,7 +48,7 @@ fn status(code: &str) -> StatusCode {
     match code {
         "not_signed_in" => StatusCode::UNAUTHORIZED,
         "not_found" => StatusCode::NOT_FOUND,
-        "over" | "digest_mismatch" | "already_decided" | "conflict" => StatusCode::CONFLICT,
+        "over" | "digest_mismatch" | "already_decided" | "conflict" | "not_parked" => StatusCode::CONFLICT,
         "too_many" => StatusCode::TOO_MANY_REQUESTS,
         "bad_request" => StatusCode::BAD_REQUEST,
         "unavailable" => StatusCode::SERVICE_UNAVAILABLE,
