@@ -15,8 +15,6 @@ use crate::{
     store::{Request, RequestFilter},
 };
 
-/// So many are listed where the caller names no limit.
-const USUAL: u32 = 100;
 /// So many are looked at, at most.
 const MOST: u32 = 1_000;
 
@@ -31,7 +29,7 @@ pub(super) async fn list(
     let mut filter = filter(&query)?;
     let (gateway, mut views) = (&app.gateway, Vec::new());
     let decidable = query.get("decidable").is_some_and(|value| value == "true");
-    let most = if filter.limit == 0 { USUAL } else { filter.limit } as usize;
+    let most = filter.most() as usize;
     if decidable {
         // What others decide on does not use up the places of what the caller does.
         filter.limit = MOST;

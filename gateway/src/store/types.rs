@@ -193,6 +193,14 @@ pub struct RequestFilter {
     pub limit: u32,
 }
 
+impl RequestFilter {
+    /// How many are listed at most.
+    #[must_use]
+    pub const fn most(&self) -> u32 {
+        if self.limit == 0 { 100 } else { self.limit }
+    }
+}
+
 /// So long a grant lasts: its first term, or an extension. Nothing of it ever changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Term {

@@ -38,9 +38,6 @@ const SELECT: &str = "
      ORDER BY created_at DESC, id
      LIMIT ?4";
 
-/// As many as a list has where its asker names no limit.
-const DEFAULT_LIMIT: u32 = 100;
-
 struct Row {
     id: String,
     kind: String,
@@ -183,7 +180,7 @@ pub(super) async fn one(db: impl SqliteExecutor<'_>, id: &RequestId) -> Result<O
 /// Requests, newest first.
 pub(super) async fn list(db: &SqlitePool, filter: &RequestFilter) -> Result<Vec<Request>, StoreError> {
     let states = if filter.states.is_empty() { None } else { Some(to_json(&filter.states)?) };
-    let limit = if filter.limit == 0 { DEFAULT_LIMIT } else { filter.limit };
+    let limit = filter.most();
     let rows = select(None, states, filter.principal.as_deref(), limit).fetch_all(db).await.map_err(unavailable)?;
     rows.into_iter().map(Row::into_request).collect()
 }
