@@ -123,6 +123,11 @@ impl<'a> Acts<'a> {
         self.post(&["reviews", id.as_str(), "answers"], body).await
     }
 
+    /// One request that they see.
+    pub(crate) async fn request(&self, id: &RequestId) -> Result<RequestView, ControlError> {
+        self.get(&["requests", id.as_str()], None).await
+    }
+
     /// What waits and is theirs.
     pub(crate) async fn own_requests(&self, principal: &str) -> Result<Vec<RequestView>, ControlError> {
         let mine: String = url::form_urlencoded::byte_serialize(principal.as_bytes()).collect();

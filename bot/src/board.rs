@@ -18,7 +18,7 @@ use countersign_shared::{
 };
 
 use crate::{
-    Bot,
+    Bot, audience,
     backoff::Backoff,
     cards::{Message, direct, request},
     control::ControlError,
@@ -289,6 +289,7 @@ async fn show(bot: &Bot, view: &RequestView) -> Result<(), Trouble> {
         view.approvers.clear();
     }
     let view = &view;
+    audience::look(bot, view).await;
     let mut slot = bot.board().with(&view.id, |slot| slot.clone());
     if view.card.is_none() && slot.card.is_none() {
         match (slot.place, view.state) {

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use countersign_shared::{
-    api::{CardRef, ChannelBody, DecisionBody, DecisionTaken, LinkStarted, LinkView, NoticeBody, Problem, RequestView},
+    api::{
+        AudienceBody, AudienceView, CardRef, ChannelBody, DecisionBody, DecisionTaken, LinkStarted, LinkView,
+        NoticeBody, Problem, RequestView, SlackRef,
+    },
     bot_token::{BotKey, Purpose, SlackAccount},
     digest::of_bytes,
     ids::{RequestId, SessionId},
@@ -107,6 +110,15 @@ impl Control {
             return Ok(false);
         }
         if answer.status().is_success() { Ok(true) } else { Err(problem(answer).await) }
+    }
+
+    /// `POST /v1/requests/{id}/audience`.
+    ///
+    /// # Errors
+    /// Where the gateway refuses or is away.
+    pub async fn audience(&self, id: &RequestId, readers: Vec<SlackRef>) -> Result<AudienceView, ControlError> {
+        let call = self.calls.post(self.url(&["requests", id.as_str(), "audience"])).json(&AudienceBody { readers });
+        read(self.send(call, Purpose::Call).await?).await
     }
 
     /// `PUT /v1/channels/{id}`.

@@ -11,6 +11,7 @@
 
 mod account;
 mod acts;
+mod audience;
 mod backoff;
 mod board;
 pub mod cap;
@@ -20,6 +21,7 @@ mod commands;
 pub mod control;
 mod control_posts;
 mod counting;
+mod details;
 pub mod digest;
 pub mod digest_parts;
 mod events;
@@ -51,6 +53,7 @@ use tokio_util::{
 use url::Url;
 
 use crate::{
+    audience::Audience,
     backoff::Backoff,
     board::Board,
     control::Control,
@@ -85,6 +88,8 @@ pub struct SlackSettings {
     pub places: Places,
     /// The connections whose cards show nothing of what is asked: more people read their channel than decide.
     pub redacted: BTreeSet<String>,
+    /// Those of them whose channels are looked at: their cards are redacted only where that is so.
+    pub looked_at: BTreeSet<String>,
     /// `https://slack.com/api/`, or a stand-in.
     pub api_url: Url,
     /// When the digest is posted, if it is.
@@ -126,6 +131,7 @@ struct Inner {
     page_url: Url,
     identity: OnceCell<Identity>,
     board: Board,
+    audience: Audience,
     counting: Counting,
     seen: Seen,
     life: Life,
@@ -156,6 +162,7 @@ impl Bot {
             page_url: config.page_url,
             identity: OnceCell::new(),
             board: Board::default(),
+            audience: Audience::default(),
             counting: Counting::default(),
             seen: Seen::default(),
             life: Life::default(),
@@ -241,6 +248,7 @@ impl Bot {
                 Incoming::Press(press) => press::press(&bot, press).await,
                 Incoming::DenyForm(form) => press::denied(&bot, form).await,
                 Incoming::Question(press) => question::pressed(&bot, press).await,
+                Incoming::Details(press) => details::pressed(&bot, press).await,
                 Incoming::QuestionForm(form) => question::submitted(&bot, form).await,
                 Incoming::Grant(press) => press::at_grant(&bot, press).await,
                 Incoming::AskForm(form) => commands::request::submitted(&bot, form).await,
@@ -336,8 +344,20 @@ impl Bot {
     /// Whether the channel of a request reads nothing of what is asked.
     pub(crate) fn is_redacted(&self, view: &RequestView) -> bool {
         let (redacted, places) = (&self.0.settings.redacted, self.places());
+        if self.looks_at(view) {
+            return !self.0.audience.is_narrow(&view.id);
+        }
         // One that this bot's config does not know yet may be one of those.
         redacted.contains(&view.connection) || !places.is_empty() && !places.contains_key(&view.connection)
+    }
+
+    /// Whether it depends on who is in the channel of a request what its card shows.
+    pub(crate) fn looks_at(&self, view: &RequestView) -> bool {
+        self.0.settings.looked_at.contains(&view.connection)
+    }
+
+    pub(crate) fn audience(&self) -> &Audience {
+        &self.0.audience
     }
 
     /// The connections whose channels read nothing of what is asked.

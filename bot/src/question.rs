@@ -9,15 +9,15 @@ use crate::{
     commands::asker::Asker,
     outbox::{self, Notice, To},
     press::Ear,
-    slack::decode_question::{QuestionForm, QuestionPress},
+    slack::{decode_question::QuestionForm, decode_request::RequestPress},
 };
 
 /// How long a question is tried to be said in the thread of its card.
 const WITHIN: TimeDelta = TimeDelta::minutes(30);
 
 /// Opens the form. Whether whoever pressed may ask is the gateway's to say, when they have.
-pub(crate) async fn pressed(bot: &Bot, press: QuestionPress) {
-    let QuestionPress { request, person, channel, response_url, trigger } = press;
+pub(crate) async fn pressed(bot: &Bot, press: RequestPress) {
+    let RequestPress { request, person, channel, response_url, trigger } = press;
     let ear = Ear { user: person.user, channel: channel.clone(), response_url };
     let carried = question::Carried { request, channel };
     let Some(trigger) = &trigger else { return ear.tell(bot, answer::NO_QUESTION_FORM).await };

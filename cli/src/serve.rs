@@ -1,6 +1,6 @@
 //! `serve`, `gateway`, `bot`.
 
-use std::{path::Path, process::ExitCode, time::Duration};
+use std::{collections::BTreeSet, path::Path, process::ExitCode, time::Duration};
 
 use axum::Router;
 use chrono::TimeDelta;
@@ -130,8 +130,11 @@ pub(crate) fn slack_settings(config: &Config) -> Option<SlackSettings> {
     let SlackConfig { app_token, signing_secret, bot_token, channel, api_url, digest } = config.slack.clone()?;
     let place = |c: &ConnectionConfig| (c.name.clone(), c.channel.clone().unwrap_or_else(|| channel.clone()));
     let places = config.connections.values().map(place).collect();
-    let redacted =
-        config.connections.values().filter(|c| c.card == CardContent::Redacted).map(|c| c.name.clone()).collect();
+    let named = |keep: &dyn Fn(CardContent) -> bool| -> BTreeSet<String> {
+        config.connections.values().filter(|c| keep(c.card)).map(|c| c.name.clone()).collect()
+    };
+    let redacted = named(&|card| card != CardContent::Full);
+    let looked_at = named(&|card| card == CardContent::Auto);
     let digest = digest.and_then(|digest| Daily::new(digest.at, &digest.timezone));
     let way = |connection: &ConnectionConfig| -> Vec<Stop> {
         let fits = config.routes.iter().filter(|route| route.fits(connection));
@@ -152,7 +155,18 @@ pub(crate) fn slack_settings(config: &Config) -> Option<SlackSettings> {
         fits.map(stop).collect()
     };
     let routes = config.connections.values().map(|connection| (connection.name.clone(), way(connection))).collect();
-    Some(SlackSettings { app_token, signing_secret, bot_token, channel, places, redacted, api_url, digest, routes })
+    Some(SlackSettings {
+        app_token,
+        signing_secret,
+        bot_token,
+        channel,
+        places,
+        redacted,
+        looked_at,
+        api_url,
+        digest,
+        routes,
+    })
 }
 
 fn bot(slack: SlackSettings, control: Url, page_url: Url, key: &Secret<String>) -> Result<Bot, String> {

@@ -41,7 +41,7 @@ pub fn slack(data: &[u8]) {
                 assert!(form.reason.is_none_or(|reason| !reason.is_empty()));
                 form.person
             }
-            Incoming::Question(press) => press.person,
+            Incoming::Question(press) | Incoming::Details(press) => press.person,
             Incoming::QuestionForm(form) => form.person,
             Incoming::Grant(press) => press.person,
             Incoming::AskForm(form) => form.person,

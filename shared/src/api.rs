@@ -282,6 +282,20 @@ pub struct RequestParked {
 /// `PUT /v1/requests/{id}/card`: the bot says where it posted.
 pub type CardBody = CardRef;
 
+/// `POST /v1/requests/{id}/audience`: the bot says who reads the channel of its card.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AudienceBody {
+    /// Everybody in the channel but the bot itself.
+    pub readers: Vec<SlackRef>,
+}
+
+/// What the gateway answers to that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AudienceView {
+    /// Somebody reads there who neither asked nor may decide.
+    pub wider: bool,
+}
+
 /// `PUT /v1/channels/{id}`: the bot says what a channel is called.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChannelBody {

@@ -112,3 +112,76 @@ async fn a_channel_that_others_read_sees_who_asks_and_where_and_nothing_of_what(
         assert!(!all.contains("orders") && !all.contains("secret"), "{all}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_it_is_to_be_looked_at_the_card_is_redacted_while_others_are_in_its_channel() {
+    let auto = |config: &str, _: &std::path::Path| config.replace("[[connection]]", "[[connection]]\ncard = \"auto\"");
+    let story = Story::serves_with(auto).await;
+    let (ana, priya, ben) = (story.linked("ana").await, story.linked("priya").await, story.linked("ben").await);
+    let bot = story.workspace.calls_of("auth.test");
+    assert!(!bot.is_empty(), "the bot is there");
+    let us = story.workspace.people().into_iter().find(|person| person.is_bot).expect("the bot's user").id;
+    let session = story.logs_in("ana").await;
+    // who is in the channel beside the bot, and whether the card shows what is asked
+    let strangers = story.colleague("dario");
+    let table: [(&str, Option<Vec<&str>>, bool); 4] = [
+        ("everybody", None, false),
+        ("who asks and who decides", Some(vec![&us, ana.user(), priya.user()]), true),
+        ("and somebody who may not", Some(vec![&us, ana.user(), priya.user(), ben.user()]), false),
+        ("and somebody who is not linked", Some(vec![&us, priya.user(), strangers.user()]), false),
+    ];
+    for (case, members, whole) in table {
+        story.workspace.set_members(CHANNEL, members.as_deref()).expect("the channel");
+        let delete = session.runs(DELETE);
+        let id = session.is_held().await;
+        let card = story.card_says(&id, "Waits for").await;
+        assert_eq!(card.shown().contains(DELETE), whole, "{case}: {}", card.shown());
+        assert_eq!(card.button("approve").is_some(), whole, "{case}");
+        story.decides("priya", &id, Choice::Deny).await.expect("she may");
+        delete.gets_refused().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn details_show_the_request_whole_to_those_who_may_read_it() {
+    let redacted =
+        |config: &str, _: &std::path::Path| config.replace("[[connection]]", "[[connection]]\ncard = \"redacted\"");
+    let story = Story::serves_with(redacted).await;
+    let (ana, ben) = (story.linked("ana").await, story.linked("ben").await);
+    let (priya, dario) = (story.linked("priya").await, story.colleague("dario"));
+    let session = story.logs_in("ana").await;
+    let long = format!("{DELETE} and note <> '{}'", "x".repeat(7_000));
+    for (sql, approvable) in [(DELETE.to_owned(), true), (long, false)] {
+        let delete = session.runs(&sql);
+        let id = session.is_held().await;
+        let end = &sql[sql.len() - 20..];
+        // who presses, what they read, whether they may approve it there
+        let table = [
+            (&priya, end, approvable),
+            (&ana, end, false),
+            (&ben, "There is no such request for you", false),
+            (&dario, "Sign in once to link your account", false),
+        ];
+        for (who, reads, approves) in table {
+            who.presses("details", &id).await;
+            let says = |workspace: &Workspace| {
+                workspace.open_views(who.user()).into_iter().find(|view| view.shown().contains(reads))
+            };
+            let view = story.workspace.wait_for(PATIENCE, says).await;
+            let view = view.unwrap_or_else(|in_vain| panic!("{} does not read {reads}: {in_vain}", who.person.name));
+            assert_eq!(view.content.to_string().contains("\"approve\""), approves, "{}", who.person.name);
+            assert!(reads == end || !view.shown().contains("orders"), "{}", view.shown());
+            if approves {
+                story.workspace.press_in_view(who.user(), &view.id, "approve").await.expect("a button in the form");
+            } else {
+                story.workspace.close_view(who.user(), &view.id).await.expect("it closes");
+            }
+        }
+        if approvable {
+            delete.ends().await.expect("what priya read is what runs");
+        } else {
+            session.presses_ctrl_c().await;
+            delete.gets_refused().await;
+        }
+    }
+}

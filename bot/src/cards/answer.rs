@@ -75,6 +75,17 @@ pub const UNREACHABLE: &str = "The gateway cannot be reached; nothing was decide
 pub const UNCLEAR: &str =
     "The gateway did not answer; whether your decision arrived is not known. The card shows it if it did.";
 
+/// The form with a request's details did not open.
+pub const NO_DETAILS: &str = "Slack did not open the details. Press Details again, or open the request's page.";
+
+/// Somebody looks who neither asked nor may decide nor audits.
+pub const NOT_FOR_YOU: &str =
+    "There is no such request for you: it is read by whoever asked, those who may decide on it, and auditors.";
+
+/// Before the link, for somebody who wants to read.
+pub const LINK_TO_READ: &str =
+    "Your Slack account is not linked to an identity yet, so nobody knows what you may read.";
+
 /// The modal did not open.
 pub const NO_FORM: &str = "Slack did not open the form for the reason; nothing was denied. Press Deny again.";
 

@@ -6,6 +6,7 @@ pub mod ask;
 pub mod blocks;
 pub mod csv;
 pub mod deny;
+pub mod details;
 pub mod digest;
 pub mod direct;
 pub mod effects;

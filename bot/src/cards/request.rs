@@ -6,7 +6,7 @@ use countersign_shared::{
     ids::RequestId,
     request::State,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use url::Url;
 
 use super::{
@@ -70,7 +70,7 @@ fn shown(text: &str, limit: usize) -> Shown {
 pub fn fits(view: &RequestView) -> bool {
     shown(&view.sql, TEXT_LIMIT).whole
         && shown(&parameters(view), TEXT_LIMIT).whole
-        && shown(view.reason.as_deref().unwrap_or_default(), REASON_LIMIT).whole
+        && reason_fits(view)
         && view.effects.len() <= EFFECT_LIMIT
         && view.effects.iter().all(|effect| length(&visible(&effect.object)) <= 250 && length(&effect.action) <= 50)
         && view.impact.iter().all(|one| length(&visible(&one.sentence())) <= impact::LENGTH)
@@ -78,7 +78,12 @@ pub fn fits(view: &RequestView) -> bool {
         && view.notes.iter().all(|note| length(&visible(note)) <= NOTE_LENGTH)
 }
 
-fn parameters(view: &RequestView) -> String {
+/// Whether a card has room for all of the reason.
+pub(super) fn reason_fits(view: &RequestView) -> bool {
+    shown(view.reason.as_deref().unwrap_or_default(), REASON_LIMIT).whole
+}
+
+pub(super) fn parameters(view: &RequestView) -> String {
     let lines: Vec<String> = view.parameters.iter().enumerate().map(|(i, value)| parameter(i + 1, value)).collect();
     lines.join("\n")
 }
@@ -114,7 +119,7 @@ pub fn card_of(view: &RequestView, grant: Option<&GrantView>, base: &Url) -> Mes
         blocks.push(blocks::rich(vec![blocks::line(life::standing(grant))]));
     }
     if view.state == State::Pending {
-        blocks.push(buttons(view, base, whole));
+        blocks.push(buttons(view, whole));
     }
     Message { text: summary(view), blocks }
 }
@@ -124,13 +129,13 @@ pub fn card_of(view: &RequestView, grant: Option<&GrantView>, base: &Url) -> Mes
 pub fn bare_card(view: &RequestView, base: &Url) -> Message {
     let mut blocks = vec![heading(view), blocks::rich(stands(view, base, false))];
     if view.state == State::Pending {
-        blocks.push(buttons(view, base, false));
+        blocks.push(buttons(view, false));
     }
     Message { text: summary(view), blocks }
 }
 
 /// A card for a channel in which others read than those who decide: who asks and where, and nothing of what they wrote
-/// or of what came of it. It is read and decided on its page.
+/// or of what came of it. It is read under Details by those who may, or on its page.
 #[must_use]
 pub fn redacted(view: &RequestView, base: &Url) -> Message {
     let who = short(&view.principal, 200);
@@ -146,11 +151,9 @@ pub fn redacted(view: &RequestView, base: &Url) -> Message {
     let mut blocks = vec![heading(view)];
     if view.state == State::Pending {
         lines.extend(whom(view));
-        let mut row =
-            blocks::actions("details", vec![blocks::link_button("details", "Details", &page(base, &view.id))]);
-        row["block_id"] = json!(block_id(&view.id, &view.digest));
-        row["elements"][0]["value"] = json!(view.id);
-        blocks.extend([blocks::rich(lines), row]);
+        lines.push(blocks::line(vec![blocks::link(&page(base, &view.id), "The request's page")]));
+        let details = blocks::button("details", "Details", None, view.id.as_str());
+        blocks.extend([blocks::rich(lines), blocks::actions(&block_id(&view.id, &view.digest), vec![details])]);
     } else {
         blocks.push(blocks::rich(lines));
     }
@@ -198,7 +201,7 @@ fn heading(view: &RequestView) -> Value {
     blocks::header(&format!("{}: {} on {}", head(view), view.id, short(&view.connection, 63)))
 }
 
-fn asks(view: &RequestView) -> Vec<Value> {
+pub(super) fn asks(view: &RequestView) -> Vec<Value> {
     let mut parts = vec![blocks::bold(&short(&view.principal, 200))];
     if let Some(owner) = &view.owner {
         parts.push(blocks::plain(&format!(", an agent of {},", short(owner, 200))));
@@ -229,6 +232,13 @@ fn cut_mark(shown: Shown) -> String {
 
 fn notes(view: &RequestView) -> Vec<String> {
     let mut notes: Vec<String> = view.notes.iter().take(NOTE_LIMIT).map(|note| short(note, NOTE_LENGTH)).collect();
+    notes.extend(own_notes(view));
+    notes
+}
+
+/// What is to be minded beside what the gateway says.
+pub(super) fn own_notes(view: &RequestView) -> Vec<String> {
+    let mut notes = Vec::new();
     if view.in_transaction {
         notes.push("A transaction is open and waits along, with the locks that it holds.".into());
     }
@@ -311,7 +321,7 @@ fn whom(view: &RequestView) -> Vec<Value> {
     lines
 }
 
-fn buttons(view: &RequestView, base: &Url, whole: bool) -> Value {
+fn buttons(view: &RequestView, whole: bool) -> Value {
     let id = view.id.as_str();
     let mut row = Vec::new();
     let deny = if is_review(view) {
@@ -326,6 +336,6 @@ fn buttons(view: &RequestView, base: &Url, whole: bool) -> Value {
     };
     row.push(blocks::button("deny", deny, Some("danger"), id));
     row.push(blocks::button("ask", "Ask", None, id));
-    row.push(blocks::link_button("details", "Details", &page(base, &view.id)));
+    row.push(blocks::button("details", "Details", None, id));
     blocks::actions(&block_id(&view.id, &view.digest), row)
 }

@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    answer, ask, blocks::Message, deny, digest as daily, direct, home, keep, life, more, question, reach, request,
+    answer, ask, blocks::Message, deny, details, digest as daily, direct, home, keep, life, more, question, reach,
+    request,
 };
 
 /// Whom the samples say is asked.
@@ -270,6 +271,7 @@ pub fn samples() -> Vec<Value> {
         all.push(message(format!("outcome: {name}"), request::outcome(&view)));
         all.push(message(format!("outcome of a redacted card: {name}"), request::redacted_outcome(&view)));
         all.push(message(format!("direct message: {name}"), direct::direct(&view, &base)));
+        all.push(json!({ "name": format!("form: details: {name}"), "view": details::details(&view, true, &base) }));
     }
     let carried = deny::Carried { request: id(), digest: digest(), channel: Some("C0123456789".into()) };
     all.push(json!({ "name": "form: deny", "view": deny::form(&carried) }));
@@ -308,6 +310,11 @@ pub fn samples() -> Vec<Value> {
     let linked = RequestView { requester_slack: Some(who), ..view() };
     all.push(message("question".into(), question::in_thread(&linked, &asked)));
     all.push(message("question: redacted".into(), question::redacted(&linked, &asked, &base)));
+    all.push(json!({ "name": "form: details closed", "view": details::closed(id().as_str(), answer::NOT_FOR_YOU) }));
+    let url = "https://countersign.acme.dev/link/x";
+    all.push(
+        json!({ "name": "form: details link", "view": details::sign_in(id().as_str(), answer::LINK_TO_READ, url) }),
+    );
     all.push(json!({ "name": "form: question", "view": question::form(&carried) }));
     all.push(message("more".into(), more::waiting(&view(), 3, "notice:more:0123456789abcdef:K7Q2AB9X")));
     all.push(message("no more".into(), more::over("over:more:0123456789abcdef:K7Q2AB9X")));

@@ -75,7 +75,7 @@ fn the_statement_is_shown_exactly() {
 
 #[test]
 fn what_does_not_fit_whole_cannot_be_approved_from_the_card() {
-    let details = "details opens https://countersign.acme.dev/requests/K7Q2AB9X";
+    let details = "details=K7Q2AB9X";
     let whole = ["approve=K7Q2AB9X", "deny=K7Q2AB9X", "ask=K7Q2AB9X", details].map(str::to_owned).to_vec();
     let cut = ["deny=K7Q2AB9X", "ask=K7Q2AB9X", details].map(str::to_owned).to_vec();
     let view = samples::view;
@@ -133,7 +133,7 @@ fn a_redacted_card_says_who_and_where_and_nothing_of_what_anybody_wrote() {
             let message = request::redacted(&view, &base());
             assert!(message.text.contains("ana@acme.dev on shop"), "{}", message.text);
             let pending = state == countersign_shared::request::State::Pending;
-            let open = ["details opens https://countersign.acme.dev/requests/K7Q2AB9X".to_owned()];
+            let open = ["details=K7Q2AB9X".to_owned()];
             assert_eq!(buttons(&message), if pending { &open[..] } else { &[] }, "{state} {kind:?}");
         }
     }

@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use super::{
     decode_access::{self, AskForm, GrantPress, HomeOpened, KeepForm},
-    decode_question::{self, QuestionForm, QuestionPress},
+    decode_question::{self, QuestionForm},
+    decode_request::{self, RequestPress},
     decode_review::{self, ReviewForm, ReviewPress},
 };
 use crate::cards::{deny, request::read_block_id};
@@ -18,7 +19,9 @@ pub enum Incoming {
     /// The form for a denial's reason.
     DenyForm(DenyForm),
     /// The button that asks about a request.
-    Question(QuestionPress),
+    Question(RequestPress),
+    /// The button that shows a request whole.
+    Details(RequestPress),
     /// The form for that question.
     QuestionForm(QuestionForm),
     /// A button at a grant.
@@ -44,7 +47,7 @@ impl Incoming {
     pub fn number(&self) -> Option<&str> {
         match self {
             Self::Press(_) | Self::DenyForm(_) => None,
-            Self::Question(press) => press.trigger.as_deref(),
+            Self::Question(press) | Self::Details(press) => press.trigger.as_deref(),
             Self::QuestionForm(form) => form.once.as_deref(),
             Self::Grant(press) => press.trigger.as_deref(),
             Self::AskForm(form) => form.once.as_deref(),
@@ -131,8 +134,9 @@ pub fn interaction(payload: &Value) -> Option<Incoming> {
         "block_actions" => {
             let grant = || decode_access::press(payload).map(Incoming::Grant);
             let review = || decode_review::press(payload).map(Incoming::Review);
-            let question = || decode_question::press(payload).map(Incoming::Question);
-            press(payload).map(Incoming::Press).or_else(question).or_else(grant).or_else(review)
+            let question = || decode_request::press(payload, "ask").map(Incoming::Question);
+            let details = || decode_request::press(payload, "details").map(Incoming::Details);
+            press(payload).map(Incoming::Press).or_else(question).or_else(details).or_else(grant).or_else(review)
         }
         "view_submission" => {
             let asks = || decode_access::ask_form(payload).map(Incoming::AskForm);

@@ -1,25 +1,10 @@
-//! What Slack delivers of a question: the button that asks for one, and its form. Pure.
+//! What Slack delivers of a question: the form that asks it. Pure.
 
-use countersign_shared::{ids::RequestId, question::LONGEST};
+use countersign_shared::question::LONGEST;
 use serde_json::Value;
 
 use super::decode::{Person, person, text};
 use crate::cards::question::{self, Carried};
-
-/// A press of Ask at a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QuestionPress {
-    /// The button's value.
-    pub request: RequestId,
-    /// Who.
-    pub person: Person,
-    /// Where.
-    pub channel: Option<String>,
-    /// For a private answer.
-    pub response_url: Option<String>,
-    /// For the form, within three seconds.
-    pub trigger: Option<String>,
-}
 
 /// The submitted form.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,19 +17,6 @@ pub struct QuestionForm {
     pub person: Person,
     /// The submission's own number.
     pub once: Option<String>,
-}
-
-/// Reads a press; `None` where it is none of these.
-pub(super) fn press(payload: &Value) -> Option<QuestionPress> {
-    let actions = payload.get("actions")?.as_array()?;
-    let action = actions.iter().find(|action| action.get("action_id").and_then(Value::as_str) == Some("ask"))?;
-    Some(QuestionPress {
-        request: text(action, "/value")?.parse().ok()?,
-        person: person(payload)?,
-        channel: text(payload, "/channel/id").or_else(|| text(payload, "/container/channel_id")),
-        response_url: text(payload, "/response_url"),
-        trigger: text(payload, "/trigger_id"),
-    })
 }
 
 /// Reads a submission; `None` where it is another form's.
@@ -74,23 +46,10 @@ mod tests {
     };
 
     #[test]
-    fn a_press_and_its_form_say_who_asks_what_about_which_request() {
-        let people = json!({ "team": { "id": "T1" }, "user": { "id": "U1" }, "channel": { "id": "C1" } });
+    fn a_form_says_who_asks_what_about_which_request() {
+        let mut submitted = json!({ "team": { "id": "T1" }, "user": { "id": "U1" } });
         let person = Person { user: "U1".into(), team: Some("T1".into()) };
-        let mut pressed = people.clone();
-        pressed["type"] = json!("block_actions");
-        pressed["trigger_id"] = json!("t");
-        pressed["actions"] = json!([{ "action_id": "ask", "value": samples::id() }]);
-        let press = QuestionPress {
-            request: samples::id(),
-            person: person.clone(),
-            channel: Some("C1".into()),
-            response_url: None,
-            trigger: Some("t".into()),
-        };
-        assert_eq!(interaction(&pressed), Some(Incoming::Question(press)));
         let carried = Carried { request: samples::id(), channel: Some("C1".into()) };
-        let mut submitted = people;
         submitted["type"] = json!("view_submission");
         submitted["view"] = question::form(&carried);
         submitted["view"]["id"] = json!("V1");

@@ -5,6 +5,7 @@ pub mod connect;
 pub mod decode;
 pub mod decode_access;
 pub mod decode_question;
+pub mod decode_request;
 pub mod decode_review;
 pub mod files;
 pub mod http;

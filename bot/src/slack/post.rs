@@ -21,7 +21,7 @@ use crate::cards::Message;
 
 /// Every method that the bot calls, with the bot scopes that it needs: for public and for private
 /// channels, where there are two.
-pub const METHODS: [(&str, &[&str]); 15] = [
+pub const METHODS: [(&str, &[&str]); 16] = [
     // With the app-level token, whose `connections:write` no manifest declares.
     ("apps.connections.open", &[]),
     ("auth.test", &[]),
@@ -35,6 +35,7 @@ pub const METHODS: [(&str, &[&str]); 15] = [
     ("conversations.history", &["channels:history", "groups:history", "im:history"]),
     ("conversations.replies", &["channels:history", "groups:history", "im:history"]),
     ("conversations.info", &["channels:read", "groups:read"]),
+    ("conversations.members", &["channels:read", "groups:read"]),
     ("conversations.open", &["im:write"]),
     ("files.getUploadURLExternal", &["files:write"]),
     ("files.completeUploadExternal", &["files:write"]),
@@ -198,6 +199,13 @@ struct Named {
 }
 
 #[derive(Deserialize)]
+struct MembersAnswer {
+    members: Vec<String>,
+    #[serde(default)]
+    response_metadata: Value,
+}
+
+#[derive(Deserialize)]
 struct HistoryAnswer {
     #[serde(default)]
     messages: Vec<Value>,
@@ -253,6 +261,26 @@ impl Slack {
         let ask = || self.get("conversations.info", vec![("channel", Some(&channel))]);
         let answer: NamedAnswer = patiently(ask).await?;
         Ok(answer.channel.name)
+    }
+
+    /// `conversations.members`: who is in a channel; `None` where they are more than are asked for.
+    ///
+    /// # Errors
+    /// Where Slack refuses or is away.
+    pub async fn members(&self, channel: &str) -> Result<Option<Vec<String>>, SlackError> {
+        let (channel, limit, mut cursor) = (channel.to_owned(), PAGE.to_string(), None::<String>);
+        let mut members = Vec::new();
+        for _ in 0..PAGES {
+            let query = || vec![("channel", Some(&channel)), ("limit", Some(&limit)), ("cursor", cursor.as_ref())];
+            let page: MembersAnswer = patiently(|| self.get("conversations.members", query())).await?;
+            members.extend(page.members);
+            let next = page.response_metadata["next_cursor"].as_str().unwrap_or_default();
+            if next.is_empty() {
+                return Ok(Some(members));
+            }
+            cursor = Some(next.to_owned());
+        }
+        Ok(None)
     }
 
     /// `conversations.history`: the card of `request` that `us`, the bot, posted into `channel` since

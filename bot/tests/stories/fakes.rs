@@ -158,6 +158,7 @@ impl World {
                 bot_token: Secret::new("xoxb-1".into()),
                 channel: "C1".into(),
                 redacted: std::collections::BTreeSet::new(),
+                looked_at: std::collections::BTreeSet::new(),
                 places: [("shop".to_owned(), "C2".to_owned())].into(),
                 api_url: self.url("api/").parse().unwrap(),
                 digest: None,

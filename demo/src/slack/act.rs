@@ -20,6 +20,9 @@ pub enum ActError {
     /// A deactivated user can't do anything.
     #[error("user {0} is deactivated")]
     Deactivated(String),
+    /// No such channel.
+    #[error("there is no channel {0}")]
+    NoChannel(String),
     /// No such channel, or the user is not in it.
     #[error("user {user} is not in a channel {channel}")]
     NotInChannel {

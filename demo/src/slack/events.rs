@@ -41,6 +41,19 @@ impl Workspace {
         Ok(())
     }
 
+    /// Says who is in a channel; `None`: everybody.
+    ///
+    /// # Errors
+    /// When there is no such channel.
+    pub fn set_members(&self, channel: &str, members: Option<&[&str]>) -> Result<(), ActError> {
+        self.shared.change(|state| {
+            let known = state.config.channels.iter_mut().find(|known| known.id == channel);
+            let known = known.ok_or_else(|| ActError::NoChannel(channel.to_owned()))?;
+            known.members = members.map(|members| members.iter().map(|&member| member.to_owned()).collect());
+            Ok(())
+        })
+    }
+
     /// Replaces a user group (by id), or adds one.
     pub fn set_usergroup(&self, group: Usergroup) {
         let event = self.shared.change(|state| {

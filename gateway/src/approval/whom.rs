@@ -57,3 +57,31 @@ pub async fn asked(gateway: &Gateway, request: &Request, now: DateTime<Utc>) -> 
     }
     Ok(found)
 }
+
+/// Whether each of `readers` asked for `request`, or may decide on it. Whom nobody knows, or who is linked to nobody,
+/// may not.
+///
+/// # Errors
+/// Where the state can't say.
+pub async fn all_concerned(
+    gateway: &Gateway,
+    request: &Request,
+    readers: &[SlackRef],
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let (policies, asked) = (gateway.policies(), &request.new.asked);
+    let people = gateway.store.people().await?;
+    for reader in readers {
+        let link = gateway.store.link_of_slack(reader).await?.filter(|link| link.confirmed);
+        let person =
+            link.and_then(|link| people.iter().find(|one| one.human.principal.eq_ignore_ascii_case(&link.principal)));
+        let concerned = person.is_some_and(|one| {
+            duties::same_human(&one.human, &asked.asker.human)
+                || may_approve(&policies, asked, &one.human, &one.groups, now)
+        });
+        if !concerned {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

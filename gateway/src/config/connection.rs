@@ -39,7 +39,11 @@ fn connection(table: &Table<'_>) -> Option<ConnectionConfig> {
     let card = table.read_or(
         "card",
         CardContent::Full,
-        values::one_of(&[("full", CardContent::Full), ("redacted", CardContent::Redacted)]),
+        values::one_of(&[
+            ("full", CardContent::Full),
+            ("redacted", CardContent::Redacted),
+            ("auto", CardContent::Auto),
+        ]),
     );
     let on_hold =
         table.read_or("on_hold", OnHold::Wait, values::one_of(&[("wait", OnHold::Wait), ("retry", OnHold::Retry)]));

@@ -254,6 +254,8 @@ pub enum CardContent {
     Full,
     /// Who asks and where: others read the channel than those who decide.
     Redacted,
+    /// Redacted where others are in the channel than those who decide.
+    Auto,
 }
 
 /// `on_hold`.

@@ -6,6 +6,7 @@
 mod about;
 mod access;
 mod answer;
+mod audience;
 mod browser;
 mod caller;
 mod cards;
@@ -95,6 +96,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/requests/{id}/questions", post(questions::ask))
         .route("/v1/requests/{id}/park", post(park::park))
         .route("/v1/requests/{id}/card", put(cards::put))
+        .route("/v1/requests/{id}/audience", post(audience::look))
         .route("/v1/channels/{id}", put(channels::put))
         .route("/v1/access", get(access::options).post(access::ask))
         .route("/v1/grants", get(grants::list))

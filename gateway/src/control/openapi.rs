@@ -48,6 +48,15 @@ const CALLS: &[Call] = &[
         Some("RequestParked"),
     ),
     Call("put", "/v1/requests/{id}/card", "Say where the card was posted; once", "bot", Some("Card"), 204, None),
+    Call(
+        "post",
+        "/v1/requests/{id}/audience",
+        "Whether others read a channel than those who asked or may decide",
+        "bot",
+        Some("AudienceBody"),
+        200,
+        Some("AudienceView"),
+    ),
     Call("put", "/v1/channels/{id}", "Say what a channel is called", "bot", Some("Channel"), 204, None),
     Call(
         "get",
@@ -418,6 +427,8 @@ fn schemas() -> Value {
     // One macro takes no more.
     schemas["ListedLink"] = object(&["slack", "principal", "confirmed", "made_at"], &["slack_name", "slack_email"]);
     schemas["ListedLinks"] = list("ListedLink");
+    schemas["AudienceBody"] = object(&["readers"], &[]);
+    schemas["AudienceView"] = object(&["wider"], &[]);
     schemas["QuestionBody"] = object(&["question"], &[]);
     schemas["RequestParked"] = object(&["request", "message"], &[]);
     schemas["QuestionAsked"] = object(&["request", "message"], &[]);

@@ -116,6 +116,8 @@ async fn every_call_answers_each_caller_as_it_should() {
         ("POST", format!("{missing}/park"), None, [401, 401, 404, 404, 404, 404, 404, 404, 403]),
         ("PUT", format!("/v1/requests/{id}/card"), Some(card.clone()), [401, 401, 403, 403, 403, 403, 403, 403, 204]),
         ("PUT", format!("{missing}/card"), Some(card), [401, 401, 403, 403, 403, 403, 403, 403, 404]),
+        ("POST", format!("/v1/requests/{id}/audience"), Some(json!({ "readers": [] })), [401, 401, 403, 403, 403, 403, 403, 403, 200]),
+        ("POST", format!("{missing}/audience"), Some(json!({ "readers": [] })), [401, 401, 403, 403, 403, 403, 403, 403, 404]),
         ("PUT", "/v1/channels/C0OTHER".into(), Some(json!({ "name": "x" })), [401, 401, 403, 403, 403, 403, 403, 403, 404]),
         ("GET", "/v1/sessions".into(), None, [401, 401, 200, 200, 200, 200, 200, 200, 200]),
         ("GET", "/v1/access".into(), None, [401, 401, 200, 200, 200, 200, 200, 200, 403]),

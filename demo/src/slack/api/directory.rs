@@ -94,3 +94,28 @@ pub(super) fn conversations_info(state: &mut State, arguments: &Arguments) -> An
     }
     Ok(json!({"channel": channel.to_json(bot)}))
 }
+
+pub(super) fn conversations_members(state: &mut State, arguments: &Arguments) -> Answer {
+    let id = arguments.text("channel").ok_or_else(|| Refused::missing("channel"))?;
+    let bot = state.app().bot_user_id.clone();
+    let channel = state.channel(id).ok_or("channel_not_found")?;
+    granted(state, if channel.is_private { "groups:read" } else { "channels:read" })?;
+    if channel.is_private && !channel.has(&bot) {
+        return Err("channel_not_found".into());
+    }
+    let people = state.config.people.iter().filter(|person| !person.deleted);
+    let all = people.map(|person| person.id.as_str()).filter(|id| *id != bot).chain([bot.as_str()]);
+    let members: Vec<&str> = all.filter(|user| channel.has(user)).collect();
+    let limit = match arguments.text("limit").map(str::parse::<usize>) {
+        None => 100,
+        Some(Ok(limit @ 1..=1_000)) => limit,
+        Some(_) => return Err("invalid_limit".into()),
+    };
+    let start = match arguments.text("cursor").filter(|cursor| !cursor.is_empty()) {
+        None => 0,
+        Some(cursor) => cursor.strip_prefix("next:").and_then(|n| n.parse().ok()).ok_or("invalid_cursor")?,
+    };
+    let page: Vec<&str> = members.iter().skip(start).take(limit).copied().collect();
+    let next = if start + limit < members.len() { format!("next:{}", start + limit) } else { String::new() };
+    Ok(json!({"members": page, "response_metadata": {"next_cursor": next}}))
+}

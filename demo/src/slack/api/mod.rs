@@ -91,6 +91,7 @@ const METHODS: &[(&str, &str, Handler)] = &[
     ("files.completeUploadExternal", "files:write", files::complete_upload),
     // The scope depends on the channel; the method looks.
     ("conversations.info", "", directory::conversations_info),
+    ("conversations.members", "", directory::conversations_members),
     ("conversations.history", "", history::conversations_history),
     ("conversations.replies", "", history::conversations_replies),
 ];
