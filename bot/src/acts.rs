@@ -4,8 +4,9 @@
 
 use countersign_shared::{
     api::{
-        AccessAnswer, AccessBody, AccessOption, DelegateBody, ExtendBody, GrantView, KeepBody, KeepView, QuestionAsked,
-        QuestionBody, RequestParked, RequestView, ReviewAnswerBody, ReviewBody, ReviewView, SessionView, StandIn,
+        AccessAnswer, AccessBody, AccessOption, DelegateBody, ExtendBody, GrantView, KeepBody, KeepView,
+        LinkChoiceBody, QuestionAsked, QuestionBody, RequestParked, RequestView, ReviewAnswerBody, ReviewBody,
+        ReviewView, SessionView, SlackRef, StandIn,
     },
     bot_token::SlackAccount,
     digest::of_bytes,
@@ -158,6 +159,19 @@ impl<'a> Acts<'a> {
     /// Ends a session.
     pub(crate) async fn kill(&self, id: &SessionId) -> Result<(), ControlError> {
         crate::control::done(self.change(Method::DELETE, &["sessions", id.as_str()], Vec::new()).await?).await
+    }
+
+    /// Confirms or refuses a link that waits, if it is still that principal's.
+    pub(crate) async fn choose_link(
+        &self,
+        link: &SlackRef,
+        principal: &str,
+        confirm: bool,
+    ) -> Result<(), ControlError> {
+        let body = serde_json::to_vec(&LinkChoiceBody { principal: principal.to_owned() });
+        let body = body.map_err(|error| ControlError::Unreachable(error.to_string()))?;
+        let path = ["links", &link.team, &link.user, if confirm { "confirm" } else { "refuse" }];
+        crate::control::done(self.change(Method::POST, &path, body).await?).await
     }
 
     /// Ends the link of their account.

@@ -1,7 +1,7 @@
-//! What the bot asks the gateway for itself: grants and the digest, and which messages are posted.
+//! What the bot asks the gateway for itself: grants, links that wait and the digest, and which messages are posted.
 
 use countersign_shared::{
-    api::{AccessDigest, Claim, GrantView, NoticeBody},
+    api::{AccessDigest, Claim, GrantView, NoticeBody, WaitingLink},
     ids::GrantId,
 };
 use reqwest::Method;
@@ -24,6 +24,14 @@ impl Control {
     /// Where the gateway refuses or is away.
     pub async fn grant(&self, id: &GrantId) -> Result<Option<GrantView>, ControlError> {
         found(read(self.own(Method::GET, &["grants", id.as_str()], None, None).await?).await)
+    }
+
+    /// `GET /v1/links/waiting`.
+    ///
+    /// # Errors
+    /// Where the gateway refuses or is away.
+    pub async fn waiting_links(&self) -> Result<Vec<WaitingLink>, ControlError> {
+        read(self.own(Method::GET, &["links", "waiting"], None, None).await?).await
     }
 
     /// `GET /v1/digest`.

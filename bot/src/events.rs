@@ -109,6 +109,7 @@ async fn stream(bot: &Bot, last: &mut Option<String>, backoff: &mut Backoff) -> 
     // A gateway that restarted has forgotten.
     bot.introduce_channels();
     bot.life().ring();
+    bot.linking().ring();
     bot.counting().ring();
     bot.reached().ring();
     backoff.reset();
@@ -133,6 +134,9 @@ fn heard(bot: &Bot, event: Event) {
         bot.touch(&request);
         bot.counting().ring();
         bot.reached().ring();
+    }
+    if event.kind == "link.created" {
+        bot.linking().ring();
     }
     if event.kind.starts_with("grant.") {
         bot.life().ring();

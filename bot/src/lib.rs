@@ -28,6 +28,7 @@ mod events;
 mod held;
 mod home;
 mod life;
+mod linking;
 mod outbox;
 mod press;
 mod question;
@@ -60,6 +61,7 @@ use crate::{
     counting::Counting,
     digest_parts::Places,
     life::Life,
+    linking::Linking,
     reaching::{Reached, Routes},
     schedule::Daily,
     seen::Seen,
@@ -135,6 +137,7 @@ struct Inner {
     counting: Counting,
     seen: Seen,
     life: Life,
+    linking: Linking,
     reached: Reached,
     refreshing: Mutex<()>,
     work: TaskTracker,
@@ -166,6 +169,7 @@ impl Bot {
             counting: Counting::default(),
             seen: Seen::default(),
             life: Life::default(),
+            linking: Linking::default(),
             reached: Reached::default(),
             refreshing: Mutex::default(),
             work: TaskTracker::new(),
@@ -201,6 +205,7 @@ impl Bot {
                 events::follow(self, &shutdown),
                 counting::follow(self, &shutdown),
                 life::follow(self, &shutdown),
+                linking::follow(self, &shutdown),
                 reaching::follow(self, &shutdown),
                 digest
             );
@@ -249,6 +254,7 @@ impl Bot {
                 Incoming::DenyForm(form) => press::denied(&bot, form).await,
                 Incoming::Question(press) => question::pressed(&bot, press).await,
                 Incoming::Details(press) => details::pressed(&bot, press).await,
+                Incoming::Link(press) => linking::pressed(&bot, press).await,
                 Incoming::QuestionForm(form) => question::submitted(&bot, form).await,
                 Incoming::Grant(press) => press::at_grant(&bot, press).await,
                 Incoming::AskForm(form) => commands::request::submitted(&bot, form).await,
@@ -314,6 +320,10 @@ impl Bot {
 
     pub(crate) fn life(&self) -> &Life {
         &self.0.life
+    }
+
+    pub(crate) fn linking(&self) -> &Linking {
+        &self.0.linking
     }
 
     /// Held by whoever rewrites a digest.

@@ -42,6 +42,7 @@ pub fn slack(data: &[u8]) {
                 form.person
             }
             Incoming::Question(press) | Incoming::Details(press) => press.person,
+            Incoming::Link(press) => press.person,
             Incoming::QuestionForm(form) => form.person,
             Incoming::Grant(press) => press.person,
             Incoming::AskForm(form) => form.person,

@@ -358,6 +358,23 @@ pub struct ListedLink {
     pub made_at: DateTime<Utc>,
 }
 
+/// `GET /v1/links/waiting`: a link that waits for an administrator, and whom to ask.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitingLink {
+    /// Which.
+    #[serde(flatten)]
+    pub link: ListedLink,
+    /// Slack accounts of those who may confirm it.
+    pub administrators: Vec<SlackRef>,
+}
+
+/// `POST /v1/links/{team}/{user}/confirm` through the bot, and `…/refuse`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkChoiceBody {
+    /// Whose link it was when it was looked at.
+    pub principal: String,
+}
+
 /// A live session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionView {

@@ -82,3 +82,48 @@ async fn a_link_whose_addresses_differ_waits_in_a_list_until_an_administrator_co
     let olu = Some("olu@acme.dev");
     assert_eq!(steps, [("linked, to be confirmed", None), ("confirmed", olu), ("unlinked", olu)]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_is_asked_in_slack_and_confirms_or_refuses_there() {
+    let story = Story::begin().await;
+    let (olu, sam) = (story.linked("olu").await, story.linked("sam").await);
+    let cases = [("priya", "refuse_link", "Refused"), ("dario", "confirm_link", "Confirmed")];
+    for (who, button, told) in cases {
+        let colleague = story.colleague(who);
+        let other = format!("{who}@other.dev");
+        story
+            .workspace
+            .change_user(colleague.user(), |person| person.email.clone_from(&other))
+            .expect("they are there");
+        colleague.types("link").await;
+        let said = colleague.is_told("/link/").await;
+        let url = said.split_once('<').and_then(|(_, rest)| rest.split_once('|')).expect("a link").0;
+        let mut browser = Browser::new().expect("a browser");
+        browser.open(url).await.expect("the sign-in page");
+        browser.press(&colleague.person.email, &[]).await.expect("signing in");
+        browser.press("Link these accounts", &[]).await.expect("linking");
+        let asked = olu.is_written(&format!("{who}@acme.dev")).await;
+        assert!(asked.shown().contains(&other) && asked.shown().contains("addresses differ"), "{}", asked.shown());
+        // Whoever is no administrator is not asked; that they press nothing is the gateway's to see.
+        assert!(
+            story.workspace.direct_messages(sam.user()).iter().all(|one| !one.shown().contains("waits to be linked"))
+        );
+        olu.presses_on(&asked, button).await;
+        olu.is_told(told).await;
+        let after = olu.is_written(if button == "confirm_link" { "You confirmed" } else { "You refused" }).await;
+        assert!(after.ts == asked.ts && after.buttons().is_empty(), "in its place: {}", after.shown());
+    }
+    let listed = story.tells_as("olu", &["users", "links", "--json"]).await;
+    let links: Vec<Value> = serde_json::from_slice(&listed.stdout).expect("JSON");
+    let of = |who: &str| links.iter().find(|link| link["principal"] == format!("{who}@acme.dev"));
+    assert!(of("priya").is_none() && of("dario").expect("dario's")["confirmed"] == true, "{links:?}");
+    let log = std::fs::read_to_string(story.folder().join("records/log/00000001.jsonl")).expect("the log");
+    let steps: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let by_olu = |outcome: &str, who: &str| {
+        steps.iter().any(|entry| {
+            let (kind, by) = (&entry["kind"], &entry["detail"]["by"]);
+            kind == "link" && entry["outcome"] == outcome && entry["principal"] == who && by == "olu@acme.dev"
+        })
+    };
+    assert!(by_olu("refused", "priya@acme.dev") && by_olu("confirmed", "dario@acme.dev"));
+}

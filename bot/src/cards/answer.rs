@@ -86,6 +86,12 @@ pub const NOT_FOR_YOU: &str =
 pub const LINK_TO_READ: &str =
     "Your Slack account is not linked to an identity yet, so nobody knows what you may read.";
 
+/// An administrator confirmed a link.
+pub const LINK_CONFIRMED: &str = "Confirmed. What that account presses counts from now on.";
+
+/// An administrator refused one.
+pub const LINK_REFUSED: &str = "Refused. The account is linked to nobody.";
+
 /// The modal did not open.
 pub const NO_FORM: &str = "Slack did not open the form for the reason; nothing was denied. Press Deny again.";
 

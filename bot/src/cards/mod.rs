@@ -14,6 +14,7 @@ pub mod home;
 mod impact;
 pub mod keep;
 pub mod life;
+pub mod linking;
 pub mod more;
 pub mod outcome;
 pub mod question;

@@ -4,8 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use countersign_shared::{
     api::{
         AccessDigest, AccessOption, AccessView, ApprovalView, DigestAgent, DigestGrant, DigestPermission, DigestRole,
-        DigestToken, EffectView, Finding, GrantView, KeepView, Needed, Outcome, QuestionView, RequestKind, RequestView,
-        SessionView, SlackRef,
+        DigestToken, EffectView, Finding, GrantView, KeepView, LinkView, ListedLink, Needed, Outcome, QuestionView,
+        RequestKind, RequestView, SessionView, SlackRef,
     },
     digest::{Digest, of_bytes},
     ids::{GrantId, RequestId, SessionId},
@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    answer, ask, blocks::Message, deny, details, digest as daily, direct, home, keep, life, more, question, reach,
-    request,
+    answer, ask, blocks::Message, deny, details, digest as daily, direct, home, keep, life, linking, more, question,
+    reach, request,
 };
 
 /// Whom the samples say is asked.
@@ -85,6 +85,18 @@ pub fn view() -> RequestView {
         requester_slack: None,
         stand_ins: Vec::new(),
         approvers: Vec::new(),
+    }
+}
+
+/// A link that waits.
+#[must_use]
+pub fn listed_link() -> ListedLink {
+    let slack = SlackRef { team: "T1".into(), user: "U0GUEST".into() };
+    ListedLink {
+        link: LinkView { slack, principal: "priya@acme.dev".into(), confirmed: false },
+        slack_name: Some("<!channel> P\u{202E}riya".into()),
+        slack_email: None,
+        made_at: noon(),
     }
 }
 
@@ -318,6 +330,9 @@ pub fn samples() -> Vec<Value> {
     all.push(json!({ "name": "form: question", "view": question::form(&carried) }));
     all.push(message("more".into(), more::waiting(&view(), 3, "notice:more:0123456789abcdef:K7Q2AB9X")));
     all.push(message("no more".into(), more::over("over:more:0123456789abcdef:K7Q2AB9X")));
+    all.push(message("link waits".into(), linking::waits(&listed_link())));
+    let account = listed_link().link.slack;
+    all.push(message("link decided".into(), linking::decided(&account, "<!channel>", true)));
     all.push(message("reach".into(), reach::waits(&view(), None, &base)));
     let (grants, requests) = (vec![grant(), agents], vec![view(); 20]);
     let tab = home::view("ana@acme.dev", (&grants, &requests, &requests), &base, noon());

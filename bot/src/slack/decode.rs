@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::{
     decode_access::{self, AskForm, GrantPress, HomeOpened, KeepForm},
+    decode_link::{self, LinkPress},
     decode_question::{self, QuestionForm},
     decode_request::{self, RequestPress},
     decode_review::{self, ReviewForm, ReviewPress},
@@ -22,6 +23,8 @@ pub enum Incoming {
     Question(RequestPress),
     /// The button that shows a request whole.
     Details(RequestPress),
+    /// A button at a link that waits.
+    Link(LinkPress),
     /// The form for that question.
     QuestionForm(QuestionForm),
     /// A button at a grant.
@@ -48,6 +51,7 @@ impl Incoming {
         match self {
             Self::Press(_) | Self::DenyForm(_) => None,
             Self::Question(press) | Self::Details(press) => press.trigger.as_deref(),
+            Self::Link(press) => press.trigger.as_deref(),
             Self::QuestionForm(form) => form.once.as_deref(),
             Self::Grant(press) => press.trigger.as_deref(),
             Self::AskForm(form) => form.once.as_deref(),
@@ -135,8 +139,15 @@ pub fn interaction(payload: &Value) -> Option<Incoming> {
             let grant = || decode_access::press(payload).map(Incoming::Grant);
             let review = || decode_review::press(payload).map(Incoming::Review);
             let question = || decode_request::press(payload, "ask").map(Incoming::Question);
+            let link = || decode_link::press(payload).map(Incoming::Link);
             let details = || decode_request::press(payload, "details").map(Incoming::Details);
-            press(payload).map(Incoming::Press).or_else(question).or_else(details).or_else(grant).or_else(review)
+            press(payload)
+                .map(Incoming::Press)
+                .or_else(question)
+                .or_else(details)
+                .or_else(link)
+                .or_else(grant)
+                .or_else(review)
         }
         "view_submission" => {
             let asks = || decode_access::ask_form(payload).map(Incoming::AskForm);

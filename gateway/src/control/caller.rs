@@ -101,7 +101,7 @@ fn not_signed_in(error: &str) -> Refused {
 }
 
 /// The person whom the bot acts for: where the token is for this very call, and comes for the first time.
-async fn acting(app: &App, claims: &Claims, parts: &Parts) -> Result<Caller, Refused> {
+async fn acting_for(app: &App, claims: &Claims, parts: &Parts) -> Result<Caller, Refused> {
     let Purpose::Act { call, body, slack } = &claims.purpose else { return Err(Refused::forbidden("No call.")) };
     if *call != format!("{} {}", parts.method, parts.uri.path()) {
         return Err(Refused::bad_request("The call is signed for something else than is asked."));
@@ -111,11 +111,18 @@ async fn acting(app: &App, claims: &Claims, parts: &Parts) -> Result<Caller, Ref
         let hint = "Ask again if you mean to.";
         return Err(Refused::new(StatusCode::CONFLICT, "repeated", "This call was made already.", hint));
     }
-    // From where they asked is not known; no rule about addresses lets that in.
-    let from = SessionFacts { application: "slack".into(), address: Ipv4Addr::UNSPECIFIED.to_string() };
-    let expires_at = DateTime::from_timestamp(claims.exp, 0).unwrap_or_default();
-    let identity = Identity { human: person.human, groups: person.groups, expires_at, token: None };
-    Ok(Caller::Acting { identity, from, body: *body })
+    let identity = acting(person, DateTime::from_timestamp(claims.exp, 0).unwrap_or_default());
+    Ok(Caller::Acting { identity, from: in_slack(), body: *body })
+}
+
+/// Somebody who acts through Slack, as they were last seen.
+pub(super) fn acting(person: Known, expires_at: DateTime<Utc>) -> Identity {
+    Identity { human: person.human, groups: person.groups, expires_at, token: None }
+}
+
+/// From where somebody acts in Slack is not known; no rule about addresses lets that in.
+pub(super) fn in_slack() -> SessionFacts {
+    SessionFacts { application: "slack".into(), address: Ipv4Addr::UNSPECIFIED.to_string() }
 }
 
 /// Tokens that have been used, for as long as they would be good.
@@ -172,7 +179,7 @@ impl FromRequestParts<App> for Caller {
             return Ok(match claims.purpose {
                 Purpose::Call => Self::Bot,
                 Purpose::Decision { .. } => Self::Click { claims: Box::new(claims), token: token.to_owned() },
-                Purpose::Act { .. } => return acting(app, &claims, parts).await,
+                Purpose::Act { .. } => return acting_for(app, &claims, parts).await,
             });
         }
         let identity = app.gateway.issuers.verify(token).await.map_err(|refused| match refused {

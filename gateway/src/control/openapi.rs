@@ -271,6 +271,7 @@ const CALLS: &[Call] = &[
         Some("LinkStarted"),
     ),
     Call("get", "/v1/links", "Every link, those that wait first", "administrator", None, 200, Some("ListedLinks")),
+    Call("get", "/v1/links/waiting", "Links that wait, and whom to ask", "bot", None, 200, Some("WaitingLinks")),
     Call("get", "/v1/links/{team}/{user}", "Who a Slack account is", "bot, administrator", None, 200, Some("Link")),
     Call(
         "delete",
@@ -285,8 +286,17 @@ const CALLS: &[Call] = &[
         "post",
         "/v1/links/{team}/{user}/confirm",
         "Confirm a link whose e-mail addresses differ",
-        "another administrator",
+        "another administrator, or the bot for them with LinkChoiceBody",
         None,
+        204,
+        None,
+    ),
+    Call(
+        "post",
+        "/v1/links/{team}/{user}/refuse",
+        "End a link that waits",
+        "another administrator, or the bot for them",
+        Some("LinkChoiceBody"),
         204,
         None,
     ),
@@ -427,6 +437,10 @@ fn schemas() -> Value {
     // One macro takes no more.
     schemas["ListedLink"] = object(&["slack", "principal", "confirmed", "made_at"], &["slack_name", "slack_email"]);
     schemas["ListedLinks"] = list("ListedLink");
+    schemas["WaitingLink"] =
+        object(&["slack", "principal", "confirmed", "made_at", "administrators"], &["slack_name", "slack_email"]);
+    schemas["WaitingLinks"] = list("WaitingLink");
+    schemas["LinkChoiceBody"] = object(&["principal"], &[]);
     schemas["AudienceBody"] = object(&["readers"], &[]);
     schemas["AudienceView"] = object(&["wider"], &[]);
     schemas["QuestionBody"] = object(&["question"], &[]);

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use countersign_shared::{api::SessionView, duties};
 
-use super::caller::Caller;
+use super::caller::{Caller, acting, in_slack};
 use crate::{
     approval::take::may_approve,
     identity::Identity,
     runtime::Gateway,
     statement::{
-        decide::{Asker, SessionFacts, permits_by},
+        decide::{Asker, Known, SessionFacts, permits_by},
         effect::{Action, Effect},
     },
     store::{Grant, Request},
@@ -31,6 +31,12 @@ fn may(gateway: &Gateway, who: &Identity, from: &SessionFacts, action: Action, c
 pub(super) fn administers_all(gateway: &Gateway, who: &Identity, from: &SessionFacts) -> bool {
     let connections = &gateway.config.connections;
     !connections.is_empty() && connections.keys().all(|name| may(gateway, who, from, Action::Administer, name))
+}
+
+/// The same of somebody as they were last seen, when they act through Slack.
+pub(super) fn known_administers_all(gateway: &Gateway, one: &Known) -> bool {
+    let who = acting(one.clone(), DateTime::<Utc>::MAX_UTC);
+    administers_all(gateway, &who, &in_slack())
 }
 
 /// Whether `who` may administer a connection.
