@@ -37,6 +37,7 @@ fn of_channel(digest: &AccessDigest, places: &Places, channel: &str, main: bool)
     part.grants.retain(|found| here(&found.grant.connection));
     part.tokens.retain(|token| here(&token.connection));
     part.sessions.retain(|session| here(&session.connection));
+    part.secrets.retain(|secret| secret.connection.as_deref().map_or(main, here));
     part.reviews.retain(|review| here(&review.connection));
     if !main {
         part.roles.clear();
@@ -65,7 +66,9 @@ pub fn nowhere(digest: &AccessDigest, places: &Places) -> usize {
     let sessions = digest.sessions.iter().map(|session| &session.connection);
     let reviews = digest.reviews.iter().map(|review| &review.connection);
     let tokens = digest.tokens.iter().map(|token| &token.connection);
-    grants.chain(sessions).chain(tokens).chain(reviews).filter(|connection| !places.contains_key(*connection)).count()
+    let secrets = digest.secrets.iter().filter_map(|secret| secret.connection.as_ref());
+    let all = grants.chain(sessions).chain(tokens).chain(secrets).chain(reviews);
+    all.filter(|connection| !places.contains_key(*connection)).count()
 }
 
 #[cfg(test)]
@@ -80,6 +83,9 @@ mod tests {
         }
         for session in &mut digest.sessions {
             session.connection = "payroll".into();
+        }
+        for secret in digest.secrets.iter_mut().filter(|secret| secret.connection.is_some()) {
+            (secret.what, secret.connection) = ("password of app on payroll".into(), Some("payroll".into()));
         }
         for token in &mut digest.tokens {
             token.connection = "payroll".into();
@@ -132,6 +138,7 @@ mod tests {
             elsewhere
                 + mixed.sessions.len()
                 + mixed.tokens.len()
+                + mixed.secrets.iter().filter(|secret| secret.connection.is_some()).count()
                 + mixed.reviews.iter().filter(|r| r.connection != "shop").count()
         );
     }

@@ -571,6 +571,20 @@ pub struct DigestToken {
     pub expires_at: DateTime<Utc>,
 }
 
+/// A secret of the config that has not been changed for long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigestSecret {
+    /// What it is for; never anything of its value.
+    pub what: String,
+    /// The connection that it is for, if it is for one.
+    #[serde(default)]
+    pub connection: Option<String>,
+    /// Since when it is what it is.
+    pub since: DateTime<Utc>,
+    /// It was there when watching began, and may be older.
+    pub at_least: bool,
+}
+
 /// An agent for whom nobody answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DigestAgent {
@@ -605,6 +619,9 @@ pub struct AccessDigest {
     /// Tokens of more than a day that sessions rest on.
     #[serde(default)]
     pub tokens: Vec<DigestToken>,
+    /// Secrets of the config that have not been changed for more than 90 days.
+    #[serde(default)]
+    pub secrets: Vec<DigestSecret>,
     /// What was run by break-glass and nobody has reviewed, the oldest first.
     #[serde(default)]
     pub reviews: Vec<DigestReview>,

@@ -34,7 +34,7 @@ fn field(text: &str) -> String {
     if text.contains(['"', ',', '\n', '\r', ';']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
-/// All grants that count, a line each; then roles, permissions, agents, sessions, tokens and reviews, with what they have
+/// All grants that count, a line each; then roles, permissions, agents, sessions, tokens, secrets and reviews, with what they have
 /// of the same columns.
 #[must_use]
 pub fn table(digest: &AccessDigest) -> String {
@@ -150,6 +150,13 @@ fn others(digest: &AccessDigest) -> Vec<Other<'_>> {
         until: Some(token.expires_at),
         ..Other::default()
     });
+    let secrets = digest.secrets.iter().map(|secret| Other {
+        kind: "secret",
+        id: secret.what.clone(),
+        connection: secret.connection.as_deref().unwrap_or_default(),
+        from: Some(secret.since),
+        ..Other::default()
+    });
     let reviews = digest.reviews.iter().map(|review| Other {
         kind: "break_glass",
         id: review.request.to_string(),
@@ -159,7 +166,7 @@ fn others(digest: &AccessDigest) -> Vec<Other<'_>> {
         reason: &review.reason,
         ..Other::default()
     });
-    roles.chain(permissions).chain(agents).chain(sessions).chain(tokens).chain(reviews).collect()
+    roles.chain(permissions).chain(agents).chain(sessions).chain(tokens).chain(secrets).chain(reviews).collect()
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use countersign_shared::api::{
-    AccessDigest, DigestGrant, DigestPermission, DigestReview, DigestRole, DigestToken, Finding, GrantView, KeepView,
+    AccessDigest, DigestGrant, DigestPermission, DigestReview, DigestRole, DigestSecret, DigestToken, Finding,
+    GrantView, KeepView,
 };
 use serde_json::Value;
 
@@ -37,6 +38,7 @@ pub fn is_empty(digest: &AccessDigest) -> bool {
         && idle_roles(digest).next().is_none()
         && idle_permissions(digest).next().is_none()
         && digest.tokens.is_empty()
+        && digest.secrets.is_empty()
         && digest.agents.is_empty()
         && digest.sessions.is_empty()
         && digest.reviews.is_empty()
@@ -95,6 +97,11 @@ fn token_line(token: &DigestToken, now: DateTime<Utc>) -> String {
     let (who, on) = (short(&token.principal, 100), short(&token.connection, 63));
     let until = token.expires_at.format("%Y-%m-%d %H:%M UTC");
     format!("{who} on {on}, issued {} ago, until {until}: session {}", ago(token.issued_at, now), token.session)
+}
+
+fn secret_line(secret: &DigestSecret, now: DateTime<Utc>) -> String {
+    let least = if secret.at_least { "at least " } else { "" };
+    format!("{}, the same for {least}{}", short(&secret.what, 200), ago(secret.since, now))
 }
 
 fn ago(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
@@ -191,6 +198,7 @@ pub fn message(digest: &AccessDigest) -> Message {
     let roles = idle_roles(digest).map(|role| role_line(role, now));
     let permissions = idle_permissions(digest).map(|one| permission_line(one, now));
     let tokens = digest.tokens.iter().map(|token| token_line(token, now));
+    let secrets = digest.secrets.iter().map(|secret| secret_line(secret, now));
     let agents = digest.agents.iter().map(|agent| {
         format!("{}, of {}: {}", short(&agent.name, 100), short(&agent.owner, 100), short(&agent.why, 100))
     });
@@ -205,6 +213,7 @@ pub fn message(digest: &AccessDigest) -> Message {
     blocks.extend(list("Agents for whom nobody answers", agents.collect()));
     blocks.extend(list("Sessions of more than a day", sessions.collect()));
     blocks.extend(list("Tokens of more than a day that sessions rest on", tokens.collect()));
+    blocks.extend(list("Secrets that were not changed in 90 days", secrets.collect()));
     let since = digest.recorded_since.format("%Y-%m-%d");
     let stale = span(TimeDelta::seconds(i64::try_from(digest.stale_after).unwrap_or(i64::MAX / 1_000)));
     blocks.push(line(&format!(
@@ -280,6 +289,7 @@ pub fn lines(digest: &AccessDigest) -> String {
         format!("session {}: {who} on {on}, for {}", session.id, ago(session.started_at, digest.at))
     }));
     lines.extend(digest.tokens.iter().map(|token| format!("token of {}", token_line(token, digest.at))));
+    lines.extend(digest.secrets.iter().map(|secret| format!("secret: {}", secret_line(secret, digest.at))));
     lines.extend(digest.reviews.iter().map(|review| format!("break-glass {}", review_line(review, digest.at))));
     lines.push(if lines.is_empty() {
         format!("nothing to look at; {}", rest(digest))
@@ -311,6 +321,8 @@ mod tests {
             "never used in the 50 d that it is watched",
             "last used 35 d ago",
             "Tokens of more than a day",
+            "on shop, the same for at least 100 d",
+            "bot_token, the same for 91 d",
         ] {
             assert!(shown.contains(part), "{part}: {shown}");
         }
@@ -321,6 +333,7 @@ mod tests {
             agents: Vec::new(),
             sessions: Vec::new(),
             tokens: Vec::new(),
+            secrets: Vec::new(),
             ..samples::digest_of(0)
         };
         let message = super::message(&empty);

@@ -4,8 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use countersign_shared::{
     api::{
         AccessDigest, AccessOption, AccessView, ApprovalView, DigestAgent, DigestGrant, DigestPermission, DigestRole,
-        DigestToken, EffectView, Finding, GrantView, KeepView, LinkView, ListedLink, Needed, Outcome, QuestionView,
-        RequestKind, RequestView, SessionView, SlackRef,
+        DigestSecret, DigestToken, EffectView, Finding, GrantView, KeepView, LinkView, ListedLink, Needed, Outcome,
+        QuestionView, RequestKind, RequestView, SessionView, SlackRef,
     },
     digest::{Digest, of_bytes},
     ids::{GrantId, RequestId, SessionId},
@@ -178,6 +178,20 @@ pub fn digest_of(count: usize) -> AccessDigest {
         roles: (0..20).map(role).collect(),
         permissions: (0..8).map(permission).collect(),
         tokens: vec![token],
+        secrets: vec![
+            DigestSecret {
+                what: "password of <!channel> on shop".into(),
+                connection: Some("shop".into()),
+                since: noon() - TimeDelta::days(100),
+                at_least: true,
+            },
+            DigestSecret {
+                what: "Slack's bot_token".into(),
+                connection: None,
+                since: noon() - TimeDelta::days(91),
+                at_least: false,
+            },
+        ],
         agents: vec![agent],
         reviews: Vec::new(),
         sessions: vec![session],
@@ -311,6 +325,7 @@ pub fn samples() -> Vec<Value> {
         agents: vec![],
         sessions: vec![],
         tokens: vec![],
+        secrets: vec![],
         ..digest_of(0)
     };
     all.push(message("digest: nothing".into(), daily::message(&nothing)));

@@ -11,7 +11,7 @@ use super::{
     book::{Live, Now},
     end::{end_grant, end_principal, take_effect, write},
     right::give_approved,
-    stand, uses,
+    secrets, stand, uses,
 };
 use crate::{
     directory::is_gone,
@@ -26,6 +26,8 @@ const TICK: Duration = Duration::from_secs(1);
 const WISHES: u64 = 20;
 /// What was used is written down at every so-manieth tick.
 const USES: u64 = 10;
+/// How many ticks lie between two looks at the config's secrets.
+const SECRETS: u64 = 3_600;
 /// How long after its deadline a statement is ended for whoever should have.
 const LATE: Duration = Duration::from_secs(60);
 /// Where no grant is about to end.
@@ -135,6 +137,7 @@ pub async fn keep_written(gateway: Arc<Gateway>) {
     let mut count = 0_u64;
     let mut watched = None;
     uses::watch(&gateway, &mut watched).await;
+    secrets::watch(&gateway).await;
     loop {
         tokio::select! {
             () = gateway.regrouped.notified() => {
@@ -153,6 +156,9 @@ pub async fn keep_written(gateway: Arc<Gateway>) {
                     uses::flush(&gateway).await;
                     uses::watch(&gateway, &mut watched).await;
                     uses::flush_permissions(&gateway).await;
+                }
+                if count.is_multiple_of(SECRETS) {
+                    secrets::watch(&gateway).await;
                 }
                 if count % WISHES == 1 {
                     end_old_wishes(&gateway).await;

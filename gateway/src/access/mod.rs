@@ -24,6 +24,7 @@ pub mod keep;
 pub mod poll;
 pub mod review;
 pub mod right;
+pub mod secrets;
 pub mod stand;
 pub mod tokens;
 pub mod uses;

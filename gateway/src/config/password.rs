@@ -48,6 +48,12 @@ impl Password {
         Self(Arc::new(Source { place: Some(place), refresh, kept: Mutex::new(kept) }))
     }
 
+    /// Whether it stays until somebody changes it; not where a program makes it for the moment.
+    #[must_use]
+    pub fn stands(&self) -> bool {
+        !matches!(self.0.place, Some(Place::Command { .. }))
+    }
+
     /// The password to use now. Where it is older than `refresh` it is had anew; where that fails, the
     /// one before is used: the server decides whether it still counts.
     pub async fn current(&self) -> Secret<String> {

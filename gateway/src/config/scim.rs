@@ -24,6 +24,11 @@ impl ScimTokens {
         Self(tokens.into_iter().map(hash).collect())
     }
 
+    /// Their hashes.
+    pub fn hashes(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(Vec::as_slice)
+    }
+
     /// Whether `token` is one of them, in a time that does not tell which or how much of it fits.
     #[must_use]
     pub fn have(&self, token: &str) -> bool {

@@ -9,8 +9,8 @@ use axum::{
 use chrono::{DateTime, TimeDelta, Utc};
 use countersign_shared::{
     api::{
-        AccessDigest, DigestAgent, DigestGrant, DigestPermission, DigestReview, DigestRole, DigestToken, KeepBody,
-        KeepView, RequestKind,
+        AccessDigest, DigestAgent, DigestGrant, DigestPermission, DigestReview, DigestRole, DigestSecret, DigestToken,
+        KeepBody, KeepView, RequestKind,
     },
     duties,
 };
@@ -23,7 +23,10 @@ use super::{
     grants, sight,
 };
 use crate::{
-    access::digest::{Held, finding, of_watched},
+    access::{
+        digest::{Held, finding, of_watched},
+        secrets as standing,
+    },
     approval::{say::problem, view::slack_of},
     log::{Entry, Kind},
     runtime::Gateway,
@@ -43,6 +46,8 @@ const LONGEST_REASON: usize = 500;
 const UNUSED: TimeDelta = TimeDelta::days(30);
 /// So long a session lives, and its token, that is told of.
 const OLD: TimeDelta = TimeDelta::hours(24);
+/// So long a secret has not been changed that is told of: PCI DSS v4.0, 8.3.9 and 8.6.3, and most people's calendars.
+const OLD_SECRET: TimeDelta = TimeDelta::days(90);
 
 fn keep_view(keep: &Keep) -> KeepView {
     KeepView { by: keep.by.clone(), until: keep.until, reason: keep.reason.clone() }
@@ -101,6 +106,7 @@ async fn digest(gateway: &Gateway, now: DateTime<Utc>) -> Result<AccessDigest, S
         roles: roles(gateway, &all, &usage, now),
         permissions: permissions(gateway, &usage, now),
         tokens: tokens(gateway, now),
+        secrets: secrets(gateway, &usage, now).await,
         agents: agents(gateway).await?,
         reviews: reviews(gateway).await?,
         sessions: sessions.into_iter().filter(|session| now - session.started_at > OLD).collect(),
@@ -162,6 +168,18 @@ fn tokens(gateway: &Gateway, now: DateTime<Utc>) -> Vec<DigestToken> {
     tokens.retain(|token| now - token.issued_at > OLD);
     tokens.sort_by_key(|token| token.issued_at);
     tokens
+}
+
+/// The secrets of age, the oldest first. Of those that were there when watching began, it is the least that is known.
+async fn secrets(gateway: &Gateway, usage: &Usage, now: DateTime<Utc>) -> Vec<DigestSecret> {
+    let secret = |one: standing::Standing| {
+        let watch = watch_of(usage, Watched::Secret, &one.hash, now);
+        DigestSecret { what: one.what, connection: one.connection, since: watch.since, at_least: watch.before }
+    };
+    let mut secrets: Vec<DigestSecret> = standing::standing(gateway).await.into_iter().map(secret).collect();
+    secrets.retain(|secret| now - secret.since > OLD_SECRET);
+    secrets.sort_by_key(|secret| secret.since);
+    secrets
 }
 
 /// What was run by break-glass and nobody has reviewed.

@@ -128,6 +128,9 @@ async fn what_is_watched_is_known_since_when_and_until_it_is_gone(store: &dyn St
     assert_eq!(watched(Kind::Permission, "writes").await, Some(writes), "who comes back is new");
     store.watch(Kind::Role, &names(&["writer"]), at(9)).await.unwrap();
     assert_eq!(watched(Kind::Role, "writer").await.map(|watch| watch.before), Some(true), "the first of its kind");
+    store.watch(Kind::Secret, &names(&["0a1b"]), at(9)).await.unwrap();
+    let secret = Watch { since: at(9), before: true, last: None };
+    assert_eq!(watched(Kind::Secret, "0a1b").await, Some(secret), "secrets are a kind of their own");
     store.watch(Kind::Permission, &[], at(9)).await.unwrap();
     assert_eq!(watched(Kind::Permission, "reads").await, None);
 }

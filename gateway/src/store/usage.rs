@@ -39,15 +39,21 @@ pub enum Kind {
     Role,
     /// A `permit` of the policies, by the digest of its text.
     Permission,
+    /// A secret of the config, by a keyed hash of its place and its value.
+    Secret,
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Role, Self::Permission, Self::Secret];
+
     /// Its name in the state.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Role => "role",
             Self::Permission => "permission",
+            Self::Secret => "secret",
         }
     }
 }
@@ -72,7 +78,7 @@ pub struct Usage {
     pub uses: HashMap<GrantId, Uses>,
     /// The last wish to keep each.
     pub keeps: HashMap<GrantId, Keep>,
-    /// Roles and permissions, by kind and name.
+    /// Roles, permissions and secrets, by kind and name.
     pub watched: HashMap<(Kind, String), Watch>,
 }
 

@@ -79,6 +79,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "add link accounts",
         include_str!("../../../../migrations/sqlite/20261204101500_add_link_accounts.sql"),
     ),
+    (
+        20_261_205_000_000,
+        "watch secrets",
+        include_str!("../../../../migrations/sqlite/20261205000000_watch_secrets.sql"),
+    ),
 ];
 
 /// The path in `sqlite://path`.

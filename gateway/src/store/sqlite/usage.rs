@@ -71,7 +71,9 @@ pub(super) async fn read(db: &SqlitePool) -> Result<Usage, StoreError> {
             .map_err(unavailable)?;
     let mut watched = HashMap::new();
     for (kind, name, since, before, last) in rows {
-        let kind = if kind == Kind::Role.as_str() { Kind::Role } else { Kind::Permission };
+        let kind = Kind::ALL.into_iter().find(|one| one.as_str() == kind);
+        let kind =
+            kind.ok_or_else(|| StoreError::Unavailable("something is watched of which nothing is known".into()))?;
         watched.insert((kind, name), Watch { since: time(since)?, before, last: last.map(time).transpose()? });
     }
     Ok(Usage { since: time(since)?, uses, keeps, watched })
