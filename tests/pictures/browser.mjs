@@ -47,6 +47,11 @@ const deeds = {
   presses_by_name: (text, name) => message(text).getByRole('button', { name }).click(),
   confirms: () => page.locator('#dialog footer button').last().click(),
   sees_form: () => modal().waitFor(),
+  reads_in_form: (text) => modal().filter({ hasText: text }).waitFor(),
+  closes: async () => {
+    await modal().locator('footer button').first().click();
+    await modal().waitFor({ state: 'detached' });
+  },
   fills: (block, text) => modal().locator(`[data-block-id="${block}"]`).fill(text),
   submits: async () => {
     await modal().locator('footer button.primary').click();

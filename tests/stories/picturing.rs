@@ -109,6 +109,10 @@ async fn a_held_statement_a_denial_a_broken_glass_a_home_tab_and_a_review() {
     let id = ana.is_held().await;
     page.is("priya").await;
     page.pictures("slack-held", &id).await;
+    page.presses(&id, "details").await;
+    page.does("reads_in_form", &["where status = 'cancelled'"]).await;
+    page.does("picture_of_form", &["slack-details"]).await;
+    page.does("closes", &[]).await;
     page.presses(&id, "deny").await;
     page.does("sees_form", &[]).await;
     page.does("fills", &["reason", "month-end is still running"]).await;
