@@ -33,5 +33,5 @@ pub fn direct(view: &RequestView, base: &Url) -> Message {
         let withdraw = blocks::button("withdraw", "Withdraw", None, view.id.as_str());
         blocks.push(blocks::actions(&block_id(&view.id, &view.digest), vec![withdraw]));
     }
-    Message { text: escaped(&format!("{head} {standing}")), blocks }
+    Message { text: escaped(&format!("{head} {}", outcome::pushed(view))), blocks }
 }

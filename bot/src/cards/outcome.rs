@@ -152,6 +152,16 @@ pub fn bare_standing(view: &RequestView) -> String {
     }
 }
 
+/// As [`bare_standing`], with the command tag of what ran.
+#[must_use]
+pub fn pushed(view: &RequestView) -> String {
+    let outcome = view.outcome.as_ref().filter(|outcome| view.state == State::Done && outcome.error.is_none());
+    match outcome.and_then(|outcome| outcome.tag.as_deref()) {
+        Some(tag) if view.kind == RequestKind::Statement => format!("{} {}.", approved_by(view), short(tag, 100)),
+        _ => bare_standing(view),
+    }
+}
+
 /// `DELETE 1204 in 0.3 s.`, the server's error, or that nobody knows.
 #[must_use]
 pub fn came_of(view: &RequestView) -> String {

@@ -1,7 +1,7 @@
 //! The card of a request: what will run, who asks, what it does, and where it stands.
 
 use countersign_shared::{
-    api::{GrantView, RequestKind, RequestView},
+    api::{EffectView, GrantView, Impact, RequestKind, RequestView},
     digest::Digest,
     ids::RequestId,
     request::State,
@@ -177,16 +177,33 @@ fn said(text: &str) -> Message {
     Message { text: escaped(text), blocks: vec![blocks::rich(vec![blocks::line(vec![blocks::plain(text)])])] }
 }
 
-/// What notifications and screen readers say.
+/// What notifications and screen readers say. Notifications pass through others' servers and lie on locked screens: no
+/// constant, reason or error is in them.
 fn summary(view: &RequestView) -> String {
     let who = short(&view.principal, 100);
     let what = match (&view.access, view.state) {
         (Some(access), State::Pending) => outcome::access(access),
-        (None, State::Pending) => short(&view.sql, 200),
-        _ => outcome::standing(view),
+        (None, State::Pending) => in_brief(view),
+        _ => outcome::pushed(view),
     };
     let head = head(view);
     escaped(&format!("{head}: {} by {who} on {}: {what}", view.id, short(&view.connection, 63)))
+}
+
+/// `delete 312 rows of public.orders, and 2 more`: what a statement does, without what it says.
+fn in_brief(view: &RequestView) -> String {
+    let rows = |one: &Impact| {
+        let number = one.number().unwrap_or_else(|| "rows".into());
+        format!("{} {number} of {}", one.action, short(&one.table, 100))
+    };
+    let does = |effect: &EffectView| effects::effect(effect, &view.connection);
+    let (first, all) = match (view.impact.first(), view.effects.first()) {
+        (Some(one), _) => (rows(one), view.impact.len()),
+        (None, Some(effect)) => (short(&does(effect), 150), view.effects.len()),
+        (None, None) => return "a statement".into(),
+    };
+    let more = all - 1;
+    if more == 0 { first } else { format!("{first}, and {more} more") }
 }
 
 fn is_review(view: &RequestView) -> bool {

@@ -1,6 +1,6 @@
 //! What a card promises, over all samples.
 
-use countersign_shared::api::{Outcome, QuestionView, RequestKind, RequestView};
+use countersign_shared::api::{Impact, Outcome, QuestionView, RequestKind, RequestView};
 use serde_json::Value;
 use url::Url;
 
@@ -137,6 +137,44 @@ fn a_redacted_card_says_who_and_where_and_nothing_of_what_anybody_wrote() {
             assert_eq!(buttons(&message), if pending { &open[..] } else { &[] }, "{state} {kind:?}");
         }
     }
+}
+
+#[test]
+fn notifications_carry_nothing_that_anybody_wrote() {
+    let impact = Impact {
+        action: "delete".into(),
+        table: "public.orders".into(),
+        rows: Some(2),
+        counted: true,
+        ..Impact::default()
+    };
+    let ended = Outcome {
+        by: Some("dario@acme.dev".into()),
+        reason: Some("secret why".into()),
+        error: Some("23505: Key (email)=(secret@acme.dev) already exists.".into()),
+        ..Outcome::default()
+    };
+    let told = Outcome { error: None, tag: Some("DELETE 2".into()), ..ended.clone() };
+    for state in countersign_shared::request::State::ALL {
+        for outcome in [&ended, &told] {
+            let view = RequestView {
+                state,
+                sql: "SELECT 'secret'".into(),
+                parameters: vec!["secret".into()],
+                reason: Some("secret reason".into()),
+                impact: vec![impact.clone(), impact.clone()],
+                outcome: state.is_final().then(|| outcome.clone()),
+                ..samples::view()
+            };
+            for message in [request::card(&view, &base()), super::direct::direct(&view, &base())] {
+                assert!(!message.text.contains("secret"), "{state}: {}", message.text);
+            }
+        }
+    }
+    let text = |view: &RequestView| request::card(view, &base()).text;
+    let two = RequestView { impact: vec![impact.clone(), impact], ..samples::view() };
+    assert!(text(&two).ends_with("delete 2 rows of public.orders, and 1 more"), "{}", text(&two));
+    assert!(text(&samples::view()).ends_with("deletes rows from table public.orders"), "{}", text(&samples::view()));
 }
 
 #[test]
