@@ -185,6 +185,7 @@ install_browser() {
 if [ "$purpose" = pictures ]; then install_browser; fi
 
 if [ "$purpose" = test ]; then
+  has ssh-keygen || install openssh-client
   if [ -f "$fidelity/package-lock.json" ]; then
     has npm || install npm
     has_node || install_node

@@ -220,6 +220,7 @@ pub fn main() -> ExitCode {
             Verb::Bot => serve::run(&config, serve::Parts::Bot).await,
             Verb::Classify { connection, json } => classify::run(&config, &connection, json).await,
             Verb::Check { slack } => check::run(&config, slack).await,
+            Verb::Policy { what: policy::What::Manifest { folder }, .. } => policy::manifest(&config, folder),
             Verb::Policy { what: policy::What::Test { folder, live }, json } => {
                 policy::test(&config, folder, live, json).await
             }

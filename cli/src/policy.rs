@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use countersign_gateway::{
     config::policy_folder,
     explain::{NotExplained, Subject, Tested, Worlds, connections_of, explain_live, run_cases, run_cases_under},
+    policy::Policies,
     service::{NotStarted, load},
 };
 
@@ -22,6 +23,11 @@ pub enum What {
         /// Uses the catalogs of the config's databases in place of the tables that the files declare.
         #[arg(long)]
         live: bool,
+    },
+    /// Prints what people sign where `policy_signers` asks for it: what sha256sum prints of the policy files.
+    Manifest {
+        /// The policy folder; that of the config where it is left out.
+        folder: Option<PathBuf>,
     },
 }
 
@@ -40,6 +46,24 @@ pub struct As {
     /// What they say it is for, `countersign.reason`.
     #[arg(long)]
     reason: Option<String>,
+}
+
+/// Prints what is signed of a policy folder.
+pub fn manifest(config: &Path, folder: Option<PathBuf>) -> ExitCode {
+    let Some(folder) = folder.or_else(|| policy_folder(config)) else {
+        let hint = "name the policy folder: countersign policy manifest FOLDER";
+        return crate::fail(&format!("{} does not say where the policies are; {hint}", config.display()), 2);
+    };
+    match Policies::manifest(&folder) {
+        Ok(manifest) => {
+            crate::say(manifest.trim_end());
+            ExitCode::SUCCESS
+        }
+        Err(problems) => {
+            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            crate::fail(&problems.join("\n"), 2)
+        }
+    }
 }
 
 /// Runs the cases. 0: all passed; 1: some did not, or there are none; 2: they can't be run.

@@ -27,6 +27,9 @@ pub fn policy(policies: &Policies, folder: &Path, before: Option<&[(String, Stri
     if let Some(commit) = commit_of(folder) {
         detail["commit"] = commit.into();
     }
+    if !policies.signed_by().is_empty() {
+        detail["signed_by"] = json!(policies.signed_by());
+    }
     if let Some(before) = before {
         detail["diff"] = differences(before, texts).into();
     }

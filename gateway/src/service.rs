@@ -53,7 +53,7 @@ impl Service {
     /// Everything that is in the way.
     pub async fn start(config: Config) -> Result<Self, NotStarted> {
         let settings = &config.gateway;
-        let Watched { policies, refused } = policy::watch(&settings.policy)
+        let Watched { policies, refused } = policy::watch(&settings.policy, settings.policy_signers.clone())
             .map_err(|problems| NotStarted(problems.iter().map(ToString::to_string).collect()))?;
         let (bot_key, bot) = load_or_create_bot_key(&settings.bot_key).map_err(not)?;
         let seal = SealKey::load_or_create(&settings.log_key).map_err(not)?;

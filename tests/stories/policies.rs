@@ -114,3 +114,81 @@ async fn what_observing_let_pass_is_counted_with_the_rule_that_would_have_stoppe
     assert_eq!(report["suggestion"]["policy"], rule);
     assert_eq!(story.tells(&["report", "friction", "--since", "yesterday"]).await.status.code(), Some(2));
 }
+
+/// Signs the policies of a folder with `ssh-keygen`, as the docs say.
+fn signs(folder: &std::path::Path, who: &str) {
+    let script = "cd policy && LC_ALL=C sha256sum *.cedar > MANIFEST && rm -f MANIFEST.sig \
+                  && ssh-keygen -q -Y sign -n countersign-policy -f ../$0 MANIFEST && mv MANIFEST.sig $0.sig";
+    let done =
+        std::process::Command::new("sh").args(["-c", script, who]).current_dir(folder).output().expect("a shell");
+    assert!(done.status.success(), "{done:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_two_people_must_sign_policies_nobody_changes_them_alone() {
+    let mut story = Story::prepare().await;
+    let folder = story.folder();
+    let mut signers = String::new();
+    for who in ["ana", "ben"] {
+        let script = "ssh-keygen -q -t ed25519 -N '' -f $0 && cat $0.pub";
+        let made = std::process::Command::new("sh").args(["-c", script, who]).current_dir(&folder).output();
+        signers += &format!("{who}@acme.dev {}", String::from_utf8(made.expect("a key").stdout).expect("text"));
+    }
+    std::fs::write(folder.join("signers"), signers).expect("a file");
+    let config = std::fs::read_to_string(&story.world.facts.config).expect("the config");
+    let config = config.replace("[gateway]", "[gateway]\npolicy_signers = 2\npolicy_keys = \"signers\"");
+    std::fs::write(&story.world.facts.config, config).expect("a config");
+    signs(&folder, "ana");
+    let Err(crate::harness::process::NotStarted(said)) = story.try_start("gateway").await else {
+        panic!("one is not enough")
+    };
+    assert!(said.contains("must be signed by 2 people, and ana@acme.dev has signed them"), "{said}");
+    let checked = story.tells(&["check"]).await;
+    assert_eq!(checked.status.code(), Some(2), "{checked:?}");
+    signs(&folder, "ben");
+    story.starts("gateway").await;
+
+    let session = story.logs_in("ben").await;
+    let everybody = "permit (principal, action == Action::\"update\", resource in Connection::\"shop\");";
+    std::fs::write(folder.join("policy/90-everybody.cedar"), everybody).expect("a policy");
+    signs(&folder, "ben");
+    story.policy_is_stale(true).await;
+    let update = session.runs("update orders set status = 'paid' where id = 5");
+    session.is_held().await;
+    session.presses_ctrl_c().await;
+    update.gets_refused().await;
+    signs(&folder, "ana");
+    story.policy_is_stale(false).await;
+    session
+        .runs("update orders set status = 'paid' where id = 5")
+        .ends()
+        .await
+        .expect("two people said that this is permitted");
+    let log = std::fs::read_to_string(folder.join("records/log/00000001.jsonl")).expect("the log");
+    let loads: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let loads = loads.iter().filter(|entry| entry["kind"] == "load" && entry["detail"]["what"] == "policy");
+    let signed: Vec<&Value> = loads.map(|entry| &entry["detail"]["signed_by"]).collect();
+    assert!(
+        signed.len() == 2 && signed.iter().all(|by| **by == serde_json::json!(["ana@acme.dev", "ben@acme.dev"])),
+        "{signed:?}"
+    );
+}
+
+impl Story {
+    /// Waits until the gateway says whether the policy folder is in force.
+    async fn policy_is_stale(&self, stale: bool) {
+        let mut looks = tokio::time::interval(std::time::Duration::from_millis(100));
+        let says = format!("countersign_policy_stale {}", u8::from(stale));
+        let url = self.world.facts.control.join("metrics").expect("an address");
+        let looked = async {
+            loop {
+                looks.tick().await;
+                let metrics = reqwest::get(url.clone()).await.expect("metrics").text().await.expect("text");
+                if metrics.contains(&says) {
+                    return;
+                }
+            }
+        };
+        timeout(PATIENCE, looked).await.unwrap_or_else(|_| panic!("metrics never say {says}"));
+    }
+}

@@ -391,6 +391,7 @@ fn config(provider: &Provider, folder: &std::path::Path) -> Config {
             state: String::new(),
             records: folder.join("records"),
             policy: folder.join("policy"),
+            policy_signers: None,
             tls: None,
             bot_key: folder.join("bot.key"),
             log_key: folder.join("log.key"),

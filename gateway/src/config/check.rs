@@ -34,7 +34,8 @@ pub fn policy_folder(file: &Path) -> Option<std::path::PathBuf> {
 #[must_use]
 pub fn check_all(file: &Path) -> Checked {
     let (config, folder) = read::load(file);
-    let policies = folder.map(|folder| Policies::load(&folder));
+    let signers = config.as_ref().ok().and_then(|config| config.gateway.policy_signers.as_ref());
+    let policies = folder.map(|folder| Policies::load_signed(&folder, signers));
     let mut checked = Checked::default();
     if let (Ok(config), Some(Ok(policies))) = (&config, &policies) {
         // One folder of policies may serve several gateways, so this is no problem; mostly it is a slip.

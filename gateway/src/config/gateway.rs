@@ -13,7 +13,7 @@ use super::{
     reader::{At, Table},
     values,
 };
-use crate::wire::frame::Caps;
+use crate::{policy::Signers, wire::frame::Caps};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -69,6 +69,7 @@ pub(super) fn read(table: &Table<'_>) -> Option<GatewayConfig> {
         state: format!("sqlite://{}", state.display()),
         records: records(table),
         policy: doc.path(table.text("policy").map_or("policy", |found| found.value)),
+        policy_signers: policy_signers(table),
         tls,
         bot_key: key(table, "bot_key").unwrap_or_else(|| beside.join("bot.key")),
         log_key: log_key(table, &beside),
@@ -85,6 +86,37 @@ pub(super) fn read(table: &Table<'_>) -> Option<GatewayConfig> {
     };
     table.finish();
     Some(config)
+}
+
+/// `policy_signers` and `policy_keys`.
+fn policy_signers(table: &Table<'_>) -> Option<Signers> {
+    let doc = table.doc;
+    let (need, keys) = (table.number("policy_signers", 1..=20), table.text("policy_keys"));
+    match (need, keys) {
+        (Some(need), Some(keys)) => match Signers::read(need, &doc.path(keys.value)) {
+            Ok(signers) => Some(signers),
+            Err(problems) => {
+                for problem in problems {
+                    let place = match problem.line {
+                        0 => problem.file.display().to_string(),
+                        line => format!("{}:{line}", problem.file.display()),
+                    };
+                    doc.problem(keys.at, format!("{place}: {}", problem.message), &problem.hint.unwrap_or_default());
+                }
+                None
+            }
+        },
+        (None, Some(keys)) if table.get("policy_signers").is_none() => {
+            doc.problem(keys.at, "`policy_keys` says who may sign, and nothing how many must", "policy_signers = 2");
+            None
+        }
+        (Some(_), None) if table.get("policy_keys").is_none() => {
+            let hint = "policy_keys = \"signers\", a file with lines like: ana@acme.dev ssh-ed25519 AAAA…";
+            doc.problem(table.at, "`policy_signers` needs `policy_keys`", hint);
+            None
+        }
+        _ => None,
+    }
 }
 
 /// Where keys lie that are not named: beside the state.

@@ -103,6 +103,8 @@ pub struct GatewayConfig {
     pub records: PathBuf,
     /// The folder of policies.
     pub policy: PathBuf,
+    /// Who signs policies before they count, where somebody must.
+    pub policy_signers: Option<crate::policy::Signers>,
     /// Certificate chain and key, PEM files.
     pub tls: Option<TlsConfig>,
     /// The bot's private key; made at first start where absent.

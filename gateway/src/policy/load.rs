@@ -82,6 +82,7 @@ pub(super) fn load(sources: &[Source]) -> Result<Policies, Vec<Problem>> {
         named,
         warnings,
         texts,
+        signed_by: Vec::new(),
         version,
         rests_on_time,
         asks_for_reasons,

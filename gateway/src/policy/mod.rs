@@ -19,6 +19,7 @@ use crate::config::Problem;
 mod approvals;
 mod load;
 mod names;
+mod signed;
 mod source;
 mod unfilled;
 mod used;
@@ -30,6 +31,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use signed::{NAMESPACE, Signers};
 pub use used::{Permission, Permissions};
 pub use watch::{Watched, watch};
 
@@ -44,6 +46,7 @@ pub struct Policies {
     named: Named,
     warnings: Vec<Problem>,
     texts: Vec<(String, String)>,
+    signed_by: Vec<String>,
     version: Digest,
     rests_on_time: bool,
     asks_for_reasons: bool,
@@ -124,6 +127,22 @@ impl Policies {
         load::load(&source::read(folder)?)
     }
 
+    /// As [`load`](Self::load), where `signers` must have signed them.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and too few signatures.
+    pub fn load_signed(folder: &Path, signers: Option<&Signers>) -> Result<Self, Vec<Problem>> {
+        watch::put_together(folder, &watch::read(folder, signers)?, signers)
+    }
+
+    /// What people sign of `folder`.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and names of files that can't be signed.
+    pub fn manifest(folder: &Path) -> Result<String, Vec<Problem>> {
+        signed::manifest(&source::read(folder)?).map_err(|problem| vec![problem])
+    }
+
     /// The same, from files' names and texts.
     ///
     /// # Errors
@@ -141,6 +160,12 @@ impl Policies {
     #[must_use]
     pub fn texts(&self) -> &[(String, String)] {
         &self.texts
+    }
+
+    /// Who signed them, where somebody must.
+    #[must_use]
+    pub fn signed_by(&self) -> &[String] {
+        &self.signed_by
     }
 
     /// SHA-256 over the files' names and texts, and the schema.

@@ -205,7 +205,7 @@ fn what_is_never_told_is_not_rested_on_in_silence() {
 async fn a_good_change_is_put_in_force_and_a_broken_one_is_not() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &[("a.cedar", READ)]);
-    let Watched { mut policies, .. } = watch(folder.path()).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let Watched { mut policies, .. } = watch(folder.path(), None).unwrap_or_else(|problems| panic!("{problems:?}"));
     let first = policies.borrow_and_update().version();
 
     write(folder.path(), &[("b.cedar", "permit (principal, action, resource) when { broken };")]);
@@ -229,7 +229,7 @@ fn a_broken_change_leaves_the_version_before_in_force() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &[("a.cedar", READ)]);
     let (mut follower, watched) =
-        super::watch::Follower::of(folder.path()).unwrap_or_else(|problems| panic!("{problems:?}"));
+        super::watch::Follower::of(folder.path(), None).unwrap_or_else(|problems| panic!("{problems:?}"));
     let (receiver, refused) = (watched.policies, watched.refused);
     let first = receiver.borrow().version();
     assert!(refused.borrow().is_empty());

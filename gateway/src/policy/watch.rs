@@ -10,7 +10,7 @@ use std::{
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::watch;
 
-use super::{Policies, load, source, version_of};
+use super::{Policies, Signers, load, signed, source, version_of};
 use crate::config::Problem;
 
 /// Files are looked at this often even where the system reports nothing: behind links, on network
@@ -28,8 +28,8 @@ const LOOKS: usize = 10;
 ///
 /// # Errors
 /// Everything that is wrong with the first load.
-pub fn watch(folder: &Path) -> Result<Watched, Vec<Problem>> {
-    let (mut follower, watched) = Follower::of(folder)?;
+pub fn watch(folder: &Path, signers: Option<Signers>) -> Result<Watched, Vec<Problem>> {
+    let (mut follower, watched) = Follower::of(folder, signers)?;
     thread::Builder::new().name("policies".to_owned()).spawn(move || follower.run()).map_err(|error| {
         vec![Problem {
             file: folder.to_owned(),
@@ -50,10 +50,39 @@ pub struct Watched {
     pub refused: watch::Receiver<Vec<Problem>>,
 }
 
-type Read = Result<Vec<source::Source>, Vec<Problem>>;
+/// What a folder says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Folder {
+    sources: Vec<source::Source>,
+    /// Where somebody must sign.
+    signatures: Vec<signed::Signature>,
+}
+
+type Read = Result<Folder, Vec<Problem>>;
+
+pub(super) fn read(folder: &Path, signers: Option<&Signers>) -> Read {
+    let sources = source::read(folder)?;
+    let signatures = signers.map(|_| signed::signatures(folder)).unwrap_or_default();
+    Ok(Folder { sources, signatures })
+}
+
+/// The policies, where they load and are signed by as many as must.
+pub(super) fn put_together(folder: &Path, read: &Folder, signers: Option<&Signers>) -> Result<Policies, Vec<Problem>> {
+    let signed_by = signers.map(|signers| signers.check(folder, &read.sources, &read.signatures)).transpose();
+    let (policies, signed_by) = match (load::load(&read.sources), signed_by) {
+        (Ok(policies), Ok(signed_by)) => (policies, signed_by),
+        (Err(mut problems), Err(unsigned)) => {
+            problems.extend(unsigned);
+            return Err(problems);
+        }
+        (Err(problems), _) | (_, Err(problems)) => return Err(problems),
+    };
+    Ok(Policies { signed_by: signed_by.unwrap_or_default(), ..policies })
+}
 
 pub(super) struct Follower {
     folder: PathBuf,
+    signers: Option<Signers>,
     /// What was read last, whether or not it could be put in force.
     seen: Read,
     sender: watch::Sender<Arc<Policies>>,
@@ -62,16 +91,16 @@ pub(super) struct Follower {
 
 impl Follower {
     /// The first load.
-    pub(super) fn of(folder: &Path) -> Result<(Self, Watched), Vec<Problem>> {
+    pub(super) fn of(folder: &Path, signers: Option<Signers>) -> Result<(Self, Watched), Vec<Problem>> {
         let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-        let sources = source::read(&folder)?;
-        let policies = load::load(&sources)?;
+        let seen = read(&folder, signers.as_ref())?;
+        let policies = put_together(&folder, &seen, signers.as_ref())?;
         for warning in policies.warnings() {
             tracing::warn!(problem = %warning, "policy");
         }
         let (sender, policies) = watch::channel(Arc::new(policies));
         let (refused, problems) = watch::channel(Vec::new());
-        Ok((Self { folder, seen: Ok(sources), sender, refused }, Watched { policies, refused: problems }))
+        Ok((Self { folder, signers, seen: Ok(seen), sender, refused }, Watched { policies, refused: problems }))
     }
 
     fn run(&mut self) {
@@ -97,13 +126,14 @@ impl Follower {
     /// Reads the folder; if it says something new, tries to put it in force.
     pub(super) fn look(&mut self) {
         let pause = || thread::sleep(QUIET);
-        if let Some(now) = settled(|| source::read(&self.folder), &self.seen, pause) {
+        if let Some(now) = settled(|| read(&self.folder, self.signers.as_ref()), &self.seen, pause) {
             self.put_in_force(now);
         }
     }
 
     fn put_in_force(&mut self, now: Read) {
-        match now.as_ref().map_err(Clone::clone).and_then(|sources| load::load(sources)) {
+        let signers = self.signers.as_ref();
+        match now.as_ref().map_err(Clone::clone).and_then(|read| put_together(&self.folder, read, signers)) {
             Ok(policies) if policies.version() == self.sender.borrow().version() => {
                 tracing::info!(version = %policies.version(), "the policy folder is again what is in force");
                 self.refused.send_replace(Vec::new());
@@ -118,7 +148,7 @@ impl Follower {
             }
             Err(problems) => {
                 let version = self.sender.borrow().version();
-                let found = now.as_ref().map(|sources| version_of(sources).to_string()).unwrap_or_default();
+                let found = now.as_ref().map(|read| version_of(&read.sources).to_string()).unwrap_or_default();
                 for problem in &problems {
                     tracing::error!(%problem, "policy");
                 }
