@@ -36,6 +36,7 @@ kills: ## Kill the gateway a thousand times under load, with PostgreSQL's log as
 
 masks: ## Every form of a query by every channel, with planted values, and what came of it (some minutes)
 	cargo test --locked --package countersign-tests --test stories masking::every_form -- --ignored --nocapture
+	COUNTERSIGN_MASK_QUERIES=12000 cargo test --locked --package countersign-tests --test stories masking::invented -- --nocapture
 
 pictures: ## A whole story on the Slack page in a real browser; takes the pictures in docs/images
 	@scripts/setup.sh pictures

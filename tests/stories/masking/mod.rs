@@ -6,6 +6,8 @@
 mod attacks;
 mod channels;
 mod classes;
+mod grammar;
+mod invented;
 mod told;
 
 use std::fmt::Write as _;
