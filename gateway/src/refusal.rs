@@ -118,6 +118,22 @@ pub enum Refusal {
         /// Why.
         why: &'static str,
     },
+    /// Policy permits it for being reviewed at its COMMIT alone, and here it can't be.
+    NotReviewed {
+        /// Why.
+        why: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The server says at the end of a transaction what it would have said at its COMMIT.
+    Late {
+        /// Its SQLSTATE.
+        code: String,
+        /// Its message.
+        message: String,
+    },
+    /// A transaction was under review, and is no more.
+    RolledBack(Box<Self>),
     /// A prepared statement or portal that is not there, or is there twice.
     Prepared {
         /// SQLSTATE: `26000`, `34000`, `42P05`, `42P03`; `54000` where there are too many.
@@ -289,7 +305,7 @@ impl Refusal {
 
     /// SQLSTATE (manual, appendix A).
     #[must_use]
-    pub const fn code(&self) -> &'static str {
+    pub fn code(&self) -> &str {
         match self {
             Self::Denied { .. }
             | Self::DeniedUnlessGlass { .. }
@@ -297,11 +313,14 @@ impl Refusal {
             | Self::NeedsReason { .. }
             | Self::AskedFor { .. }
             | Self::DeniedBy { .. }
+            | Self::NotReviewed { .. }
             | Self::TooManyRows { .. } => "42501",
             Self::Syntax { .. } => "42601",
             Self::UnknownRelation { .. } => "42P01",
             Self::Withdrawn { .. } | Self::Expired { .. } | Self::Void { .. } => "57014",
             Self::Prepared { code, .. } => code,
+            Self::Late { code, .. } => code,
+            Self::RolledBack(inner) => inner.code(),
             Self::FailedTransaction => "25P02",
             Self::OwnSetting { .. } | Self::Pinned { .. } | Self::TokenAlone => "22023",
             Self::Token => "28P01",
@@ -420,6 +439,17 @@ impl Refusal {
                 Some("Each of its writes is counted, and undone where it touches more rows than were approved.".into()),
                 Some("Nothing was run. Send its statements one by one: BEGIN, each write, COMMIT.".into()),
             ),
+            Self::NotReviewed { why, hint } => (
+                format!("policy permits this only where its COMMIT is reviewed, and {why}"),
+                None,
+                Some(format!("Nothing was run. {hint}")),
+            ),
+            Self::RolledBack(inner) => {
+                let told = inner.info(severity);
+                let left = "The transaction was rolled back; nothing of it is left.";
+                (told.message, told.detail, Some(left.to_owned()))
+            }
+            Self::Late { message, .. } => (message.clone(), None, None),
             Self::Prepared { message, .. } | Self::NotSupported { message } => (message.clone(), None, None),
             Self::FailedTransaction => (
                 "current transaction is aborted, commands ignored until end of transaction block".to_owned(),

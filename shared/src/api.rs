@@ -60,6 +60,9 @@ pub struct Needed {
     pub from: Vec<String>,
     /// Whether a fresh sign-in is asked for.
     pub step_up: bool,
+    /// Whether what is held is the COMMIT: it runs first, and approvers see what it did.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_commit: bool,
 }
 
 /// One approval that counts.
@@ -167,6 +170,9 @@ pub struct RequestView {
     pub address: Option<String>,
     /// Whether a transaction is open and waits along, with its locks.
     pub in_transaction: bool,
+    /// Whether all of it has run in a transaction, and what waits is its COMMIT.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_commit: bool,
     /// Sentences about the risk: no WHERE, opaque, more than one statement.
     pub notes: Vec<String>,
     /// What each of its statements would do to rows, as far as that can be said.

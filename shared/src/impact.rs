@@ -31,6 +31,9 @@ pub struct Impact {
     /// The statement's number in its text, from 0.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub statement: usize,
+    /// Whether that has happened, in a transaction that has not been committed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub done: bool,
     /// With how many rows it still counts as what was approved; above, it is undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
@@ -48,6 +51,7 @@ impl Impact {
         let Self { action, table, scan, .. } = self;
         let why = self.unknown.as_deref().unwrap_or("nobody could say");
         let mut text = match (self.number(), self.counted) {
+            (Some(rows), true) if self.done => format!("{action} {rows} of {table}, done and not committed"),
             (Some(rows), true) => format!("{action} {rows} of {table}, counted"),
             (Some(rows), false) => format!("{action} {rows} of {table}, by the planner's estimate ({why})"),
             (None, _) => format!("{action} rows of {table}, how many is unknown: {why}"),
@@ -132,6 +136,8 @@ mod tests {
         let carried = Impact { at_most: false, cascade_of: Some("a.b".into()), limit: None, ..most };
         let said = "delete 1,204 rows of public.orders, counted, carried on from a.b by a foreign key";
         assert_eq!(carried.sentence(), said);
+        let done = Impact { done: true, rows: Some(3), counted: true, unknown: None, ..guessed.clone() };
+        assert_eq!(done.sentence(), "delete 3 rows of public.orders, done and not committed");
         let unknown = Impact { rows: None, ..guessed };
         let said = "delete rows of public.orders, how many is unknown: counting failed or took too long";
         assert_eq!((unknown.sentence().as_str(), unknown.number()), (said, None));

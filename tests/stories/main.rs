@@ -42,6 +42,7 @@ mod reading_records;
 mod refusing;
 mod renewing;
 mod retrying;
+mod reviewed_at_commit;
 mod reviewing;
 mod saying_why;
 mod separation;

@@ -258,8 +258,13 @@ mod tests {
 
     #[test]
     fn what_is_needed_names_count_and_groups() {
-        let two =
-            Needed { count: 2, groups: vec!["dba".into()], from: vec!["dba".into(), "leads".into()], step_up: true };
+        let two = Needed {
+            count: 2,
+            groups: vec!["dba".into()],
+            from: vec!["dba".into(), "leads".into()],
+            step_up: true,
+            at_commit: false,
+        };
         let text = "2 approvals by members of dba or leads, with somebody for dba, after a fresh sign-in";
         assert_eq!(needed(&two), text);
     }

@@ -225,6 +225,7 @@ pub(super) fn asks(view: &RequestView) -> Vec<Value> {
     }
     let asks = match view.kind {
         RequestKind::Access => " asks for access to ",
+        RequestKind::Statement if view.at_commit => " asks to keep what this did on ",
         RequestKind::Statement => " asks to run this on ",
         RequestKind::Review => " broke the glass, and ran this on ",
     };
@@ -283,7 +284,8 @@ fn runs(view: &RequestView) -> Vec<Value> {
     if let Some(access) = &view.access {
         return vec![blocks::line(vec![blocks::bold("Access: "), blocks::plain(&outcome::access(access))])];
     }
-    let mut elements = vec![blocks::line(vec![blocks::bold("Statement")])];
+    let what = if view.at_commit { "Has run, in this order, and waits for its COMMIT" } else { "Statement" };
+    let mut elements = vec![blocks::line(vec![blocks::bold(what)])];
     code(&mut elements, &view.sql, "statement");
     if !view.parameters.is_empty() {
         elements.push(blocks::line(vec![blocks::bold("Parameters")]));

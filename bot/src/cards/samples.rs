@@ -72,11 +72,12 @@ pub fn view() -> RequestView {
         application: Some("psql".into()),
         address: Some("127.0.0.1".into()),
         in_transaction: false,
+        at_commit: false,
         notes: Vec::new(),
         impact: Vec::new(),
         created_at: noon(),
         expires_at: noon() + TimeDelta::minutes(15),
-        needed: Needed { count: 1, groups: Vec::new(), from: vec!["dba".into()], step_up: false },
+        needed: Needed { count: 1, groups: Vec::new(), from: vec!["dba".into()], step_up: false, at_commit: false },
         approvals: Vec::new(),
         questions: Vec::new(),
         outcome: None,
@@ -253,7 +254,13 @@ fn variants() -> Vec<(String, RequestView)> {
         (
             "two needed".into(),
             RequestView {
-                needed: Needed { count: 2, groups: vec!["dba".into()], from: vec!["dba".into()], step_up: true },
+                needed: Needed {
+                    count: 2,
+                    groups: vec!["dba".into()],
+                    from: vec!["dba".into()],
+                    step_up: true,
+                    at_commit: false,
+                },
                 approvals: vec![approval()],
                 ..view()
             },

@@ -172,6 +172,8 @@ fn question(
         break_glass: false,
         wish: Some(wish),
         columns: Vec::new(),
+        at_commit: false,
+        parts: Vec::new(),
     })
 }
 

@@ -197,6 +197,8 @@ impl House {
                 effects: vec![Effect::new(Action::Request, object)],
                 wish: Some(Wish { seconds: 3600, extends: None }),
                 columns: Vec::new(),
+                at_commit: false,
+                parts: Vec::new(),
                 ..self.ana_deletes().await.asked
             },
             session: None,
@@ -243,6 +245,8 @@ impl House {
             break_glass: false,
             wish: None,
             columns: Vec::new(),
+            at_commit: false,
+            parts: Vec::new(),
         };
         let step_up = action == Action::Merge;
         let new = NewRequest {
@@ -255,7 +259,7 @@ impl House {
             parameters: Vec::new(),
             notes: Vec::new(),
             impact: Vec::new(),
-            needed: Needed { count: 1, groups: Vec::new(), from: vec!["dba".into()], step_up },
+            needed: Needed { count: 1, groups: Vec::new(), from: vec!["dba".into()], step_up, at_commit: false },
             channel: Some("C1".into()),
             created_at: now,
             expires_at: now + until,

@@ -82,6 +82,9 @@ pub async fn take(
 /// Whether `who` may decide on at least one of the effects of `asked` that wait for approval.
 #[must_use]
 pub fn may_approve(policies: &Policies, asked: &Asked, who: &Human, groups: &[String], now: DateTime<Utc>) -> bool {
+    if !asked.parts.is_empty() {
+        return asked.parts.iter().any(|part| may_approve(policies, part, who, groups, now));
+    }
     // Assurance is the approval's matter, not the right's.
     let who = Countersigner { human: who.clone(), groups: groups.to_vec(), assurance: Assurance::Cli };
     approvable(policies, asked, &who, now).into_iter().any(|effect| {

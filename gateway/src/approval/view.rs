@@ -49,6 +49,7 @@ pub async fn view(gateway: &Gateway, request: &Request) -> Result<RequestView, S
         application: Some(asked.session.application.clone()).filter(|name| !name.is_empty()),
         address: Some(asked.session.address.clone()).filter(|address| !address.is_empty()),
         in_transaction: asked.sql.in_transaction,
+        at_commit: asked.at_commit,
         notes: new.notes.clone(),
         impact: new.impact.clone(),
         created_at: new.created_at,

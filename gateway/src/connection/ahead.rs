@@ -51,6 +51,12 @@ impl Session {
                 self.record_denial(&request.sql, &refusal, &rules).await?;
                 Ok(refusal)
             }
+            Judged::Ask(needed) if needed.at_commit => {
+                let why = "nobody can review ahead what has not run".to_owned();
+                let refusal = Refusal::NotReviewed { why, hint: "Send it in an ordinary session." };
+                self.record_denial(&request.sql, &refusal, &rules).await?;
+                Ok(refusal)
+            }
             Judged::Ask(needed) => match self.asked_earlier(request, asked).await? {
                 Err(refusal) => Ok(refusal),
                 Ok(Earlier { known: Some(known), .. }) => {

@@ -325,6 +325,7 @@ impl Session {
             (then.standing, then.policies) == (self.standing, policies)
                 && then.text.effects == analysis.effects
                 && (then.held || !by_time)
+                && !(self.is_reviewed() && analysis.moves_transaction)
         });
         let (goes_on, went_held) = (goes_on.is_some(), goes_on.is_some_and(|then| then.held));
         let simply_passes = goes_on || portal.sent && self.allowed(&analysis) || analysis.only_undoes;
@@ -352,6 +353,13 @@ impl Session {
             }
         };
         let mut permit = permit;
+        if permit.is_reviewed()
+            && self.status == b'I'
+            && let Err(refusal) = Box::pin(self.is_last_of_its_group(limit)).await?
+        {
+            self.transaction = None;
+            return Box::pin(self.refuse_group(refusal)).await;
+        }
         let id = permit.request().cloned();
         let guard = match permit.take_guard() {
             Some(guard) => {

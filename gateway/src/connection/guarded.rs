@@ -53,7 +53,12 @@ impl Session {
             self.block = true;
         }
         match self.touched().await? {
-            Some(touched) => Ok(Ok(touched)),
+            Some(touched) => {
+                if let Some(transaction) = &mut self.transaction {
+                    transaction.counts_from(touched.clone());
+                }
+                Ok(Ok(touched))
+            }
             None => {
                 self.undo().await?;
                 Ok(Err(Refusal::NotMeasured { request: request.cloned() }))
@@ -70,12 +75,19 @@ impl Session {
     ) -> Result<(), Ended> {
         let id = permit.request().cloned();
         let id = id.as_ref();
+        let (reviewed, begins) = (permit.is_reviewed(), self.status == b'I');
         let recorded = self.open_run(&permit, request).await?;
         let (mut permit, mut run) = (Some((permit, recorded)), 0);
         let last = guard.pieces.len().saturating_sub(1);
         // Where several stand in one text, they are one transaction, unless the first of them begins one.
         let moves = |at: usize| request.analysis.statements.get(at).map(|s| s.transaction).unwrap_or_default();
         let implicit = guard.pieces.len() > 1 && moves(0) != TransactionMove::Begin;
+        // Whether the COMMIT of what is reviewed comes within the text: nothing of its answers leaves before that.
+        let commits =
+            reviewed && begins && (moves(0) != TransactionMove::Begin || moves(last) == TransactionMove::Commit);
+        if commits {
+            self.pipe.client.keep_back();
+        }
         for (at, piece) in guard.pieces.iter().enumerate() {
             let Some(sql) = request.sql.get(piece.range.clone()) else {
                 return Err(unavailable(&"a statement is not within its text"));
@@ -94,6 +106,9 @@ impl Session {
             } else {
                 Touched::default()
             };
+            if commits && moves(at) == TransactionMove::Commit && !Box::pin(self.approve_commit(run, sql)).await? {
+                break;
+            }
             let mut frames = BytesMut::new();
             build::parse("", sql, [], &mut frames)?;
             bind_nothing("", "", &mut frames)?;
@@ -114,10 +129,22 @@ impl Session {
                 self.block = false;
             }
             let ends = at == last && self.block;
-            match self.guarded("", run, 0, piece.limits.as_ref().map(|limits| (limits, &before)), id).await? {
+            let counted = piece.limits.as_ref().map(|limits| (limits, &before));
+            match self.guarded("", run, 0, counted, id, reviewed && ends).await? {
                 Piece::Done(tag) => {
                     if ends && !self.commit_block(Some(run)).await? {
                         break;
+                    }
+                    if reviewed
+                        && moves(at) == TransactionMove::Begin
+                        && let Err(refusal) = Box::pin(self.count_from_here()).await?
+                    {
+                        self.end_run(run, RunEnd::Undone(refusal.line())).await?;
+                        self.pipe.client.send(&refusal.frame());
+                        break;
+                    }
+                    if moves(at) == TransactionMove::Commit {
+                        self.end_commit(Ok(&tag)).await?;
                     }
                     self.pipe.client.send(&backend::complete(&tag));
                     if at == last {
@@ -131,6 +158,8 @@ impl Session {
         if self.block {
             self.undo().await?;
         }
+        self.leave_commit().await?;
+        self.tell_errors_only();
         self.pipe.client.send(&backend::ready(self.status));
         self.place.is(crate::sessions::Doing::Idle);
         Ok(())
@@ -155,7 +184,8 @@ impl Session {
         self.masks_begin(self.next_run, request, &frame, false)?;
         let run = self.start(permit, recorded, &frame);
         let ends = self.block && self.pipe.client.input.first() == Some(&b'S');
-        match self.guarded(portal, run, request.limit, Some((limits, before)), id).await? {
+        let holds = self.block && self.is_reviewed();
+        match self.guarded(portal, run, request.limit, Some((limits, before)), id, holds).await? {
             Piece::Done(tag) => {
                 // The client's Sync is here already: its transaction ends before its last word.
                 if ends && !self.commit_block(Some(run)).await? {
@@ -167,6 +197,7 @@ impl Session {
             }
             Piece::Suspended => Ok(()),
             Piece::Failed | Piece::Undone => {
+                self.leave_commit().await?;
                 self.discarding = true;
                 Ok(())
             }
@@ -181,6 +212,7 @@ impl Session {
         limit: i32,
         counted: Option<(&Limits, &Touched)>,
         id: Option<&RequestId>,
+        holds: bool,
     ) -> Result<Piece, Ended> {
         // Of statements before it in the same text.
         let tags = self.runs.get_mut(run).map_or(0, |open| open.tags.len());
@@ -215,6 +247,9 @@ impl Session {
                 };
                 self.end_run(run, RunEnd::Undone(why)).await?;
                 self.pipe.client.send(&refusal.frame());
+                return Ok(Piece::Undone);
+            }
+            if holds && !Box::pin(self.approve_commit(run, "COMMIT")).await? {
                 return Ok(Piece::Undone);
             }
             let rows = std::mem::take(&mut self.kept);
@@ -264,9 +299,21 @@ impl Session {
 
     /// Ends the gateway's own transaction; whether it was committed. The client reads why it was not.
     async fn commit_block(&mut self, run: Option<u64>) -> Result<bool, Ended> {
+        if self.is_reviewed() && self.approved_commit.is_none() {
+            // Nothing comes here that is to be approved. Were it otherwise, it would end so.
+            self.roll_back().await?;
+            let message = "what is reviewed at its commit was not approved".to_owned();
+            let refusal = Refusal::RolledBack(Box::new(Refusal::Unavailable { message }));
+            if let Some(run) = run {
+                self.end_run(run, RunEnd::Undone(refusal.line())).await?;
+            }
+            self.pipe.client.send(&refusal.frame());
+            return Ok(false);
+        }
         self.block = false;
         let committed = self.own_beside("COMMIT").await?;
         let error = committed.err().map(|error| self.mask_late_error(&error)).transpose()?;
+        self.end_commit(error.as_ref().map_or(Ok("COMMIT"), Err)).await?;
         if self.status == b'I' {
             self.masks.end_transaction();
         }
@@ -312,7 +359,7 @@ impl Session {
         Ok(())
     }
 
-    fn start(&mut self, permit: Permit, recorded: Recorded, frame: &Bytes) -> u64 {
+    pub(super) fn start(&mut self, permit: Permit, recorded: Recorded, frame: &Bytes) -> u64 {
         let run = self.next_run;
         self.next_run += 1;
         let open = forward(permit, recorded, frame, &mut self.pipe.upstream.output);
@@ -321,13 +368,13 @@ impl Session {
     }
 
     /// What the open transaction has touched so far; nothing where the server can't say.
-    async fn touched(&mut self) -> Result<Option<Touched>, Ended> {
+    pub(super) async fn touched(&mut self) -> Result<Option<Touched>, Ended> {
         Ok(self.own_beside(Touched::QUERY).await?.ok().and_then(|rows| Touched::read(&rows)))
     }
 
     /// A statement of the gateway's own beside the client's unnamed statement and portal, while the server is
     /// quiet. It ends the group for the server: only where a transaction is open, or is opened by it.
-    async fn own_beside(&mut self, sql: &str) -> Result<Result<Vec<Vec<Option<String>>>, Bytes>, Ended> {
+    pub(super) async fn own_beside(&mut self, sql: &str) -> Result<Result<Vec<Vec<Option<String>>>, Bytes>, Ended> {
         let mut out = BytesMut::new();
         build::parse(OWN, sql, [], &mut out)?;
         bind_nothing(OWN, OWN, &mut out)?;

@@ -145,6 +145,8 @@ impl Session {
             break_glass: false,
             wish: None,
             columns: revealing.clone(),
+            at_commit: false,
+            parts: Vec::new(),
         }
     }
 
@@ -167,7 +169,11 @@ impl Session {
 
     /// Whether policy simply allows an analysed text, without approvals.
     pub(super) fn allowed(&self, text: &Known) -> bool {
-        if self.wall.against(text).is_some() || !self.masks.revealing.is_empty() || self.counts_rows(text) {
+        if self.is_kept_from(text)
+            || self.wall.against(text).is_some()
+            || !self.masks.revealing.is_empty()
+            || self.counts_rows(text)
+        {
             return false;
         }
         let policies = self.gateway.policies();

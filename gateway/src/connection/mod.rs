@@ -52,6 +52,7 @@ pub mod places;
 pub mod relay;
 mod renew;
 mod retry;
+mod review;
 pub mod roles;
 mod runs;
 pub mod session;

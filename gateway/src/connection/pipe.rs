@@ -19,6 +19,8 @@ pub struct End {
     pub output: BytesMut,
     /// The other side has closed.
     pub closed: bool,
+    /// What is sent is kept here instead, until it may be seen.
+    kept_back: Option<BytesMut>,
     /// How much is read at once.
     gulp: usize,
 }
@@ -32,6 +34,8 @@ const SIP: usize = 2 << 10;
 const GULP: usize = 64 << 10;
 /// An idle end keeps no buffer larger than this.
 const KEPT: usize = 4 << 10;
+/// More than this is not kept back.
+const MOST_KEPT_BACK: usize = 16 << 20;
 /// From here on, handing a buffer over is cheaper than copying what is in it.
 const WORTH_MOVING: usize = 8 << 10;
 
@@ -39,17 +43,36 @@ impl End {
     /// An end with nothing on its way.
     #[must_use]
     pub fn new(socket: Box<dyn Socket>) -> Self {
-        Self { socket, input: BytesMut::new(), output: BytesMut::new(), closed: false, gulp: SIP }
+        Self { socket, input: BytesMut::new(), output: BytesMut::new(), closed: false, kept_back: None, gulp: SIP }
     }
 
     /// Queues bytes to be written.
     pub fn send(&mut self, bytes: &[u8]) {
-        self.output.extend_from_slice(bytes);
+        self.kept_back.as_mut().unwrap_or(&mut self.output).extend_from_slice(bytes);
+    }
+
+    /// From now on nothing that is sent leaves.
+    pub fn keep_back(&mut self) {
+        self.kept_back.get_or_insert_default();
+    }
+
+    /// What was kept back; from now on what is sent leaves again.
+    pub fn no_longer_kept_back(&mut self) -> BytesMut {
+        self.kept_back.take().unwrap_or_default()
+    }
+
+    /// Whether more is kept back than anybody should hold in memory.
+    #[must_use]
+    pub fn keeps_too_much(&self) -> bool {
+        self.kept_back.as_ref().is_some_and(|kept| kept.len() > MOST_KEPT_BACK)
     }
 
     /// Queues the first `n` bytes of `from`, which is left with the rest.
     pub fn send_from(&mut self, from: &mut BytesMut, n: usize) {
-        if n >= WORTH_MOVING && self.output.is_empty() {
+        if let Some(kept) = &mut self.kept_back {
+            kept.extend_from_slice(&from[..n]);
+            from.advance(n);
+        } else if n >= WORTH_MOVING && self.output.is_empty() {
             self.output = from.split_to(n);
         } else {
             self.output.extend_from_slice(&from[..n]);

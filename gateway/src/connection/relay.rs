@@ -231,6 +231,7 @@ impl Session {
         }
         if self.status == b'I' {
             self.wrote = false;
+            self.transaction = None;
             self.masks.end_transaction();
             self.own_catalog.ends();
             self.portals.retain(|_, portal| stays(portal));

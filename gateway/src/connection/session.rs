@@ -49,6 +49,7 @@ use crate::{
         classify::Names,
         decide::{Asker, SessionFacts},
         record::Header,
+        review::Transaction,
     },
     wire::{
         frame,
@@ -122,6 +123,10 @@ pub struct Session {
     pub(super) moved: bool,
     /// So many bytes of a row on its way are still to pass; shown or not.
     pub(super) passing: (usize, Rows),
+    /// What the open transaction has done, where policy may review it at its COMMIT.
+    pub(super) transaction: Option<Box<Transaction>>,
+    /// The run of the COMMIT that somebody has approved, until it has been sent.
+    pub(super) approved_commit: Option<u64>,
     /// Rows of a guarded statement that the client may not see yet.
     pub(super) kept: BytesMut,
     /// The transaction that is open is the gateway's own: a guarded statement runs in it, and the client's
@@ -339,6 +344,8 @@ impl Session {
             unsynced: false,
             moved: false,
             passing: (0, Rows::Show),
+            transaction: None,
+            approved_commit: None,
             kept: BytesMut::new(),
             block: false,
             runs: Runs::default(),
@@ -528,6 +535,11 @@ impl Session {
             self.idle_since = now;
         }
         self.relay().await?;
+        if self.pipe.client.keeps_too_much() {
+            let reason = "what this text returns is more than can be kept back until it is approved; send BEGIN, its \
+                          statements and COMMIT one by one";
+            return Err(Ended::With(Farewell::Ended { reason: reason.to_owned() }));
+        }
         if self.pipe.upstream.closed {
             tracing::warn!(connection = self.connection.name, "the database closed a session");
             return Err(Ended::With(Farewell::Upstream));

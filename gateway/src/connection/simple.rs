@@ -111,6 +111,11 @@ impl Session {
             Box::pin(self.record_denial(&request.sql, &refusal, &[])).await?;
             return Ok(Err(refusal));
         }
+        if self.is_reviewed()
+            && let Some(permit) = Box::pin(self.within_review(request)).await?
+        {
+            return Ok(permit);
+        }
         if self.allowed(known)
             && let Judged::Pass(permit) =
                 judge(self.connection.mode, Decision::Allow, &request.analysis, &self.connection.name)
@@ -138,7 +143,7 @@ impl Session {
         }
         if decision != Decision::Allow
             && self.connection.mode == Mode::Enforce
-            && let Some(passed) = Box::pin(self.by_break_glass(request, &asked, &decision, counted)).await?
+            && let Some(passed) = Box::pin(self.by_break_glass(request, &asked, &decision, counted.clone())).await?
         {
             return Ok(passed);
         }
@@ -150,6 +155,13 @@ impl Session {
         match judge(self.connection.mode, decision, &request.analysis, &self.connection.name) {
             Judged::Pass(permit) => Ok(Ok(permit.because(rules))),
             Judged::Ask(_) if self.server_refuses(request) => Ok(Err(Refusal::FailedTransaction)),
+            Judged::Ask(needed) if needed.at_commit => {
+                let reviewed = Box::pin(self.review(request, asked, rules, counted)).await?;
+                if reviewed.is_ok() && rests {
+                    self.place.rests_on(&self.asker.roles);
+                }
+                Ok(reviewed)
+            }
             Judged::Ask(needed) => {
                 let standing = self.standing;
                 let held = self.hold(request, asked, needed, rules).await?;
@@ -225,6 +237,7 @@ impl Session {
             self.dirty = true;
             self.changed = true;
         }
+        self.tell_of(request, permit);
         self.wrote |= !text.only_reads;
         self.settles |= text.moves_transaction && (self.own_catalog.is_changed() || text.changes_catalog);
         if text.moves_transaction {

@@ -3,6 +3,7 @@
 use chrono::Utc;
 
 use super::{
+    cancel::Arm,
     park::Parked,
     session::{Ended, Session},
 };
@@ -19,7 +20,7 @@ use crate::{
         counting::{Part, parts},
         decide::{Asked, Decision, SqlFacts, decide, explain::rules_behind},
         effect::{Action, Effect},
-        guard::{Guard, Measured, Tolerance},
+        guard::{Guard, Measured, Tolerance, Touched},
         hold::{Glass, Held, Look, Permit, Quit, Wish, break_glass, question},
         locks,
         understood::Understood,
@@ -39,6 +40,15 @@ pub(super) struct Wished {
     pub impact: Vec<Impact>,
     pub notes: Vec<String>,
     pub guard: Option<Guard>,
+}
+
+/// What a session waits with.
+#[derive(Clone, Copy)]
+pub(super) enum Waits<'a> {
+    /// A statement that has not run.
+    Statement { request: &'a Request, asked: &'a Asked },
+    /// The COMMIT of what has run, in these words, with what it did to rows.
+    Commit { sql: &'a str, touched: &'a Touched },
 }
 
 /// Why the wait is interrupted.
@@ -86,6 +96,17 @@ impl Session {
             Ok(held) => held,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        let permit = self.wait(&held, &arm, Waits::Statement { request, asked: &asked }).await?;
+        Ok(permit.map(|permit| permit.guarded(guard)))
+    }
+
+    /// Waits until a hold is released or refused.
+    pub(super) async fn wait(
+        &mut self,
+        held: &Held,
+        arm: &Arm,
+        waits: Waits<'_>,
+    ) -> Result<Result<Permit, Refusal>, Ended> {
         self.place.is(Doing::Held);
         self.gateway.metrics.statement(&self.connection.name, StatementDecision::Hold);
         let slack = self.gateway.config.slack.as_ref();
@@ -103,30 +124,22 @@ impl Session {
                 () = held.asked() => Rung::Asked,
                 wish = held.park_wished() => Rung::Park(wish),
                 () = tokio::time::sleep_until(deadline) => {
-                    return Box::pin(self.quit(&held, Quit::Expired)).await;
+                    return Box::pin(self.quit(held, Quit::Expired)).await;
                 }
                 moved = self.pump() => Rung::Moved(moved),
             };
             match rung {
-                Rung::Withdrawn => return Box::pin(self.quit(&held, Quit::Withdrawn("withdrawn with Ctrl-C"))).await,
+                Rung::Withdrawn => return Box::pin(self.quit(held, Quit::Withdrawn("withdrawn with Ctrl-C"))).await,
                 Rung::Look => {
-                    // The question and the digest as they stand now, under the catalog of now.
-                    if !Box::pin(self.ask_catalog()).await {
-                        let why = "the database's catalog can't be read, so nobody can say whether all is as it was";
-                        return Box::pin(self.quit(&held, Quit::Void(why.to_owned()))).await;
-                    }
-                    let rows = self.rows;
-                    let analysis = match Box::pin(self.analyse(&request.sql, None)).await {
-                        Ok(analysis) => analysis,
+                    let (asked, digest) = match Box::pin(self.as_it_stands(&waits)).await {
+                        Ok(Ok(now)) => now,
+                        Ok(Err(why)) => return Box::pin(self.quit(held, Quit::Void(why))).await,
                         Err(ended) => {
                             let why = "the database could not be asked whether all is as it was".to_owned();
                             Box::pin(held.quit(&self.gateway, &self.header, Quit::Void(why))).await;
                             return Err(ended);
                         }
                     };
-                    self.rows = rows;
-                    let asked = self.asked(&analysis);
-                    let digest = self.digest(request, &asked);
                     match Box::pin(held.look(&self.gateway, &self.header, digest, &asked)).await {
                         Look::Waiting(by) => {
                             for (at, one) in by.iter().enumerate().skip(told) {
@@ -134,13 +147,18 @@ impl Session {
                             }
                             told = told.max(by.len());
                         }
-                        Look::Pass(permit) => return Ok(Ok(permit.guarded(guard))),
+                        Look::Pass(permit) => return Ok(Ok(permit)),
                         Look::No(refusal) => return Ok(Err(refusal)),
                     }
                 }
                 Rung::Park(ParkWish { by, answer }) => {
+                    let Waits::Statement { request, asked } = waits else {
+                        let why = "what it asks about has run in a transaction, which ends with its session";
+                        answer.send(Err(why.to_owned())).ok();
+                        continue;
+                    };
                     // Whoever asked may have gone; then nobody hears of it but the client.
-                    match Box::pin(self.park(request, &asked, &held, &by)).await {
+                    match Box::pin(self.park(request, asked, held, &by)).await {
                         Ok(Parked::As(id, refusal)) => {
                             answer.send(Ok(id)).ok();
                             return Ok(Err(refusal));
@@ -184,6 +202,29 @@ impl Session {
                     Box::pin(held.quit(&self.gateway, &self.header, Quit::Void(why))).await;
                     return Err(ended);
                 }
+            }
+        }
+    }
+
+    /// The question and the digest as they stand now, under the catalog of now; or why nobody can say.
+    async fn as_it_stands(&mut self, waits: &Waits<'_>) -> Result<Result<(Asked, Digest), String>, Ended> {
+        match *waits {
+            Waits::Statement { request, .. } => {
+                if !Box::pin(self.ask_catalog()).await {
+                    let why = "the database's catalog can't be read, so nobody can say whether all is as it was";
+                    return Ok(Err(why.to_owned()));
+                }
+                let rows = self.rows;
+                let analysis = Box::pin(self.analyse(&request.sql, None)).await?;
+                self.rows = rows;
+                let asked = self.asked(&analysis);
+                let digest = self.digest(request, &asked);
+                Ok(Ok((asked, digest)))
+            }
+            Waits::Commit { sql, touched } => {
+                // It has run, and what it meant then is what it did. Who may keep it can change.
+                self.keep_roles();
+                Ok(self.commit_as_it_stands(sql, touched).ok_or_else(|| "its transaction is over".to_owned()))
             }
         }
     }

@@ -159,6 +159,8 @@ pub fn of_statement(
         break_glass: false,
         wish: None,
         columns: Vec::new(),
+        at_commit: false,
+        parts: Vec::new(),
     };
     let masks = masks::of(policies, said, (&text, &asked), (catalog, names), now);
     let Explained { decision, reasons, people } = explain(policies, &asked, approvals, known, now);

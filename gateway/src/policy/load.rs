@@ -70,6 +70,7 @@ pub(super) fn load(sources: &[Source]) -> Result<Policies, Vec<Problem>> {
     let rests_on_time = set.policies().any(|policy| policy.to_string().contains("time"));
     let asks_for_reasons = set.policies().any(|policy| policy.to_string().contains("reason"));
     let reads_rows = set.policies().any(|policy| policy.to_string().contains("rows"));
+    let reviews_at_commit = set.policies().any(|policy| policy.to_string().contains("at_commit"));
     let connect_rests_on_time =
         set.policies().any(|policy| could_be_connect(policy) && policy.to_string().contains("time"));
     let permissions = Permissions::of(&set);
@@ -87,6 +88,7 @@ pub(super) fn load(sources: &[Source]) -> Result<Policies, Vec<Problem>> {
         rests_on_time,
         asks_for_reasons,
         reads_rows,
+        reviews_at_commit,
         connect_rests_on_time,
         permissions,
         authorizer,

@@ -51,6 +51,7 @@ pub struct Policies {
     rests_on_time: bool,
     asks_for_reasons: bool,
     reads_rows: bool,
+    reviews_at_commit: bool,
     connect_rests_on_time: bool,
     permissions: Permissions,
     authorizer: Authorizer,
@@ -111,6 +112,12 @@ impl Policies {
     #[must_use]
     pub const fn reads_rows(&self) -> bool {
         self.reads_rows
+    }
+
+    /// Whether something may be permitted for being reviewed at its commit. Any mention counts.
+    #[must_use]
+    pub const fn reviews_at_commit(&self) -> bool {
+        self.reviews_at_commit
     }
 
     /// Whether it may change with the time alone who may `connect`.

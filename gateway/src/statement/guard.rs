@@ -280,6 +280,17 @@ pub struct Touched {
 }
 
 impl Touched {
+    /// What has been touched since `before`. The server counts what its process did in transactions before, too, as
+    /// long as it has not reported that.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let since = |(oid, (table, now)): (&u32, &(String, Count))| {
+            let count = now.since(before.tables.get(oid).map(|(_, count)| *count).unwrap_or_default());
+            (count != Count::default()).then(|| (*oid, (table.clone(), count)))
+        };
+        Self { tables: self.tables.iter().filter_map(since).collect(), roots: self.roots.clone() }
+    }
+
     /// Asks for it: oid, schema, name, and rows inserted, updated, deleted. All is named in full, since the
     /// session's path is the client's.
     pub const QUERY: &str = "SELECT relid, schemaname, relname, n_tup_ins, n_tup_upd, n_tup_del, \

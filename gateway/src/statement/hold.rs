@@ -19,6 +19,7 @@ use super::{
     decide::{Asked, Decision, Denial, decide},
     guard::Guard,
     record::{self, End, Header, Open},
+    review::Transaction,
 };
 use crate::{
     approval::release::{NotReleased, Released, release},
@@ -40,6 +41,7 @@ enum Grounds {
     Observed { would_be: &'static str, rules: Vec<String> },
     Released(Released),
     BrokenGlass,
+    Reviewed,
 }
 
 impl Permit {
@@ -50,6 +52,12 @@ impl Permit {
             Grounds::Released(released) => Some(released.request()),
             _ => None,
         }
+    }
+
+    /// Whether it runs in a transaction whose COMMIT is held, and for that alone.
+    #[must_use]
+    pub const fn is_reviewed(&self) -> bool {
+        matches!(self.0, Grounds::Reviewed)
     }
 
     /// Bounds what it may touch.
@@ -89,6 +97,7 @@ impl Permit {
             Grounds::Observed { would_be, .. } => would_be,
             Grounds::Released(_) => "released",
             Grounds::BrokenGlass => "break_glass",
+            Grounds::Reviewed => "review at commit",
         }
     }
 }
@@ -118,6 +127,12 @@ pub fn judge(mode: Mode, decision: Decision, analysis: &Analysis, connection: &s
 
 const fn observed(would_be: &'static str) -> Grounds {
     Grounds::Observed { would_be, rules: Vec::new() }
+}
+
+/// What policy permits for being reviewed at its COMMIT runs in a transaction of which just that is noted.
+#[must_use]
+pub fn reviewed(transaction: &Transaction) -> Option<Permit> {
+    transaction.is_reviewed().then_some(Permit(Grounds::Reviewed, None))
 }
 
 /// ROLLBACK always passes: it can only undo. So does a text without any statement.
@@ -564,10 +579,10 @@ mod tests {
         })
     }
 
-    fn code(decision: Decision, doubt: Option<Doubt>) -> &'static str {
+    fn code(decision: Decision, doubt: Option<Doubt>) -> String {
         match judge(Mode::Enforce, decision, &Analysis { doubt, ..Analysis::default() }, "shop") {
-            Judged::No(refusal) => refusal.code(),
-            _ => "passed",
+            Judged::No(refusal) => refusal.code().to_owned(),
+            _ => "passed".to_owned(),
         }
     }
 

@@ -57,6 +57,8 @@ pub(super) fn request_by(human: Human) -> NewRequest {
             break_glass: false,
             wish: None,
             columns: Vec::new(),
+            at_commit: false,
+            parts: Vec::new(),
         },
         session: Some(SessionId::random()),
         sql: "delete from orders where note = 'ü\0\u{202e}'".into(),

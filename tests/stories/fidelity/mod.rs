@@ -32,7 +32,7 @@ impl Story {
     }
 
     /// Everything for that but the gateway.
-    async fn prepared_under(policy: &str) -> Self {
+    pub async fn prepared_under(policy: &str) -> Self {
         let story = Self::prepare().await;
         let folder = &story.world.facts.policy;
         for entry in std::fs::read_dir(folder).expect("the policies") {

@@ -159,6 +159,32 @@ impl Wire {
         }
     }
 
+    /// Reads until a statement is held, the id in its notice; or refused, or the session is ready in such a state.
+    pub async fn is_held_or_ready(&mut self, in_states: &[u8]) -> Option<String> {
+        loop {
+            let (tag, body) = self.message().await;
+            let text = String::from_utf8_lossy(&body);
+            if let Some((_, rest)) = text.split_once("held for approval ") {
+                return rest.split_whitespace().next().map(str::to_owned);
+            }
+            if tag == b'E' || tag == b'Z' && body.first().is_some_and(|state| in_states.contains(state)) {
+                return None;
+            }
+        }
+    }
+
+    /// Reads until a statement is held, of which no row may have come: the id in its notice.
+    pub async fn is_held_before_any_row(&mut self) -> String {
+        loop {
+            let (tag, body) = self.message().await;
+            let text = String::from_utf8_lossy(&body);
+            assert!(!matches!(tag, b'D' | b'C' | b'E'), "nothing of it is said yet: {text}");
+            if let Some((_, rest)) = text.split_once("held for approval ") {
+                return rest.split_whitespace().next().expect("an id").to_owned();
+            }
+        }
+    }
+
     async fn message(&mut self) -> (u8, Bytes) {
         loop {
             if let Some(head) = self.input.first_chunk::<5>() {

@@ -16,11 +16,14 @@ mod first;
 mod people;
 mod question;
 mod second;
+mod together;
 
 #[cfg(test)]
 mod supposing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_at_commit;
 
 use question::{Approvals, Circumstances, Person};
 
@@ -104,6 +107,13 @@ pub struct Asked {
     /// What is known of the columns that `reveal` is asked about.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<ColumnFacts>,
+    /// `context.approvals.at_commit`: whether what would be held is the COMMIT of what has run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_commit: bool,
+    /// Of a COMMIT, the questions about the statements that it would keep. Each must be permitted; the rest
+    /// tells of all of them together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Self>,
 }
 
 /// A classified column of a question.
@@ -205,6 +215,9 @@ pub fn decide_by(
     known: &[Known],
     now: DateTime<Utc>,
 ) -> (Decision, Vec<usize>) {
+    if !asked.parts.is_empty() {
+        return together::decide(policies, asked, approvals, known, now);
+    }
     if asked.effects.is_empty() {
         let denial = Denial::without_effect("The statement has no effect that policy could be asked about.");
         return (Decision::Deny(denial), Vec::new());

@@ -30,7 +30,11 @@ struct Human {
 
 /// The humans whose approval counts for at least one held effect.
 #[derive(Debug, Default)]
-pub(super) struct Counted(Vec<Human>);
+pub(super) struct Counted {
+    humans: Vec<Human>,
+    /// Whether they have seen what it did, and what they approve is its COMMIT.
+    at_commit: bool,
+}
 
 impl Counted {
     /// Sorts out who counts for what.
@@ -57,16 +61,16 @@ impl Counted {
                 may,
             }
         });
-        Self(humans.filter(|human| human.may.contains(&true)).collect())
+        Self { humans: humans.filter(|human| human.may.contains(&true)).collect(), at_commit: asked.at_commit }
     }
 
     pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.humans.is_empty()
     }
 
     /// Every way in which each stands for one of their groups. None where there are too many.
     pub fn assignments(&self) -> impl Iterator<Item = Vec<Option<String>>> {
-        let groups: Vec<Vec<String>> = self.0.iter().map(|human| human.groups.clone()).collect();
+        let groups: Vec<Vec<String>> = self.humans.iter().map(|human| human.groups.clone()).collect();
         let count = groups.iter().try_fold(1_usize, |count, groups| count.checked_mul(groups.len().max(1)));
         let groups = count.is_some_and(|count| count <= MOST_ASSIGNMENTS).then_some(groups);
         groups.into_iter().flat_map(|groups| {
@@ -81,7 +85,7 @@ impl Counted {
     pub fn for_effect(&self, effect: usize, assignment: &[Option<String>]) -> Vec<Approvals> {
         let told = |afresh: bool| {
             let who = || {
-                self.0.iter().zip(assignment).filter(move |(human, _)| {
+                self.humans.iter().zip(assignment).filter(move |(human, _)| {
                     human.may.get(effect).copied().unwrap_or(false) && (human.step_up || !afresh)
                 })
             };
@@ -89,7 +93,7 @@ impl Counted {
                 count: who().count(),
                 groups: who().filter_map(|(_, group)| group.clone()).collect(),
                 step_up: who().count() > 0 && who().all(|(human, _)| human.step_up),
-                at_commit: false,
+                at_commit: self.at_commit,
             }
         };
         let mut ways = vec![told(false)];

@@ -47,7 +47,7 @@ pub(super) fn needed(
 ) -> Result<Needed, Box<Denial>> {
     let approvers = approvers(policies, asked, circumstances, held, known);
     for (effect, approvers) in held.iter().zip(&approvers) {
-        let approvals = if approvers.any { full(&approvers.groups) } else { Approvals::default() };
+        let approvals = if approvers.any { full(&approvers.groups, true) } else { Approvals::default() };
         match first.ask(effect, &approvals) {
             Answer::Permitted => {}
             Answer::Failed(why) => return Err(Box::new(Denial::of(effect, why))),
@@ -56,11 +56,12 @@ pub(super) fn needed(
             }
         }
     }
+    let at_commit = reviewed(asked, first, held, &approvers)?;
     // From here on every question only takes something away from what was permitted.
     let all = |change: &dyn Fn(Approvals) -> Approvals| {
-        held.iter()
-            .zip(&approvers)
-            .all(|(effect, approvers)| first.ask(effect, &change(full(&approvers.groups))) == Answer::Permitted)
+        held.iter().zip(&approvers).all(|(effect, approvers)| {
+            first.ask(effect, &change(full(&approvers.groups, at_commit))) == Answer::Permitted
+        })
     };
     let groups: BTreeSet<&String> = approvers.iter().flat_map(|approvers| &approvers.groups).collect();
     let groups: Vec<String> = groups
@@ -80,22 +81,54 @@ pub(super) fn needed(
     let common = from.next().unwrap_or_default();
     let common = from.fold(common, |common, more| common.intersection(&more).cloned().collect());
     // One person stands for one group.
-    Ok(Needed { count: count.max(groups.len()), groups, from: common.into_iter().collect(), step_up })
+    Ok(Needed { count: count.max(groups.len()), groups, from: common.into_iter().collect(), step_up, at_commit })
 }
 
-fn full(groups: &BTreeSet<String>) -> Approvals {
-    Approvals { count: EVERYBODY, groups: groups.clone(), step_up: true, at_commit: true }
+fn full(groups: &BTreeSet<String>, at_commit: bool) -> Approvals {
+    Approvals { count: EVERYBODY, groups: groups.clone(), step_up: true, at_commit }
+}
+
+/// Whether what is held is the COMMIT: where policy does not permit it otherwise, or where that is what is asked.
+/// Each held effect then runs before anybody approves it, so policy must have said so for each.
+///
+/// # Errors
+/// An effect that policy permits no earlier for being reviewed at its commit.
+fn reviewed(
+    asked: &Asked,
+    first: &Question<'_>,
+    held: &[&Effect],
+    approvers: &[Approvers],
+) -> Result<bool, Box<Denial>> {
+    let permitted = |effect: &Effect, approvers: &Approvers, count: usize, at_commit: bool| {
+        let approvals = Approvals { count, ..full(&approvers.groups, at_commit) };
+        first.ask(effect, &approvals) == Answer::Permitted
+    };
+    let mut all = held.iter().zip(approvers);
+    if !asked.at_commit && all.clone().all(|(effect, approvers)| permitted(effect, approvers, EVERYBODY, false)) {
+        return Ok(false);
+    }
+    let helps = |effect: &Effect, approvers: &Approvers| {
+        let helps = |count| permitted(effect, approvers, count, true) && !permitted(effect, approvers, count, false);
+        (1..=MOST).chain([EVERYBODY]).any(helps)
+    };
+    match all.find(|(effect, approvers)| !helps(effect, approvers)) {
+        None => Ok(true),
+        Some((effect, _)) => {
+            let message = format!("policy does not let {} run before it is approved", effect.action);
+            Err(Box::new(Denial { effect: Some((*effect).clone()), message: Some(message), rules: Vec::new() }))
+        }
+    }
 }
 
 /// Says so where policy asks for approvals that nobody may give.
 fn explain(first: &Question<'_>, effect: &Effect, approvers: &Approvers, why: Refused, policies: &Policies) -> Refused {
-    let anybody = full(&policies.named().groups);
+    let anybody = full(&policies.named().groups, true);
     if first.ask(effect, &anybody) != Answer::Permitted {
         return why;
     }
     // The groups that policy does not do without, and that may not approve.
     let lacking = anybody.groups.iter().filter(|group| !approvers.groups.contains(*group)).filter(|group| {
-        let mut without = full(&anybody.groups);
+        let mut without = full(&anybody.groups, true);
         without.groups.remove(*group);
         first.ask(effect, &without) != Answer::Permitted
     });

@@ -34,6 +34,8 @@ fn delete(statement_count: u32) -> Asked {
         break_glass: false,
         wish: None,
         columns: Vec::new(),
+        at_commit: false,
+        parts: Vec::new(),
     }
 }
 

@@ -70,6 +70,8 @@ fn asked(who: Human, groups: &[&str], actions: &[Action]) -> Asked {
         break_glass: false,
         wish: None,
         columns: Vec::new(),
+        at_commit: false,
+        parts: Vec::new(),
     }
 }
 
@@ -196,7 +198,7 @@ fn a_denial_says_which_rule_and_what_its_author_wrote() {
 fn a_hold_says_what_it_needs() {
     let policies = policies(SAMPLE);
     let hold = |actions: &[Action]| needed(decide(&policies, &ana(actions), &[], &[], now()));
-    let one = Needed { count: 1, groups: vec![], from: list(&["dba"]), step_up: false };
+    let one = Needed { count: 1, groups: vec![], from: list(&["dba"]), step_up: false, at_commit: false };
     let two = Needed { count: 2, groups: list(&["dba"]), ..one.clone() };
     assert_eq!(hold(&[Action::Select, Action::Delete]), one);
     assert_eq!(hold(&[Action::Alter]), two);
@@ -228,7 +230,13 @@ fn one_person_stands_for_one_group() {
     let held = needed(decide(&policies, &ana(&[Action::Delete]), &[], &[], now()));
     assert_eq!(
         held,
-        Needed { count: 2, groups: list(&["dba", "security"]), from: list(&["dba", "security"]), step_up: false }
+        Needed {
+            count: 2,
+            groups: list(&["dba", "security"]),
+            from: list(&["dba", "security"]),
+            step_up: false,
+            at_commit: false
+        }
     );
 }
 
