@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 purpose=${1:-test}
 fidelity=demo/slack-fidelity
 provider=tests/provider
+moto=tests/moto
 pictures=tests/pictures
 export PATH="$HOME/.cargo/bin:$PATH"
 
@@ -114,7 +115,7 @@ if [ "$purpose" = test ] && ! { cargo fmt --version && cargo clippy --version; }
   rustup component add rustfmt clippy
 fi
 
-# --- Slack's own clients and a certified identity provider, which only tests use -----------------
+# --- Slack's own clients, a certified identity provider and an S3, which only tests use ----------
 
 # Whether $2 was installed from $1 as it is now.
 is_fresh() { [ -f "$2/.installed" ] && [ "$(cat "$2/.installed")" = "$(sha256sum "$1" | cut -d ' ' -f 1)" ]; }
@@ -149,10 +150,11 @@ install_npm_packages() {
   mark_fresh "$1/package-lock.json" "$1/node_modules"
 }
 
+# Installs what requirements.txt in $1 says, which is $2, into a folder there.
 install_python_packages() {
-  local venv=$fidelity/.venv pip=()
+  local venv=$1/.venv pip=()
   has python3 || install python3
-  say "installing Slack's client for Python into $venv"
+  say "installing $2 into $venv"
   rm -rf "$venv"
   if python3 -m venv "$venv" >/dev/null 2>&1; then
     pip=("$venv/bin/python" -m pip)
@@ -166,9 +168,9 @@ install_python_packages() {
       fail "no Python environment can be made in $venv"
     pip=("$venv/bin/python" -m pip)
   fi
-  PIP_DISABLE_PIP_VERSION_CHECK=1 "${pip[@]}" install --quiet --requirement "$fidelity/requirements.txt" </dev/null ||
-    fail "pip could not install $fidelity/requirements.txt" "Its own words are above. Is the network there?"
-  mark_fresh "$fidelity/requirements.txt" "$venv"
+  PIP_DISABLE_PIP_VERSION_CHECK=1 "${pip[@]}" install --quiet --requirement "$1/requirements.txt" </dev/null ||
+    fail "pip could not install $1/requirements.txt" "Its own words are above. Is the network there?"
+  mark_fresh "$1/requirements.txt" "$venv"
 }
 
 # Debian's browser, and what drives it; with its fonts the pictures look alike everywhere.
@@ -197,7 +199,10 @@ if [ "$purpose" = test ]; then
     install_npm_packages "$provider" "an identity provider"
   fi
   if [ -f "$fidelity/requirements.txt" ] && ! is_fresh "$fidelity/requirements.txt" "$fidelity/.venv"; then
-    install_python_packages
+    install_python_packages "$fidelity" "Slack's client for Python"
+  fi
+  if ! is_fresh "$moto/requirements.txt" "$moto/.venv"; then
+    install_python_packages "$moto" "an S3 that enforces object lock"
   fi
 fi
 

@@ -11,8 +11,8 @@ use chrono::Utc;
 use clap::{Subcommand, ValueEnum};
 use countersign_gateway::{
     log::{
-        Entry,
-        chain::{Found, NoteError, Signed, Verifier, checkpoints_in, is_written, newest, verify},
+        Entry, Records,
+        chain::{Found, NoteError, Signed, Verifier, checkpoints_in, newest, verify},
     },
     records::{
         entries,
@@ -65,7 +65,7 @@ pub enum What {
         /// Fails where entries are newer than the newest checkpoint.
         #[arg(long)]
         all_signed: bool,
-        /// The folder of records. Default: the config's.
+        /// The folder of records, or s3://bucket/prefix. Default: the config's.
         records: Option<PathBuf>,
     },
     /// Writes entries for other programs.
@@ -83,7 +83,7 @@ pub enum What {
         /// COUNTERSIGN_TOKEN.
         #[arg(long, conflicts_with = "records")]
         gateway: bool,
-        /// The folder of records. Default: the config's.
+        /// The folder of records, or s3://bucket/prefix. Default: the config's.
         records: Option<PathBuf>,
     },
     /// Finds entries: 'table:orders action:delete by:ana since:7d'.
@@ -95,7 +95,7 @@ pub enum What {
         /// COUNTERSIGN_TOKEN.
         #[arg(long, conflicts_with = "records")]
         gateway: bool,
-        /// The folder of records. Default: the config's.
+        /// The folder of records, or s3://bucket/prefix. Default: the config's.
         #[arg(long)]
         records: Option<PathBuf>,
     },
@@ -104,12 +104,12 @@ pub enum What {
         /// As for `verify`.
         #[arg(long)]
         key: Option<PathBuf>,
-        /// The folder of records. Default: the config's.
+        /// The folder of records, or s3://bucket/prefix. Default: the config's.
         records: Option<PathBuf>,
     },
     /// Prints the log's public key, for whoever verifies.
     Key {
-        /// The folder of records. Default: the config's.
+        /// The folder of records, or s3://bucket/prefix. Default: the config's.
         records: Option<PathBuf>,
     },
 }
@@ -231,7 +231,7 @@ struct Numbered {
     entry: Entry,
 }
 
-fn in_files(records: &Path, mut take: impl FnMut(u64, &Entry) -> bool) -> ExitCode {
+fn in_files(records: &Records, mut take: impl FnMut(u64, &Entry) -> bool) -> ExitCode {
     let mut all = entries(records);
     for entry in &mut all {
         match entry {
@@ -281,12 +281,12 @@ fn kept(files: &[PathBuf], key: &Verifier) -> Result<Vec<Signed>, (String, u8)> 
     Ok(kept)
 }
 
-fn verified(records: &Path, key: &Verifier, files: &[PathBuf], all_signed: bool, json: bool) -> ExitCode {
+fn verified(records: &Records, key: &Verifier, files: &[PathBuf], all_signed: bool, json: bool) -> ExitCode {
     let kept = match kept(files, key) {
         Ok(kept) => kept,
         Err((problem, code)) => return crate::fail(&problem, code),
     };
-    let written = is_written(records);
+    let written = records.is_written();
     let mut bar = Bar::new();
     let verdict = verify(records, key, &kept, |progress| bar.at(progress.read, progress.of));
     drop(bar);

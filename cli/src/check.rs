@@ -4,6 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use countersign_bot::slack::check::check;
 use countersign_gateway::{
+    bucket::probe::try_lock,
     classified::look,
     config::check_all,
     service::{NotStarted, load},
@@ -16,6 +17,9 @@ pub async fn run(config: &Path, slack: bool) -> ExitCode {
     let mut code = settings(config);
     if code == ExitCode::SUCCESS {
         code = classified(config).await;
+    }
+    if code == ExitCode::SUCCESS {
+        code = bucket(config).await;
     }
     if code == ExitCode::SUCCESS {
         crate::say(&format!("{}: fine", config.display()));
@@ -33,6 +37,19 @@ async fn classified(config: &Path) -> ExitCode {
         ExitCode::SUCCESS
     } else {
         crate::fail(&format!("{} problems\n{}", problems.len(), problems.join("\n")), 2)
+    }
+}
+
+/// Whether the records' bucket keeps a lock, by trying it.
+async fn bucket(config: &Path) -> ExitCode {
+    let Ok(config) = load(config) else { return ExitCode::SUCCESS };
+    let Some(bucket) = &config.gateway.bucket else { return ExitCode::SUCCESS };
+    match try_lock(bucket).await {
+        Ok(()) => {
+            crate::say(&format!("{bucket}: it keeps a lock"));
+            ExitCode::SUCCESS
+        }
+        Err(error) => crate::fail(&format!("[s3] {error}"), 1),
     }
 }
 

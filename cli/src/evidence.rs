@@ -6,23 +6,37 @@
 use std::path::{Path, PathBuf};
 
 use countersign_gateway::{
+    bucket::BucketConfig,
     config::places,
-    log::chain::{LogKey, Verifier, read_key},
+    log::{
+        Records,
+        chain::{LogKey, Verifier, read_key},
+    },
 };
 
-/// The folder of records.
+/// Where records are: a folder, `s3://bucket/prefix`, or what the config says.
 ///
 /// # Errors
-/// What is wrong with the config, where nobody names the folder.
-pub fn records(config: &Path, named: Option<PathBuf>) -> Result<PathBuf, String> {
-    if let Some(named) = named {
-        return Ok(named);
-    }
-    let found = places(config).map_err(|problems| {
-        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        format!("{}\nor name the folder of records", problems.join("\n"))
-    })?;
-    Ok(found.records)
+/// What is wrong with the config, where nobody names them.
+pub fn records(config: &Path, named: Option<PathBuf>) -> Result<Records, String> {
+    let found = |config: &Path| {
+        places(config).map_err(|problems| {
+            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            problems.join("\n")
+        })
+    };
+    let Some(named) = named else {
+        let found = found(config).map_err(|problems| format!("{problems}\nor name the folder of records"))?;
+        return Ok(found.records());
+    };
+    let Some(place) = named.to_str().filter(|text| text.starts_with("s3://")) else { return Ok(named.into()) };
+    let (bucket, prefix) = BucketConfig::place(place).map_err(|why| format!("{place}: {why}"))?;
+    // The config's keys, where it speaks of this bucket; AWS's own variables otherwise.
+    let known = if config.exists() { found(config)?.bucket } else { None };
+    Ok(match known.filter(|known| known.bucket == bucket) {
+        Some(known) => BucketConfig { prefix, ..known }.into(),
+        None => BucketConfig::by_environment(bucket, prefix)?.into(),
+    })
 }
 
 /// The key that checkpoints are verified with: the one that somebody hands over, or this gateway's own.

@@ -10,7 +10,7 @@ use std::{
 
 use clap::Args;
 use countersign_gateway::{
-    log::Entry,
+    log::{Entry, Records},
     records::{
         NotRead, entries,
         play::{Moment, cast, moments, seconds},
@@ -37,7 +37,7 @@ pub struct How {
     /// Writes an asciicast (version 2) in place of playing it.
     #[arg(long)]
     cast: bool,
-    /// The folder of records. Default: the config's.
+    /// The folder of records, or s3://bucket/prefix. Default: the config's.
     #[arg(long)]
     records: Option<PathBuf>,
 }
@@ -72,7 +72,7 @@ pub fn run(config: &Path, how: &How) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn of_session(records: &Path, id: &SessionId) -> Result<Vec<Entry>, NotRead> {
+fn of_session(records: &Records, id: &SessionId) -> Result<Vec<Entry>, NotRead> {
     let mut found = Vec::new();
     for entry in entries(records) {
         let (_, entry) = entry?;

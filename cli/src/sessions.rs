@@ -27,7 +27,7 @@ pub enum What {
         /// Those that are over, from the records' files; needs no login.
         #[arg(long)]
         ended: bool,
-        /// The folder of records. Default: the config's.
+        /// The folder of records, or s3://bucket/prefix. Default: the config's.
         #[arg(long, requires = "ended")]
         records: Option<PathBuf>,
     },
@@ -38,7 +38,7 @@ pub enum What {
         /// From the records' files, whether it is over or not; needs no login.
         #[arg(long)]
         ended: bool,
-        /// The folder of records. Default: the config's.
+        /// The folder of records, or s3://bucket/prefix. Default: the config's.
         #[arg(long, requires = "ended")]
         records: Option<PathBuf>,
     },

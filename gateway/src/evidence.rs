@@ -6,11 +6,16 @@ use chrono::Utc;
 use serde_json::json;
 
 use crate::{
+    bucket::{
+        client::{Bucket, BucketError},
+        custody::{Custody, LAST},
+        probe::probe,
+    },
     config::{Config, GatewayConfig},
     loads::{self, Last},
     log::{
         Entry, Kind, Log, LogDown,
-        chain::{Chaining, Known, LogKey, Signed},
+        chain::{Chaining, Known, LogKey, Signed, Verifier},
     },
     policy::Policies,
     runtime::Gateway,
@@ -18,14 +23,20 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// Opens the log, if it is what was signed, here and in the state.
+/// Opens the log, if it is what was signed, here, in the state, and in the bucket; and what has it in the bucket.
 ///
 /// # Errors
 /// Why no gateway may start on it.
-pub async fn open(settings: &GatewayConfig, store: &dyn Store) -> Result<Log, NotStarted> {
+pub async fn open(settings: &GatewayConfig, store: &dyn Store) -> Result<(Log, Custody), NotStarted> {
     let key = LogKey::load_or_create(&settings.log_key).map_err(not)?;
     let known = store.checkpoints().await.map_err(not)?;
-    let chaining = Chaining { key, every: settings.checkpoint_interval, known };
+    let bucket = settings.bucket.as_ref().map(|config| Bucket::new(config).map(Arc::new)).transpose().map_err(not)?;
+    let (proven, in_bucket) = match &bucket {
+        Some(bucket) => proven(bucket, settings, &key.verifier()).await?,
+        None => (false, None),
+    };
+    let spool = settings.bucket.as_ref().map(|config| (config.spool, config.to_string()));
+    let chaining = Chaining { key, every: settings.checkpoint_interval, known, in_bucket, spool };
     let log = Log::open(&settings.records, chaining)
         .map_err(|e| not(format!("[gateway] records = {}: {e}", settings.records.display())))?;
     let opened = log.opened();
@@ -33,7 +44,39 @@ pub async fn open(settings: &GatewayConfig, store: &dyn Store) -> Result<Log, No
         let (origin, size) = (&before.origin, before.size);
         tracing::warn!(origin, size, "a new log begins; the state knows another one, in another folder");
     }
-    Ok(log)
+    let mut custody = Custody::new(log.clone(), settings.compress_after, bucket, proven);
+    custody.begin().map_err(|e| not(format!("{}: {e}", settings.records.display())))?;
+    Ok((log, custody))
+}
+
+/// Whether the bucket keeps a lock, and the newest checkpoint that it has. One that is away is believed what it has
+/// proven before; nothing goes there before it is tried again.
+async fn proven(
+    bucket: &Bucket,
+    settings: &GatewayConfig,
+    key: &Verifier,
+) -> Result<(bool, Option<Signed>), NotStarted> {
+    let what = format!("{} {:?}", bucket.config(), bucket.config().lock);
+    let remembered = settings.records.join("bucket-proven");
+    match probe(bucket).await {
+        Ok(()) => {}
+        Err(error @ BucketError::Away(..)) => {
+            if std::fs::read_to_string(&remembered).is_ok_and(|before| before == what) {
+                tracing::error!(%error, "the log waits here; the bucket's lock was tried by an earlier run, and is again");
+                return Ok((false, None));
+            }
+            return Err(not(format!("[s3] {error}. Its lock was never tried, so nothing may rest on it")));
+        }
+        Err(error) => return Err(not(format!("[s3] {error}"))),
+    }
+    std::fs::create_dir_all(&settings.records)
+        .and_then(|()| std::fs::write(&remembered, what))
+        .map_err(|e| not(format!("{}: {e}", remembered.display())))?;
+    let newest = bucket.get("log/checkpoint").await.map_err(|error| not(format!("[s3] {error}")))?;
+    let opened = newest.map(|note| key.open(&String::from_utf8_lossy(&note))).transpose();
+    let newest = opened
+        .map_err(|why| not(format!("[s3] {}: the newest checkpoint there does not count: {why}", bucket.config())))?;
+    Ok((true, newest))
 }
 
 /// The first entry of a run: what was found, what was cut, and what came before.
@@ -104,9 +147,8 @@ async fn put(signed: &Signed, settings: &GatewayConfig, store: &dyn Store) -> Re
 /// Keeps the newest checkpoint in the state, until it is dropped.
 pub async fn keep_on(gateway: Arc<Gateway>) {
     let mut checkpoints = gateway.log.checkpoints();
-    while checkpoints.changed().await.is_ok() {
-        let newest = checkpoints.borrow_and_update().clone();
-        let Some(newest) = newest else { continue };
+    while checkpoints.changed().await {
+        let Some(newest) = checkpoints.newest() else { continue };
         if let Err(error) = put(&newest, &gateway.config.gateway, &*gateway.store).await {
             tracing::warn!(%error, "the log's newest checkpoint is not in the state; the next one may be");
         }
@@ -117,6 +159,17 @@ pub async fn keep_on(gateway: Arc<Gateway>) {
 pub async fn stop(gateway: &Gateway) {
     if let Err(down) = stopped(gateway).await {
         tracing::error!(%down, "the stop is not in the log");
+    }
+}
+
+/// Has in the bucket what is not there yet, as far as the time for it goes.
+pub async fn last_round(mut custody: Custody) {
+    match tokio::time::timeout(LAST, custody.round()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the end of the log is not in the bucket; the next start has it there")
+        }
+        Err(_) => tracing::error!("the end of the log is not in the bucket yet; the next start has it there"),
     }
 }
 

@@ -3,16 +3,13 @@
 //! It counts what was held or denied, and, under `mode = "observe"`, what would have been. A *false
 //! hold* is one that nobody needed: approved in the end, or merely observed.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::{
-    log::{Entry, Kind, ReadError, read},
+    log::{Entry, Kind, ReadError, Records, read},
     statement::{effect::Action, shape::shape},
 };
 
@@ -91,9 +88,9 @@ struct Stopped {
 ///
 /// # Errors
 /// Where the log can't be read. An entry that is just being written is left out.
-pub fn report(records: &Path, since: DateTime<Utc>) -> Result<Friction, ReadError> {
+pub fn report(records: &Records, since: DateTime<Utc>) -> Result<Friction, ReadError> {
     let mut entries = Vec::new();
-    for entry in read(records) {
+    for entry in read(records.clone()) {
         match entry {
             Ok((_, entry)) => entries.push(entry),
             Err(ReadError::Torn { .. }) => break,

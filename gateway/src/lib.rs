@@ -7,12 +7,13 @@
 //! | approve | [`approval`], reached through [`control`] |
 //! | access for a time, and its end | [`access`] |
 //! | who it is | [`identity`], and who still is: [`scim`], [`directory`] |
-//! | what is kept | [`store`] (state), [`log`] (evidence), which [`evidence`] opens and closes, with [`loads`]; [`records`] tells what is in it |
+//! | what is kept | [`store`] (state), [`log`] (evidence), which [`evidence`] opens and closes, with [`loads`]; [`bucket`] keeps it elsewhere, [`records`] tells what is in it |
 //!
 //! `ARCHITECTURE.md` tells the same path with links.
 
 pub mod access;
 pub mod approval;
+pub mod bucket;
 pub mod catalog;
 pub mod channels;
 pub mod classified;

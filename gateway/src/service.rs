@@ -11,6 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     access::{keep, poll, uses},
     approval::{keys::load_or_create_bot_key, seal::SealKey},
+    bucket::custody::Custody,
     config::{Config, Problem},
     connection::{accept::Listener, shards::Shards, tls::web_acceptor},
     control, evidence,
@@ -34,6 +35,7 @@ pub struct Service {
     public: Option<(TcpListener, Option<TlsAcceptor>)>,
     /// The bot's private key, for a bot in the same process.
     pub bot_key: Secret<String>,
+    custody: Custody,
 }
 
 /// Why a gateway does not start, in sentences for whoever starts it.
@@ -58,7 +60,7 @@ impl Service {
         let (bot_key, bot) = load_or_create_bot_key(&settings.bot_key).map_err(not)?;
         let seal = SealKey::load_or_create(&settings.log_key).map_err(not)?;
         let store = SqliteStore::open(&settings.state).await.map_err(|e| not(format!("[gateway] state: {e}")))?;
-        let log = evidence::open(settings, &store).await?;
+        let (log, custody) = evidence::open(settings, &store).await?;
         let issuers = Issuers::new(&config.identities, &config.agents).map_err(not)?;
         let store: Arc<dyn Store> = Arc::new(store);
 
@@ -108,7 +110,7 @@ impl Service {
         keep::read(&gateway).await.map_err(|e| not(format!("the grants can't be read: {e}")))?;
         let clients = Listener::bind(Arc::clone(&gateway)).await.map_err(not)?;
         tell_of_classified(&gateway);
-        Ok(Self { gateway, clients, control, public, bot_key })
+        Ok(Self { gateway, clients, control, public, bot_key, custody })
     }
 
     /// Where clients and the control API are reached.
@@ -126,11 +128,19 @@ impl Service {
     /// # Errors
     /// Where the control API fails.
     pub async fn run(self, more: Router, stop: CancellationToken, last: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { gateway, clients, control, public, .. } = self;
+        let Self { gateway, clients, control, public, mut custody, .. } = self;
         let sessions = TaskTracker::new();
         let shards = Arc::new(Shards::start()?);
         let accepting = tokio::spawn(clients.run(stop.clone(), sessions.clone(), Arc::clone(&shards)));
         let evidence = tokio::spawn(evidence::keep_on(Arc::clone(&gateway)));
+        let keep = stop.clone();
+        let custody = tokio::spawn(async move {
+            tokio::select! {
+                () = custody.run() => {}
+                () = keep.cancelled() => {}
+            }
+            custody
+        });
         let watching = tokio::spawn(tell_policy_loads(Arc::clone(&gateway), stop.clone()));
         let keeping = tokio::spawn(keep::keep(Arc::clone(&gateway)));
         let polling = tokio::spawn(poll::poll(Arc::clone(&gateway)));
@@ -171,6 +181,9 @@ impl Service {
         evidence.abort();
         polling.abort();
         evidence::stop(&gateway).await;
+        if let Ok(custody) = custody.await {
+            evidence::last_round(custody).await;
+        }
         match served {
             Ok(Ok(result)) => result,
             _ => Ok(()),

@@ -5,6 +5,7 @@ mod approving;
 mod asking;
 mod asking_ahead;
 mod breaking_glass;
+mod bucket;
 mod calling;
 mod cards;
 mod certified;

@@ -82,7 +82,7 @@ pub async fn open(gateway: &Gateway, by: &Human, connection: &str) -> Result<Rev
         connection: connection.to_owned(),
         by: by.principal.clone(),
         at: Utc::now(),
-        checkpoint: gateway.log.checkpoints().borrow().as_ref().map(|signed| signed.note.clone()),
+        checkpoint: gateway.log.checkpoints().newest().map(|signed| signed.note),
         closed_at: None,
         items: items.map(|grant| (grant, None)).collect(),
     };
@@ -160,7 +160,7 @@ async fn settle(gateway: &Gateway, id: &ReviewId, by: &str) -> Result<Review, No
             None => json!({ "grant": grant, "choice": "ended" }),
         })
         .collect();
-    let checkpoint = gateway.log.checkpoints().borrow().as_ref().map(|signed| signed.note.clone());
+    let checkpoint = gateway.log.checkpoints().newest().map(|signed| signed.note);
     let detail = json!({
         "review": id, "opened_by": review.by, "opened_at": review.at, "opened_at_checkpoint": review.checkpoint,
         "checkpoint": checkpoint, "items": items,

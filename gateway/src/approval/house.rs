@@ -394,6 +394,8 @@ fn config(provider: &Provider, folder: &std::path::Path) -> Config {
             public: None,
             state: String::new(),
             records: folder.join("records"),
+            bucket: None,
+            compress_after: None,
             policy: folder.join("policy"),
             policy_signers: None,
             tls: None,

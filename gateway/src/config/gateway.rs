@@ -11,14 +11,14 @@ use url::Url;
 use super::{
     Bounds, GatewayConfig, TlsConfig,
     reader::{At, Table},
-    values,
+    s3, values,
 };
-use crate::{policy::Signers, wire::frame::Caps};
+use crate::{bucket::BucketConfig, policy::Signers, wire::frame::Caps};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
 
-pub(super) fn read(table: &Table<'_>) -> Option<GatewayConfig> {
+pub(super) fn read(table: &Table<'_>, s3: Option<&Table<'_>>) -> Option<GatewayConfig> {
     let doc = table.doc;
     let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let listen = table.read("listen", values::address);
@@ -61,13 +61,16 @@ pub(super) fn read(table: &Table<'_>) -> Option<GatewayConfig> {
     let control = control.map_or(local(6480), |found| found.value);
     let url = url(table, control);
     let hold_timeout = table.read_or("hold_timeout", 900 * SECOND, values::duration(SECOND..=DAY));
+    let place = records(table, s3, &beside);
     let config = GatewayConfig {
         listen,
         control,
         url: url?,
         public: public.map(|found| found.value),
         state: format!("sqlite://{}", state.display()),
-        records: records(table),
+        records: place.folder,
+        bucket: place.bucket,
+        compress_after: compress_after(table),
         policy: doc.path(table.text("policy").map_or("policy", |found| found.value)),
         policy_signers: policy_signers(table),
         tls,
@@ -128,9 +131,24 @@ fn log_key(table: &Table<'_>, beside: &Path) -> PathBuf {
     key(table, "log_key").unwrap_or_else(|| beside.join("log.key"))
 }
 
+/// Where records are.
+pub(super) struct Place {
+    /// Here.
+    pub folder: PathBuf,
+    /// And there.
+    pub bucket: Option<BucketConfig>,
+}
+
 /// The records, and the key that signs them.
-pub(super) fn evidence(table: &Table<'_>) -> (PathBuf, PathBuf) {
-    (records(table), log_key(table, &beside(table, &state(table))))
+pub(super) fn evidence(table: &Table<'_>, s3: Option<&Table<'_>>) -> (Place, PathBuf) {
+    let beside = beside(table, &state(table));
+    (records(table, s3, &beside), log_key(table, &beside))
+}
+
+fn compress_after(table: &Table<'_>) -> Option<Duration> {
+    let within = Duration::ZERO..=3650 * DAY;
+    let read = |text: &str| if text == "never" { Ok(None) } else { values::duration(within)(text).map(Some) };
+    table.read_or("compress_after", Some(DAY), read)
 }
 
 fn bounds(table: &Table<'_>) -> Bounds {
@@ -172,15 +190,39 @@ fn state(table: &Table<'_>) -> PathBuf {
     table.doc.path(&read.map_or("countersign.db".to_owned(), |found| found.value))
 }
 
-fn records(table: &Table<'_>) -> PathBuf {
+fn records(table: &Table<'_>, s3: Option<&Table<'_>>, beside: &Path) -> Place {
+    enum Said {
+        Folder(String),
+        Bucket(String, String),
+    }
     let read = table.read("records", |text| match text.strip_prefix("file://") {
-        Some(path) if !path.is_empty() => Ok(path.to_owned()),
+        Some(path) if !path.is_empty() => Ok(Said::Folder(path.to_owned())),
         _ if text.starts_with("s3://") => {
-            Err("S3 is not available in this version; use \"file://./records\"".to_owned())
+            BucketConfig::place(text).map(|(bucket, prefix)| Said::Bucket(bucket, prefix))
         }
-        _ => Err("write \"file://./records\"".to_owned()),
+        _ => Err("write \"file://./records\" or \"s3://bucket/prefix\"".to_owned()),
     });
-    table.doc.path(&read.map_or("records".to_owned(), |found| found.value))
+    match read {
+        Some(At { value: Said::Bucket(bucket, prefix), at }) => {
+            let Some(s3) = s3 else {
+                let hint = "[s3] says how long nothing may change there: lock = \"compliance\", keep = \"365d\"";
+                table.doc.problem(at, "records in a bucket need [s3]", hint);
+                return Place { folder: beside.join("records"), bucket: None };
+            };
+            let (spool, bucket) = s3::read(s3, bucket, prefix);
+            Place { folder: spool.unwrap_or_else(|| beside.join("records")), bucket }
+        }
+        found => {
+            if let Some(s3) = s3 {
+                table.doc.problem(s3.at, "[s3] is for records in a bucket", "records = \"s3://bucket/prefix\"");
+            }
+            let folder = match found {
+                Some(At { value: Said::Folder(path), .. }) => path,
+                _ => "records".to_owned(),
+            };
+            Place { folder: table.doc.path(&folder), bucket: None }
+        }
+    }
 }
 
 fn tls(table: &Table<'_>) -> Option<TlsConfig> {

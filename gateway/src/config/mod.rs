@@ -6,6 +6,8 @@ use countersign_shared::secret::Secret;
 use url::Url;
 
 use crate::{
+    bucket::BucketConfig,
+    log::Records,
     statement::{
         guard::Tolerance,
         mask::rules::{OnDoubt, Rule},
@@ -23,6 +25,7 @@ mod places;
 mod read;
 mod reader;
 mod route;
+mod s3;
 mod scim;
 mod secrets;
 mod slack;
@@ -99,8 +102,12 @@ pub struct GatewayConfig {
     pub public: Option<SocketAddr>,
     /// The state's URL; a relative `sqlite://` path is made absolute.
     pub state: String,
-    /// The folder of records and log (`file://`).
+    /// The folder of records and log; where they go on to a bucket, its spool.
     pub records: PathBuf,
+    /// Where the log goes on to (`s3://`).
+    pub bucket: Option<BucketConfig>,
+    /// Segments that are over for so long are packed; `None`: none are.
+    pub compress_after: Option<Duration>,
     /// The folder of policies.
     pub policy: PathBuf,
     /// Who signs policies before they count, where somebody must.
@@ -315,6 +322,14 @@ pub struct DigestConfig {
     pub timezone: String,
     /// After so long without use a grant is stale.
     pub stale_after: Duration,
+}
+
+impl GatewayConfig {
+    /// Where the log is read.
+    #[must_use]
+    pub fn records(&self) -> Records {
+        Records::spooled(self.records.clone(), self.bucket.clone())
+    }
 }
 
 impl ConnectionConfig {

@@ -9,12 +9,15 @@ use super::{
     Problem, gateway,
     reader::{Document, Table},
 };
+use crate::{bucket::BucketConfig, log::Records};
 
 /// Where the evidence lies.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Places {
-    /// The folder of records and log.
-    pub records: PathBuf,
+    /// The folder of records and log; where they go on to a bucket, its spool.
+    pub folder: PathBuf,
+    /// Where they go on to.
+    pub bucket: Option<BucketConfig>,
     /// The key that signs checkpoints.
     pub log_key: PathBuf,
 }
@@ -35,9 +38,18 @@ pub fn places(file: &Path) -> Result<Places, Vec<Problem>> {
     let empty = DeTable::new();
     let root = Table::new(&doc, "", 0, root.get_ref());
     let table = root.table("gateway").unwrap_or_else(|| Table::new(&doc, "[gateway]", 0, &empty));
-    let (records, log_key) = gateway::evidence(&table);
+    let s3 = root.table("s3");
+    let (gateway::Place { folder, bucket }, log_key) = gateway::evidence(&table, s3.as_ref());
     let (problems, _) = doc.into_findings();
-    if problems.is_empty() { Ok(Places { records, log_key }) } else { Err(problems) }
+    if problems.is_empty() { Ok(Places { folder, bucket, log_key }) } else { Err(problems) }
+}
+
+impl Places {
+    /// Where the log is read.
+    #[must_use]
+    pub fn records(&self) -> Records {
+        Records::spooled(self.folder.clone(), self.bucket.clone())
+    }
 }
 
 #[cfg(test)]
@@ -60,10 +72,18 @@ mod tests {
         for (text, records, key) in table {
             std::fs::write(&file, text).unwrap();
             let at = |name: &str| folder.path().join(name);
-            assert_eq!(places(&file), Ok(Places { records: at(records), log_key: at(key) }), "{text}");
+            let found = places(&file).unwrap();
+            assert_eq!((found.folder, found.log_key), (at(records), at(key)), "{text}");
+            assert!(found.bucket.is_none());
         }
         std::fs::write(&file, "[gateway]\nrecords = \"s3://bucket\"\n").unwrap();
-        assert!(places(&file).is_err());
+        assert!(places(&file).is_err(), "no [s3]");
+        let s3 =
+            "[gateway]\nrecords = \"s3://bucket/log\"\n[s3]\nregion = \"eu-1\"\nlock = \"governance\"\nkeep = \"1d\"\n";
+        std::fs::write(&file, s3).unwrap();
+        let found = places(&file).unwrap();
+        assert_eq!(found.folder, folder.path().join("records"), "the spool");
+        assert_eq!(found.bucket.unwrap().to_string(), "s3://bucket/log");
         assert!(places(&at_nowhere(&file)).is_err());
     }
 

@@ -56,10 +56,11 @@ struct Parts {
 impl Parts {
     fn read(root: &Table<'_>) -> Self {
         let empty = DeTable::new();
+        let s3 = root.table("s3");
         let gateway = if root.get("gateway").is_some() {
-            root.table("gateway").and_then(|table| gateway::read(&table))
+            root.table("gateway").and_then(|table| gateway::read(&table, s3.as_ref()))
         } else {
-            gateway::read(&Table::new(root.doc, "[gateway]", 0, &empty))
+            gateway::read(&Table::new(root.doc, "[gateway]", 0, &empty), s3.as_ref())
         };
         let identities = root.tables("identity");
         if identities.is_empty() {

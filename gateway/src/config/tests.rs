@@ -268,7 +268,7 @@ fn a_digest_has_a_time_a_zone_and_a_span() {
 #[test]
 fn what_a_later_version_protects_is_refused_rather_than_ignored() {
     let table = [
-        ("[gateway]\nrecords = \"s3://bucket/prefix\"", "S3 is not available"),
+        ("[gateway]\nrecords = \"s3://bucket/prefix\"", "records in a bucket need [s3]"),
         ("[gateway]\nstate = \"postgres://db/state\"", "PostgreSQL as the state is not available"),
     ];
     for (more, message) in table {

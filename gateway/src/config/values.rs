@@ -87,7 +87,7 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// An http URL without query and fragment; plain http on loopback only.
-pub(super) fn web_url(text: &str) -> Result<Url, String> {
+pub(crate) fn web_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("write a URL like \"https://login.acme.dev\" ({error})"))?;
     match url.scheme() {
         "https" => {}

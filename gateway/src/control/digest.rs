@@ -111,7 +111,7 @@ async fn digest(gateway: &Gateway, now: DateTime<Utc>) -> Result<AccessDigest, S
         reviews: reviews(gateway).await?,
         sessions: sessions.into_iter().filter(|session| now - session.started_at > OLD).collect(),
         grants: found,
-        checkpoint: gateway.log.checkpoints().borrow().as_ref().map(|signed| signed.note.clone()),
+        checkpoint: gateway.log.checkpoints().newest().map(|signed| signed.note),
     })
 }
 

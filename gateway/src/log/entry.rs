@@ -119,11 +119,29 @@ pub trait Record {
     /// # Errors
     /// Where JSON can't hold it.
     fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()>;
+
+    /// Whether it says how something ended that is in the log: it is taken where nothing new may begin.
+    fn ends(&self) -> bool;
 }
 
 impl Record for Entry {
     fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
         serde_json::to_writer(out, self)
+    }
+
+    fn ends(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::Outcome
+                | Kind::Logout
+                | Kind::HoldEnded
+                | Kind::AccessEnded
+                | Kind::GrantEnded
+                | Kind::TokensEnded
+                | Kind::LoginRefused
+                | Kind::Denied
+                | Kind::Stop
+        )
     }
 }
 

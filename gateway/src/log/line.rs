@@ -104,6 +104,10 @@ impl<D: Serialize> Record for Line<'_, D> {
         out.push(b'}');
         Ok(())
     }
+
+    fn ends(&self) -> bool {
+        self.kind == Which::Outcome
+    }
 }
 
 /// Adds a time as RFC 3339 with microseconds.

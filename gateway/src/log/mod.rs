@@ -12,15 +12,19 @@
 //! | `disk` | the few calls that touch a file, so that tests can let them fail |
 //! | `segment` | the segments of a folder: names, the end of the newest, what a crash tore |
 //! | `writer` | the one writer, and the thread that fsyncs |
-//! | `read` | all entries of a folder, in order |
+//! | `source` | where a log is read: a folder, a bucket, or both |
+//! | `pack` | segments that are over, compressed |
+//! | `read` | all entries, in order |
 //! | [`chain`] | the Merkle tree over them, and signed checkpoints |
 
 pub mod chain;
 mod disk;
 mod entry;
 mod line;
+mod pack;
 mod read;
 mod segment;
+mod source;
 mod writer;
 
 #[cfg(test)]
@@ -32,10 +36,19 @@ pub(crate) mod testing;
 
 pub use entry::{Entry, Kind, Record};
 pub use line::{Line, Of, Which};
+pub use pack::{pack, same_when_unpacked};
 pub use read::{ReadError, read};
-pub use writer::{Log, Opened, Position};
+pub(crate) use segment::{last_entry, number_of, size as segment_size};
+pub use source::Records;
+pub use writer::{Checkpoints, Log, Opened, Position};
 
-/// The log cannot be written; nothing may pass until it is mended and the gateway restarted.
+/// The log takes no entry, so nothing may pass.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the log cannot be written ({0}); no statement passes until it can and the gateway is restarted")]
-pub struct LogDown(pub String);
+pub enum LogDown {
+    /// It cannot be written, for good.
+    #[error("the log cannot be written ({0}); no statement passes until it can and the gateway is restarted")]
+    Broken(String),
+    /// Too much of it waits for the bucket.
+    #[error("the log's spool is full ({0}); no statement passes until the bucket has taken some of it")]
+    Full(String),
+}

@@ -1,15 +1,15 @@
 //! All entries of a folder, in order.
 
 use std::{
-    fs::File,
-    io::{self, BufRead, BufReader},
-    path::{Path, PathBuf},
+    io::{self, BufRead as _},
+    path::PathBuf,
+    sync::Arc,
 };
 
 use super::{
     Entry,
     entry::Line,
-    segment::{folder_of, list, path_of},
+    source::{Reading, Records, Source},
 };
 
 /// Why a log can't be read on.
@@ -43,26 +43,33 @@ pub enum ReadError {
     },
 }
 
-/// Reads the log in `records/log`, each entry with its `seq`. Ends at the first error.
-pub fn read(records: &Path) -> impl Iterator<Item = Result<(u64, Entry), ReadError>> + use<> {
-    let folder = folder_of(records);
-    let (segments, failed) = match list(&folder) {
-        Ok(numbers) => (numbers, None),
-        Err(why) => (Vec::new(), Some(ReadError::Io { path: folder.clone(), why })),
+/// Reads the log in `records`, each entry with its `seq`. Ends at the first error.
+pub fn read(records: impl Into<Records>) -> impl Iterator<Item = Result<(u64, Entry), ReadError>> {
+    let found = records.into().source().and_then(|source| {
+        let mut numbers = source.numbers()?;
+        if numbers.is_empty() && source.checkpoint()?.is_none() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "there is none"));
+        }
+        numbers.reverse();
+        Ok((Some(source), numbers))
+    });
+    let (source, numbers, failed) = match found {
+        Ok((source, numbers)) => (source, numbers, None),
+        Err(why) => (None, Vec::new(), Some(ReadError::Io { path: "the log".into(), why })),
     };
-    let paths: Vec<_> = segments.into_iter().map(|number| path_of(&folder, number)).rev().collect();
-    Entries { paths, open: None, last: None, failed, over: false }
+    Entries { source, numbers, open: None, last: None, failed, over: false }
 }
 
 struct Open {
     path: PathBuf,
-    file: BufReader<File>,
+    file: Reading,
     line: u64,
 }
 
 struct Entries {
+    source: Option<Arc<dyn Source>>,
     /// What is still to be read, the next one last.
-    paths: Vec<PathBuf>,
+    numbers: Vec<u64>,
     open: Option<Open>,
     last: Option<u64>,
     failed: Option<ReadError>,
@@ -76,9 +83,10 @@ impl Entries {
         }
         loop {
             let Some(open) = &mut self.open else {
-                let Some(path) = self.paths.pop() else { return Ok(None) };
-                let file = File::open(&path).map_err(|why| ReadError::Io { path: path.clone(), why })?;
-                self.open = Some(Open { path, file: BufReader::with_capacity(1 << 16, file), line: 0 });
+                let (Some(source), Some(number)) = (&self.source, self.numbers.pop()) else { return Ok(None) };
+                let path = source.name(number);
+                let file = source.open(number).map_err(|why| ReadError::Io { path: path.clone(), why })?;
+                self.open = Some(Open { path, file, line: 0 });
                 continue;
             };
             let mut bytes = Vec::new();
@@ -90,7 +98,7 @@ impl Entries {
             open.line += 1;
             let (path, line) = (open.path.clone(), open.line);
             if bytes.pop() != Some(b'\n') {
-                return Err(if self.paths.is_empty() {
+                return Err(if self.numbers.is_empty() {
                     ReadError::Torn { path, line }
                 } else {
                     ReadError::Damaged { path, line, why: "the entry is not whole".to_owned() }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
+    io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
@@ -19,18 +19,59 @@ pub(super) fn path_of(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:08}.jsonl"))
 }
 
+/// The same, packed.
+pub(super) fn packed_path_of(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:08}.jsonl.zst"))
+}
+
+/// The number of a segment by the name of its file, packed or not.
+pub(crate) fn number_of(name: &str) -> Option<u64> {
+    let stem = name.strip_suffix(".zst").unwrap_or(name).strip_suffix(".jsonl")?;
+    let number = stem.parse().ok()?;
+    // Nothing has two spellings.
+    (format!("{number:08}") == stem).then_some(number)
+}
+
 /// The numbers of all segments, oldest first.
 pub(super) fn list(folder: &Path) -> io::Result<Vec<u64>> {
     let mut numbers = Vec::new();
     for file in fs::read_dir(folder)? {
-        let name = file?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_suffix(".jsonl")).and_then(|stem| stem.parse().ok());
-        if let Some(number) = number.filter(|number| path_of(folder, *number).file_name() == Some(&name)) {
-            numbers.push(number);
-        }
+        numbers.extend(file?.file_name().to_str().and_then(number_of));
     }
     numbers.sort_unstable();
+    // One that is being packed is there twice for a moment.
+    numbers.dedup();
     Ok(numbers)
+}
+
+/// A segment as it was written, whether or not it is packed.
+pub(super) fn open(folder: &Path, number: u64) -> io::Result<Box<dyn BufRead + Send>> {
+    let plain = path_of(folder, number);
+    match File::open(&plain) {
+        Ok(file) => return Ok(Box::new(BufReader::with_capacity(1 << 18, file))),
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        Err(e) => return Err(e),
+    }
+    match File::open(packed_path_of(folder, number)) {
+        Ok(file) => Ok(unpacking(file)?),
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            Err(io::Error::new(ErrorKind::NotFound, format!("{}: {e}", plain.display())))
+        }
+        Err(e) => Err(e),
+    }
+}
+
+/// What a packed segment was.
+pub(super) fn unpacking(packed: impl Read + Send + 'static) -> io::Result<Box<dyn BufRead + Send>> {
+    Ok(Box::new(BufReader::with_capacity(1 << 18, zstd::Decoder::new(packed)?)))
+}
+
+/// How many bytes it takes on the disk.
+pub(crate) fn size(folder: &Path, number: u64) -> io::Result<u64> {
+    match fs::metadata(path_of(folder, number)) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(fs::metadata(packed_path_of(folder, number))?.len()),
+        other => Ok(other?.len()),
+    }
 }
 
 /// How a segment ends.
@@ -55,8 +96,9 @@ fn damaged(path: &Path, line: u64, why: &str) -> io::Error {
 
 /// Reads a segment to its end. An entry that is not whole may stand at the very end only, where a
 /// crash leaves it; before another entry it is damage, and the log is not written on.
-pub(super) fn ending(path: &Path) -> io::Result<Ending> {
-    let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
+pub(super) fn ending(folder: &Path, number: u64) -> io::Result<Ending> {
+    let path = &path_of(folder, number);
+    let mut file = open(folder, number)?;
     let mut end = Ending::default();
     let mut broken: Option<(u64, &str)> = None;
     let mut line = Vec::new();
@@ -83,6 +125,11 @@ pub(super) fn ending(path: &Path) -> io::Result<Ending> {
         }
     }
     Ok(end)
+}
+
+/// The newest entry of a segment; `None` where it has none.
+pub(crate) fn last_entry(folder: &Path, number: u64) -> io::Result<Option<u64>> {
+    Ok(ending(folder, number)?.last)
 }
 
 /// Cuts the torn end off a segment. What is cut is kept beside it, in `NNNNNNNN.torn`: evidence is

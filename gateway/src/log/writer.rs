@@ -23,11 +23,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::{
     LogDown,
-    chain::{self, Chaining, Checkpoint, Keeper, Recovered, Signed, Work},
+    chain::{self, Chaining, Checkpoint, Keeper, Recovered, Signed, Tell, Work},
     disk::{Disk, RealDisk, SegmentFile, sync_folder},
     entry::{Record, encode},
     segment::{self, Ending},
@@ -82,8 +82,8 @@ struct State {
     lines: Vec<u8>,
     /// Lines that are written and have not gone on to the chain.
     unchained: Vec<u8>,
-    /// A segment has ended among them.
-    ended: bool,
+    /// Where among them segments have ended, in bytes.
+    ended: Vec<usize>,
     /// The last clone of the log is gone.
     closing: bool,
 }
@@ -97,6 +97,11 @@ struct Shared {
     handed: AtomicU64,
     /// Tells the thread of the first unsynced entry, of somebody who waits, and of the end.
     work: Condvar,
+    /// Rings where a segment has ended.
+    turned: Notify,
+    /// Where segments go on to a bucket: how many bytes may wait for it, how many do, and which bucket.
+    spool: Option<(u64, String)>,
+    waiting: AtomicU64,
     progress: watch::Sender<Progress>,
     chain: SyncSender<Work>,
 }
@@ -105,10 +110,27 @@ struct Handle {
     shared: Arc<Shared>,
     /// What fsyncs, then what hashes and signs.
     threads: [Option<JoinHandle<()>>; 2],
-    signed: watch::Receiver<Option<Signed>>,
+    signed: watch::Receiver<Tell>,
     opened: Opened,
     /// Held as long as the log is open: two writers in one folder would write each other's numbers.
     _lock: File,
+}
+
+/// The newest checkpoint, and each newer one.
+#[derive(Clone)]
+pub struct Checkpoints(watch::Receiver<Tell>);
+
+impl Checkpoints {
+    /// The newest.
+    #[must_use]
+    pub fn newest(&mut self) -> Option<Signed> {
+        self.0.borrow_and_update().newest.clone()
+    }
+
+    /// Until there is a newer one; `false` where there will be none.
+    pub async fn changed(&mut self) -> bool {
+        self.0.changed().await.is_ok()
+    }
 }
 
 /// What a log was when it was opened.
@@ -150,7 +172,7 @@ impl Log {
         let lock = lock(&folder)?;
         let numbers = segment::list(&folder).map_err(at)?;
         let (written, torn) = ended(&folder, &numbers)?;
-        let every = chaining.every;
+        let (every, spool) = (chaining.every, chaining.spool.clone());
         let recovered = chain::look(&folder, &numbers, written, chaining)?;
         // Only what is good is touched.
         let cut = torn.as_ref().map_or(Ok(0), |(number, ending)| cut(&folder, *number, ending))?;
@@ -158,7 +180,7 @@ impl Log {
         let number = numbers.last().map_or(1, |newest| newest + 1);
         let file = disk().create(&segment::path_of(&folder, number)).map_err(at)?;
         let kept = recovered.keep(&folder, &*disk()).map_err(at)?;
-        let (told, signed) = watch::channel(None);
+        let (told, signed) = watch::channel(Tell::default());
         let mut keeper = Keeper::begin(recovered, kept, disk(), every, told).map_err(at)?;
         let (chain, work) = sync_channel(UNHASHED);
         let shared = Arc::new(Shared {
@@ -175,11 +197,14 @@ impl Log {
                 oldest: None,
                 lines: Vec::new(),
                 unchained: Vec::new(),
-                ended: false,
+                ended: Vec::new(),
                 closing: false,
             }),
             handed: AtomicU64::new(written),
             work: Condvar::new(),
+            turned: Notify::new(),
+            spool,
+            waiting: AtomicU64::new(0),
             progress: watch::Sender::new(Progress { synced: written, down: None }),
             chain,
         });
@@ -211,8 +236,8 @@ impl Log {
 
     /// The newest checkpoint; tells of each new one.
     #[must_use]
-    pub fn checkpoints(&self) -> watch::Receiver<Option<Signed>> {
-        self.0.signed.clone()
+    pub fn checkpoints(&self) -> Checkpoints {
+        Checkpoints(self.0.signed.clone())
     }
 
     /// A checkpoint of all that is there now.
@@ -220,22 +245,25 @@ impl Log {
     /// # Errors
     /// [`LogDown`].
     pub async fn signed(&self) -> Result<Signed, LogDown> {
-        let shared = &self.0.shared;
-        let all = shared.locked().written;
+        let all = self.0.shared.locked().written;
         self.synced(Position(all)).await?;
         // Where it has so much to do, it signs before long.
-        let _busy = shared.chain.try_send(Work::Sign(all));
-        let (mut signed, mut progress) = (self.checkpoints(), shared.progress.subscribe());
-        let there = |signed: &Option<Signed>| signed.as_ref().is_some_and(|signed| signed.checkpoint.size >= all);
+        let _busy = self.0.shared.chain.try_send(Work::Sign(all));
+        let told = self.until(|told| told.newest.as_ref().is_some_and(|signed| signed.checkpoint.size >= all)).await?;
+        told.newest.ok_or_else(|| LogDown::Broken("it was closed".to_owned()))
+    }
+
+    /// Until the thread that signs says so.
+    async fn until(&self, so: impl FnMut(&Tell) -> bool) -> Result<Tell, LogDown> {
+        let shared = &self.0.shared;
+        let (mut signed, mut progress) = (self.0.signed.clone(), shared.progress.subscribe());
+        let closed = || LogDown::Broken("it was closed".to_owned());
         tokio::select! {
             // Where its thread ended because the log is down, that is the reason.
-            found = signed.wait_for(there) => match found.map(|found| found.clone()) {
-                Ok(Some(signed)) => Ok(signed),
-                _ => Err(shared.down().unwrap_or_else(|| LogDown("it was closed".to_owned()))),
-            },
+            found = signed.wait_for(so) => found.map(|found| found.clone()).map_err(|_| shared.down().unwrap_or_else(closed)),
             down = progress.wait_for(|progress| progress.down.is_some()) => {
                 let down = down.ok().and_then(|progress| progress.down.clone());
-                Err(down.unwrap_or_else(|| LogDown("it was closed".to_owned())))
+                Err(down.unwrap_or_else(closed))
             }
         }
     }
@@ -295,7 +323,7 @@ impl Log {
         {
             let mut state = shared.locked();
             if position.0 > state.written {
-                return Err(LogDown(format!("it has no entry {}", position.0)));
+                return Err(LogDown::Broken(format!("it has no entry {}", position.0)));
             }
             state.wanted = state.wanted.max(position.0);
             shared.work.notify_all();
@@ -303,8 +331,8 @@ impl Log {
         let reached = progress.wait_for(|p| p.synced >= position.0 || p.down.is_some()).await;
         match reached {
             Ok(progress) if progress.synced >= position.0 => Ok(()),
-            Ok(progress) => Err(progress.down.clone().unwrap_or_else(|| LogDown("unknown".to_owned()))),
-            Err(_) => Err(LogDown("it was closed".to_owned())),
+            Ok(progress) => Err(progress.down.clone().unwrap_or_else(|| LogDown::Broken("unknown".to_owned()))),
+            Err(_) => Err(LogDown::Broken("it was closed".to_owned())),
         }
     }
 
@@ -317,10 +345,73 @@ impl Log {
         self.synced(position).await
     }
 
-    /// Why the log is down, if it is.
+    /// Why the log takes no entry, if it does not.
     #[must_use]
     pub fn down(&self) -> Option<LogDown> {
-        self.0.shared.down()
+        self.0.shared.down().or_else(|| self.0.shared.full())
+    }
+
+    /// Ends the segment that is being written, where it has entries, and waits until the checkpoint at its end is kept.
+    ///
+    /// # Errors
+    /// [`LogDown`].
+    pub async fn turned_over(&self) -> Result<(), LogDown> {
+        let log = self.clone();
+        let turned = tokio::task::spawn_blocking(move || log.turn_over()).await;
+        let all = turned.map_err(|error| LogDown::Broken(error.to_string()))??;
+        self.until(|told| told.lasting >= all).await.map(|_| ())
+    }
+
+    /// Blocks for an fsync. How many entries there are.
+    fn turn_over(&self) -> Result<u64, LogDown> {
+        let shared = &self.0.shared;
+        let mut state = shared.locked();
+        if let Some(down) = shared.down() {
+            return Err(down);
+        }
+        if !state.lines.is_empty() {
+            shared.write(&mut state).map_err(|e| shared.fail("write", &e))?;
+        }
+        if state.size > 0 {
+            shared.rotate(&mut state).map_err(|e| shared.fail("write", &e))?;
+            // The thread hands on what has ended, though nothing new has come.
+            state.oldest = Some(Instant::now());
+            shared.work.notify_all();
+        }
+        Ok(state.written)
+    }
+
+    /// The folder of its segments.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.0.shared.folder
+    }
+
+    /// The segments that are over and will not change, oldest first.
+    ///
+    /// # Errors
+    /// Where the folder can't be read.
+    pub fn closed(&self) -> io::Result<Vec<u64>> {
+        let newest = self.0.shared.locked().number;
+        let mut numbers = segment::list(self.folder())?;
+        numbers.retain(|number| *number < newest);
+        Ok(numbers)
+    }
+
+    /// Until a segment has ended since the last call.
+    pub async fn turned(&self) {
+        self.0.shared.turned.notified().await;
+    }
+
+    /// So many bytes wait for the bucket, beside those that are written from now on.
+    pub fn wait_for_bucket(&self, bytes: u64) {
+        self.0.shared.waiting.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    /// So many bytes wait no more.
+    pub fn is_in_bucket(&self, bytes: u64) {
+        let less = |waiting: u64| Some(waiting.saturating_sub(bytes));
+        let _always = self.0.shared.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
     }
 }
 
@@ -333,9 +424,16 @@ impl Shared {
         self.progress.borrow().down.clone()
     }
 
+    /// Why nothing more may be begun for now.
+    fn full(&self) -> Option<LogDown> {
+        let (most, bucket) = self.spool.as_ref()?;
+        let waiting = self.waiting.load(Ordering::Acquire);
+        (waiting > *most).then(|| LogDown::Full(format!("{waiting} bytes wait for {bucket}, and {most} may")))
+    }
+
     /// Takes the log down for good; the first reason stays.
     fn fail(&self, what: &str, why: &dyn std::fmt::Display) -> LogDown {
-        let mut reason = LogDown(format!("{what} in {}: {why}", self.folder.display()));
+        let mut reason = LogDown::Broken(format!("{what} in {}: {why}", self.folder.display()));
         self.progress.send_if_modified(|progress| match &progress.down {
             Some(first) => {
                 reason = first.clone();
@@ -361,7 +459,7 @@ impl Shared {
         let mut fields = Vec::with_capacity(512);
         entry.write(&mut fields).map_err(|e| self.fail("encode an entry", &e))?;
         let mut state = self.locked();
-        if let Some(down) = self.down() {
+        if let Some(down) = self.down().or_else(|| self.full().filter(|_| !entry.ends())) {
             return Err(down);
         }
         state.numbered += 1;
@@ -386,6 +484,9 @@ impl Shared {
         }
         chain::write_all(&*state.file, &lines)?;
         state.size += lines.len() as u64;
+        if self.spool.is_some() {
+            self.waiting.fetch_add(lines.len() as u64, Ordering::AcqRel);
+        }
         state.unchained.extend_from_slice(&lines);
         lines.clear();
         state.lines = lines;
@@ -402,7 +503,8 @@ impl Shared {
         state.file = self.disk.create(&segment::path_of(&self.folder, number))?;
         state.number = number;
         state.size = 0;
-        state.ended = true;
+        state.ended.push(state.unchained.len());
+        self.turned.notify_one();
         Ok(())
     }
 
@@ -550,7 +652,7 @@ fn ended(folder: &Path, numbers: &[u64]) -> io::Result<(u64, Option<(u64, Ending
     let mut torn = None;
     for (back, number) in numbers.iter().rev().enumerate() {
         let path = segment::path_of(folder, *number);
-        let ending: Ending = segment::ending(&path)?;
+        let ending: Ending = segment::ending(folder, *number)?;
         let last = ending.last;
         if ending.torn > 0 {
             if back > 0 {

@@ -1,8 +1,8 @@
 //! The entries of a log, in order. What a gateway is just writing, or was when it died, is its end.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::log::{Entry, ReadError, read};
+use crate::log::{Entry, ReadError, Records, read};
 
 /// Why the log can't be read on.
 pub type NotRead = ReadError;
@@ -23,8 +23,8 @@ impl<I> Entries<I> {
 
 /// The entries in `records`, each with its number.
 #[must_use]
-pub fn entries(records: &Path) -> Entries<impl Iterator<Item = Result<(u64, Entry), NotRead>> + use<>> {
-    Entries { inner: read(records), torn: None }
+pub fn entries(records: &Records) -> Entries<impl Iterator<Item = Result<(u64, Entry), NotRead>> + use<>> {
+    Entries { inner: read(records.clone()), torn: None }
 }
 
 impl<I: Iterator<Item = Result<(u64, Entry), NotRead>>> Iterator for Entries<I> {

@@ -8,10 +8,12 @@
 //! grants   access for a time, as a person asks for it
 //! guarded  a database server with TLS             between  somebody on the path to a database
 //! wire     a client that sends what no driver would pieces   a path that cuts what is sent
+//! bucket   an S3 that keeps locks, and can be away
 //! directory  whoever keeps the identities        chromium  the workspace's page in a real browser
 //! ```
 
 pub mod between;
+pub mod bucket;
 pub mod chromium;
 pub mod client;
 pub mod control;

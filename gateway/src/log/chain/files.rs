@@ -14,12 +14,12 @@ use super::{
 use crate::log::disk::{Disk, SegmentFile};
 
 /// The newest checkpoint.
-pub(super) fn checkpoint(folder: &Path) -> PathBuf {
+pub(in crate::log) fn checkpoint(folder: &Path) -> PathBuf {
     folder.join("checkpoint")
 }
 
 /// Older ones.
-pub(super) fn checkpoints(folder: &Path) -> PathBuf {
+pub(in crate::log) fn checkpoints(folder: &Path) -> PathBuf {
     folder.join("checkpoints")
 }
 
@@ -34,7 +34,7 @@ pub(super) fn vkey(folder: &Path) -> PathBuf {
 }
 
 /// A text file, or `None` where there is none.
-pub(super) fn text(path: &Path) -> io::Result<Option<String>> {
+pub(in crate::log) fn text(path: &Path) -> io::Result<Option<String>> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
@@ -43,7 +43,7 @@ pub(super) fn text(path: &Path) -> io::Result<Option<String>> {
 }
 
 /// The hashes of entries, from a file.
-pub(super) struct Leaves {
+pub(in crate::log) struct Leaves {
     file: BufReader<File>,
     /// How many there are.
     pub count: u64,
@@ -87,6 +87,7 @@ pub(in crate::log) struct Kept {
     folder: PathBuf,
     leaves: Arc<dyn SegmentFile>,
     checkpoints: Arc<dyn SegmentFile>,
+    lasting: u64,
 }
 
 impl Kept {
@@ -94,18 +95,26 @@ impl Kept {
     /// crash tore.
     pub fn open(folder: &Path, disk: &dyn Disk, count: u64, more: &[u8], key: &str) -> io::Result<Self> {
         disk.replace(&vkey(folder), format!("{key}\n").as_bytes())?;
-        let kept = Self {
+        let mut kept = Self {
+            lasting: 0,
             folder: folder.to_owned(),
             leaves: disk.extend(&leaves(folder))?,
             checkpoints: disk.extend(&checkpoints(folder))?,
         };
         cut(&leaves(folder), count * 32)?;
         if let Some(history) = text(&checkpoints(folder))? {
-            let (_, torn) = split(&history);
+            let (notes, torn) = split(&history);
+            let size = |note: &&str| note.lines().nth(1).and_then(|size| size.parse().ok());
+            kept.lasting = notes.last().and_then(size).unwrap_or_default();
             cut(&checkpoints(folder), (history.len() - torn.len()) as u64)?;
         }
         kept.add_leaves(more)?;
         Ok(kept)
+    }
+
+    /// The size of the newest among the older checkpoints, when they were opened.
+    pub const fn lasting(&self) -> u64 {
+        self.lasting
     }
 
     /// Adds hashes, on the disk when it returns.

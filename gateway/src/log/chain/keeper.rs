@@ -27,8 +27,8 @@ const LASTING_ENTRIES: u64 = 10_000;
 
 /// What the thread is told.
 pub(in crate::log) enum Work {
-    /// Lines that are on the disk, and whether a segment has ended among them.
-    Lines { lines: Vec<u8>, ended: bool },
+    /// Lines that are on the disk, and where among them segments have ended, in bytes.
+    Lines { lines: Vec<u8>, ended: Vec<usize> },
     /// Somebody waits for a checkpoint of so many entries.
     Sign(u64),
     /// The log is closed.
@@ -51,7 +51,16 @@ pub(in crate::log) struct Keeper {
     wanted: u64,
     /// The same of the newest that is kept among the older ones.
     lasting: (u64, Option<Instant>),
-    told: watch::Sender<Option<Signed>>,
+    told: watch::Sender<Tell>,
+}
+
+/// What the thread tells.
+#[derive(Clone, Debug, Default)]
+pub(in crate::log) struct Tell {
+    /// The newest checkpoint.
+    pub newest: Option<Signed>,
+    /// The size of the newest that is among the older ones.
+    pub lasting: u64,
 }
 
 type Failed = (&'static str, std::io::Error);
@@ -63,12 +72,13 @@ impl Keeper {
         kept: Kept,
         disk: Box<dyn Disk>,
         every: Duration,
-        told: watch::Sender<Option<Signed>>,
+        told: watch::Sender<Tell>,
     ) -> std::io::Result<Self> {
         let Recovered { signer, tree, newest, .. } = recovered;
         let signed = newest.as_ref().map_or(0, |newest| newest.checkpoint.size);
-        told.send_replace(newest);
-        let lasting = (signed, None);
+        let lasting = kept.lasting();
+        told.send_replace(Tell { newest, lasting });
+        let lasting = (lasting, None);
         let mut keeper =
             Self { signer, tree, kept, disk, every, leaves: Vec::new(), signed, at: None, wanted: 0, lasting, told };
         keeper.sign(true).map_err(|(_, why)| why)?;
@@ -87,10 +97,14 @@ impl Keeper {
             }
             match next {
                 Ok(Work::Lines { lines, ended }) => {
-                    self.hash(&lines);
-                    if ended {
+                    // At each end of a segment exactly: what is carried away whole has a checkpoint of its own.
+                    let mut from = 0;
+                    for end in ended {
+                        self.hash(lines.get(from..end).unwrap_or_default());
                         self.sign(true)?;
+                        from = end;
                     }
+                    self.hash(lines.get(from..).unwrap_or_default());
                 }
                 Ok(Work::Sign(size)) => self.wanted = self.wanted.max(size),
                 Err(RecvTimeoutError::Timeout) => self.sign(false)?,
@@ -136,7 +150,7 @@ impl Keeper {
         if lasting {
             self.lasting = (size, self.at);
         }
-        self.told.send_replace(Some(signed));
+        self.told.send_replace(Tell { newest: Some(signed), lasting: self.lasting.0 });
         Ok(())
     }
 }

@@ -2,13 +2,13 @@
 
 use std::{
     fmt,
-    fs::File,
-    io::{self, BufRead, BufReader},
-    path::{Path, PathBuf},
+    io::{self, BufRead as _},
+    path::PathBuf,
+    sync::Arc,
 };
 
 use super::tree::{Hash, LEAF, prefixed_leaf};
-use crate::log::segment::path_of;
+use crate::log::source::{Reading, Source};
 
 /// Where a line stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,9 +28,10 @@ impl fmt::Display for Place {
 
 /// A cursor over the lines.
 pub(super) struct Lines {
+    source: Arc<dyn Source>,
     /// What is still to be read, the next one last.
-    paths: Vec<PathBuf>,
-    open: Option<BufReader<File>>,
+    numbers: Vec<u64>,
+    open: Option<Reading>,
     place: Place,
     /// [`LEAF`], then the line with its line break.
     buffer: Vec<u8>,
@@ -40,18 +41,18 @@ pub(super) struct Lines {
 
 impl Lines {
     /// The lines of the segments `numbers`, oldest first.
-    pub fn of(folder: &Path, numbers: &[u64]) -> Self {
-        let paths = numbers.iter().rev().map(|number| path_of(folder, *number)).collect();
-        Self { paths, open: None, place: Place::default(), buffer: Vec::new(), bytes: 0 }
+    pub fn of(source: Arc<dyn Source>, numbers: &[u64]) -> Self {
+        let numbers = numbers.iter().rev().copied().collect();
+        Self { source, numbers, open: None, place: Place::default(), buffer: Vec::new(), bytes: 0 }
     }
 
     /// Goes to the next line; `false` where there is none.
     pub fn advance(&mut self) -> io::Result<bool> {
         loop {
             let Some(open) = &mut self.open else {
-                let Some(path) = self.paths.pop() else { return Ok(false) };
-                self.open = Some(BufReader::with_capacity(1 << 18, File::open(&path)?));
-                self.place = Place { segment: path, line: 0 };
+                let Some(number) = self.numbers.pop() else { return Ok(false) };
+                self.open = Some(self.source.open(number)?);
+                self.place = Place { segment: self.source.name(number), line: 0 };
                 continue;
             };
             self.buffer.clear();

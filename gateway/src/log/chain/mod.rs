@@ -20,7 +20,7 @@
 //! | `keeper` | the thread that hashes and signs |
 //! | `verify` | the same for an auditor, offline |
 
-mod files;
+pub(super) mod files;
 mod keeper;
 pub(super) mod key;
 mod lines;
@@ -36,9 +36,9 @@ mod mutations;
 mod recover_tests;
 
 pub(super) use files::write_all;
-pub(super) use keeper::{Keeper, Work};
+pub(super) use keeper::{Keeper, Tell, Work};
 pub use key::{LogKey, read_key};
 pub use note::{Checkpoint, NoteError, Signed, Verifier};
 pub use recover::{Chaining, Known};
 pub(super) use recover::{Recovered, look};
-pub use verify::{Bad, Found, Progress, checkpoints_in, is_written, newest, verify};
+pub use verify::{Bad, Found, Progress, checkpoints_in, newest, verify};

@@ -61,7 +61,7 @@ fn is_segment(path: &Path) -> bool {
 }
 
 fn verdict(records: &Path, key: &Verifier) -> Result<u64, Bad> {
-    let found = verify(records, key, &[], |_| {}).unwrap();
+    let found = verify(&records.into(), key, &[], |_| {}).unwrap();
     found.map(|found| found.newest.checkpoint.size + found.unsigned)
 }
 
@@ -277,24 +277,24 @@ async fn a_rollback_is_good_in_itself_and_shows_against_a_later_checkpoint() {
     drop(log);
     let early = all_files(records.path());
     let key = chaining(records.path()).key.verifier();
-    let first = super::newest(records.path(), &key).unwrap().unwrap();
+    let first = super::newest(&records.path().into(), &key).unwrap().unwrap();
     let log = open(records.path()).unwrap();
     log.append(&statement("two")).unwrap();
     drop(log);
-    let second = super::newest(records.path(), &key).unwrap().unwrap();
-    let good = verify(records.path(), &key, &[first.clone(), second.clone()], |_| {}).unwrap().unwrap();
+    let second = super::newest(&records.path().into(), &key).unwrap().unwrap();
+    let good = verify(&records.path().into(), &key, &[first.clone(), second.clone()], |_| {}).unwrap().unwrap();
     assert_eq!((good.newest.checkpoint.size, good.unsigned), (2, 0));
     put(&all_files(records.path()), &early);
     assert_eq!(verdict(records.path(), &key), Ok(1), "nothing in it can tell");
-    assert!(verify(records.path(), &key, &[first], |_| {}).unwrap().is_ok());
-    let said = verify(records.path(), &key, std::slice::from_ref(&second), |_| {}).unwrap().unwrap_err();
+    assert!(verify(&records.path().into(), &key, &[first], |_| {}).unwrap().is_ok());
+    let said = verify(&records.path().into(), &key, std::slice::from_ref(&second), |_| {}).unwrap().unwrap_err();
     assert!(said.what.contains("the given checkpoint is of 2: its end was cut off"), "{said}");
     // It goes on from there with another entry: a fork.
     let log = open(records.path()).unwrap();
     log.append(&statement("another")).unwrap();
     drop(log);
     assert_eq!(verdict(records.path(), &key), Ok(2));
-    let said = verify(records.path(), &key, &[second], |_| {}).unwrap().unwrap_err();
+    let said = verify(&records.path().into(), &key, &[second], |_| {}).unwrap().unwrap_err();
     assert!(said.what.contains("the log was forked"), "{said}");
 }
 
@@ -304,7 +304,7 @@ async fn a_checkpoint_of_another_log_is_no_evidence_for_this_one() {
     let key = log_of_some_runs(one.path()).await;
     log_of_some_runs(two.path()).await;
     let theirs = testing::signer("countersign.dev/log/other").sign(1, [0; 32]);
-    let said = verify(one.path(), &key, &[theirs], |_| {}).unwrap().unwrap_err();
+    let said = verify(&one.path().into(), &key, &[theirs], |_| {}).unwrap().unwrap_err();
     assert!(said.what.contains("is of countersign.dev/log/other"), "{said}");
     assert!(files::checkpoint(&two.path().join("log")).exists());
 }
@@ -337,7 +337,7 @@ async fn what_is_newer_than_the_newest_checkpoint_is_counted_and_must_be_possibl
             let refused = open(records.path()).map(drop).unwrap_err().to_string();
             assert!(refused.contains(said), "{more}: {refused}");
         }
-        match (verify(records.path(), &key, &[], |_| {}).unwrap(), expected) {
+        match (verify(&records.path().into(), &key, &[], |_| {}).unwrap(), expected) {
             (Ok(found), Ok(expected)) => assert_eq!((found.unsigned, found.torn), expected, "{more}"),
             (Err(bad), Err(said)) => assert!(bad.what.contains(said), "{more}: {bad}"),
             (found, _) => panic!("{more}: {found:?}"),

@@ -7,6 +7,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,7 +19,7 @@ use super::{
     tail::Tail,
     tree::Tree,
 };
-use crate::log::{disk::Disk, segment::path_of};
+use crate::log::{disk::Disk, segment, source::Folder};
 
 /// So many bytes of the newest segments are compared with what was signed at each start. All of them are by
 /// `audit verify`.
@@ -43,6 +44,10 @@ pub struct Chaining {
     pub every: Duration,
     /// What the state knows.
     pub known: Vec<Known>,
+    /// The newest checkpoint that the bucket has.
+    pub in_bucket: Option<Signed>,
+    /// Segments go on to this bucket, and older ones may be there only. So many bytes may wait for it.
+    pub spool: Option<(u64, String)>,
 }
 
 /// What was found, good.
@@ -85,10 +90,20 @@ pub(in crate::log) fn look(folder: &Path, numbers: &[u64], last: u64, chaining: 
         None => started(folder, &verifier)?.unwrap_or_else(new_origin),
     };
     let (known, follows) = known(folder, &verifier, &origin, &chaining.known)?;
+    let in_bucket = chaining.in_bucket.as_ref().map(|signed| &signed.checkpoint);
+    if let Some(theirs) = in_bucket.filter(|theirs| theirs.origin != origin) {
+        let why = format!(
+            "the bucket has another log there, {} of {} entries, and this is {origin}. Give this gateway a prefix of its \
+             own, or the spool that belongs to that log",
+            theirs.origin, theirs.size
+        );
+        return Err(bad(folder, why));
+    }
     let targets: Vec<(&str, &Checkpoint)> = newest
         .iter()
         .map(|signed| ("its newest checkpoint", &signed.checkpoint))
         .chain(known.iter().map(|known| ("the checkpoint in the state", known)))
+        .chain(in_bucket.map(|known| ("the checkpoint in the bucket", known)))
         .collect();
     for (what, target) in &targets {
         if target.size > last {
@@ -100,7 +115,7 @@ pub(in crate::log) fn look(folder: &Path, numbers: &[u64], last: u64, chaining: 
         return Err(bad(folder, format!("leaves has {hashes} entries, and there are {last}: the log was cut off")));
     }
     let signed = newest.as_ref().map_or(0, |signed| signed.checkpoint.size);
-    let mut found = Grown { tree: Tree::default(), signed, targets };
+    let mut found = Grown { tree: Tree::default(), signed, targets, elsewhere: chaining.spool.is_some() };
     let from_leaves = found.grow_from_leaves(folder, signed)?;
     if !from_leaves {
         if signed > 0 {
@@ -180,6 +195,7 @@ struct Grown<'a> {
     /// So many entries are signed.
     signed: u64,
     targets: Vec<(&'a str, &'a Checkpoint)>,
+    elsewhere: bool,
 }
 
 impl Grown<'_> {
@@ -207,12 +223,12 @@ impl Grown<'_> {
     /// those whose hashes were there. The hashes of those that follow.
     fn grow_from_lines(&mut self, folder: &Path, numbers: &[u64], last: u64) -> io::Result<Vec<u8>> {
         let had = self.tree.size();
-        let (numbers, mut index) = tail(folder, numbers, had)?;
+        let (numbers, mut index) = tail(folder, numbers, had, self.elsewhere)?;
         let mut leaves = Leaves::open(folder)?;
         if let Some(leaves) = leaves.as_mut().filter(|_| index < had) {
             leaves.seek(index)?;
         }
-        let mut lines = Lines::of(folder, numbers);
+        let mut lines = Lines::of(Arc::new(Folder(folder.to_owned())), numbers);
         let (mut more, mut tail) = (Vec::new(), Tail::default());
         while index < last && lines.advance()? {
             let place = lines.place();
@@ -253,24 +269,25 @@ fn follows_not(place: &Place, number: u64) -> String {
 }
 
 /// The segments to read: back to where entry `had + 1` is, and at least [`COMPARED`] bytes. And how many entries
-/// come before them.
-fn tail<'a>(folder: &Path, numbers: &'a [u64], had: u64) -> io::Result<(&'a [u64], u64)> {
-    let (mut bytes, mut from, mut before) = (0, numbers.len(), had);
+/// come before them. `elsewhere`: the oldest here need not be the first that was written.
+fn tail<'a>(folder: &Path, numbers: &'a [u64], had: u64, elsewhere: bool) -> io::Result<(&'a [u64], u64)> {
+    let (mut bytes, mut from, mut before, mut seen) = (0, numbers.len(), had, false);
     for (at, number) in numbers.iter().enumerate().rev() {
         if bytes >= COMPARED && before <= had {
             break;
         }
-        bytes += fs::metadata(path_of(folder, *number))?.len();
-        let mut lines = Lines::of(folder, std::slice::from_ref(number));
+        bytes += segment::size(folder, *number)?;
+        let mut lines = Lines::of(Arc::new(Folder(folder.to_owned())), std::slice::from_ref(number));
         if lines.advance()? {
             // A torn first line has no number that counts; then the segment before has the last one.
             if let Some(first) = lines.number().filter(|_| lines.is_whole()) {
                 before = first.saturating_sub(1);
+                seen = true;
             }
         }
         from = at;
     }
-    if from == 0 {
+    if from == 0 && !(elsewhere && seen) {
         before = 0;
     }
     Ok((numbers.get(from..).unwrap_or_default(), before))

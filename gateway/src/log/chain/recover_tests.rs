@@ -27,7 +27,7 @@ fn written(records: &Path, sqls: &[&str]) -> Verifier {
 }
 
 fn good(records: &Path, key: &Verifier) -> (u64, u64) {
-    let found = verify(records, key, &[], |_| {}).unwrap().unwrap();
+    let found = verify(&records.into(), key, &[], |_| {}).unwrap().unwrap();
     (found.newest.checkpoint.size, found.unsigned)
 }
 
@@ -102,7 +102,7 @@ fn hashes_that_are_lost_or_damaged_are_made_anew() {
         let records = tempfile::tempdir().unwrap();
         let key = written(records.path(), &["a", "b", "c"]);
         damage(&beside(records.path(), "leaves"));
-        assert!(verify(records.path(), &key, &[], |_| {}).unwrap().is_err());
+        assert!(verify(&records.path().into(), &key, &[], |_| {}).unwrap().is_err());
         written(records.path(), &["d"]);
         assert_eq!(good(records.path(), &key), (4, 0));
     }
@@ -165,7 +165,7 @@ fn a_folder_that_is_rolled_back_is_noticed_by_what_the_state_knows() {
     let early = tempfile::tempdir().unwrap();
     copied(records.path(), early.path());
     written(records.path(), &["b"]);
-    let state = known(records.path(), &newest(records.path(), &key).unwrap().unwrap());
+    let state = known(records.path(), &newest(&records.path().into(), &key).unwrap().unwrap());
     drop(open_knowing(records.path(), state.clone()).unwrap());
     // Put back.
     let refused = open_knowing(early.path(), state.clone()).err().unwrap().to_string();
@@ -190,7 +190,7 @@ fn a_folder_that_is_rolled_back_is_noticed_by_what_the_state_knows() {
 fn a_state_that_lies_is_not_believed() {
     let records = tempfile::tempdir().unwrap();
     let key = written(records.path(), &["a", "b"]);
-    let mut state = known(records.path(), &newest(records.path(), &key).unwrap().unwrap());
+    let mut state = known(records.path(), &newest(&records.path().into(), &key).unwrap().unwrap());
     state.note = state.note.replacen("\n2\n", "\n1\n", 1);
     let refused = open_knowing(records.path(), state).err().unwrap().to_string();
     assert!(refused.contains("does not count"), "{refused}");
@@ -200,7 +200,7 @@ fn a_state_that_lies_is_not_believed() {
 async fn a_checkpoint_vouches_for_what_is_on_the_disk_and_is_newer_with_each_entry() {
     let records = tempfile::tempdir().unwrap();
     let log = open(records.path()).unwrap();
-    assert!(log.checkpoints().borrow().is_none(), "nothing to vouch for");
+    assert!(log.checkpoints().newest().is_none(), "nothing to vouch for");
     for size in 1..=50 {
         log.append(&statement("x")).unwrap();
         assert_eq!(log.signed().await.unwrap().checkpoint.size, size);

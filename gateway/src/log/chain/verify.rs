@@ -1,18 +1,15 @@
 //! Whether a log is what was signed: offline, with the public key alone, in one pass.
 
-use std::{
-    fmt, fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fmt, io, sync::Arc};
 
 use super::{
-    files::{self, Leaves},
+    files::Leaves,
     lines::{Lines, Place},
     note::{Checkpoint, NoteError, Signed, Verifier, split},
     tail::Tail,
     tree::Tree,
 };
-use crate::log::segment::{folder_of, list, path_of};
+use crate::log::source::{Records, Source};
 
 /// How far it is, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,28 +61,24 @@ fn bad<T>(what: impl Into<String>) -> Verdict<T> {
     Err(Bad { place: None, what: what.into() })
 }
 
-/// Where the segments lie, given the folder of records or that of the log itself.
-fn place_of(records: &Path) -> PathBuf {
-    let below = folder_of(records);
-    if below.is_dir() { below } else { records.to_owned() }
-}
-
 /// The newest checkpoint in `records`, if `key` signed it.
 ///
 /// # Errors
 /// Where it can't be read; then, why it does not count.
-pub fn newest(records: &Path, key: &Verifier) -> io::Result<Result<Signed, Bad>> {
-    let path = files::checkpoint(&place_of(records));
-    let Some(note) = text(&path)? else {
+pub fn newest(records: &Records, key: &Verifier) -> io::Result<Result<Signed, Bad>> {
+    newest_in(&*records.source()?, key)
+}
+
+fn newest_in(source: &dyn Source, key: &Verifier) -> io::Result<Verdict<Signed>> {
+    let Some(note) = text("checkpoint", source.checkpoint())? else {
         return Ok(bad("there is no file `checkpoint`: nothing vouches for what is here"));
     };
     Ok(note.and_then(|note| key.open(&note).or_else(|why| bad(format!("checkpoint: {why}")))))
 }
 
 /// A text; what is no text was not written by us.
-fn text(path: &Path) -> io::Result<Option<Verdict<String>>> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    match files::text(path) {
+fn text(name: &str, read: io::Result<Option<String>>) -> io::Result<Option<Verdict<String>>> {
+    match read {
         Ok(text) => Ok(text.map(Ok)),
         Err(e) if e.kind() == io::ErrorKind::InvalidData => Ok(Some(bad(format!("{name}: it is no text")))),
         Err(e) => Err(e),
@@ -104,54 +97,56 @@ pub fn checkpoints_in(text: &str, key: &Verifier) -> Result<Vec<Signed>, NoteErr
     notes.into_iter().map(|note| key.open(note)).collect()
 }
 
-/// Whether a gateway writes this log now.
-#[must_use]
-pub fn is_written(records: &Path) -> bool {
-    let lock = fs::File::open(place_of(records).join("lock"));
-    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))
-}
-
 /// Verifies the log in `records` under `key`, and that it goes on from the checkpoints `kept` elsewhere.
 ///
 /// # Errors
 /// Where files can't be read; then, what is wrong with the log.
 pub fn verify(
-    records: &Path,
+    records: &Records,
     key: &Verifier,
     kept: &[Signed],
     mut progress: impl FnMut(Progress),
 ) -> io::Result<Result<Found, Bad>> {
-    let folder = place_of(records);
-    if !folder.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, format!("{}: there is no such folder", folder.display())));
-    }
-    let mut audit = match Audit::begin(&folder, key, kept)? {
+    let source = records.source()?;
+    let mut audit = match Audit::begin(source, key, kept)? {
         Ok(audit) => audit,
         Err(bad) => return Ok(Err(bad)),
     };
     let mut of = 0;
     for number in &audit.numbers {
-        of += fs::metadata(path_of(&folder, *number))?.len();
+        of += audit.source.size(*number)?;
     }
-    audit.run(move |read| progress(Progress { read, of }))
+    let found = audit.run(move |read| progress(Progress { read: read.min(of), of }));
+    match found {
+        // Where a packed segment was changed, there is no line to name.
+        Err(e) if is_damage(&e) => Ok(bad(format!("a packed segment can't be unpacked: {e}"))),
+        found => found,
+    }
+}
+
+/// What an unpacker says of bytes that no packer wrote.
+fn is_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::Other)
+        && error.raw_os_error().is_none()
 }
 
 /// A verification under way.
 struct Audit {
-    folder: PathBuf,
+    source: Arc<dyn Source>,
     numbers: Vec<u64>,
     key: Verifier,
     newest: Signed,
     /// What it must be at which size, the smallest first; and where that is said.
     targets: Vec<(String, Checkpoint)>,
-    leaves: Leaves,
+    /// A bucket has none: it has more checkpoints.
+    leaves: Option<Leaves>,
 }
 
 impl Audit {
     /// What a gateway that runs writes last is read first, and so is never newer than what is read after it.
-    fn begin(folder: &Path, key: &Verifier, kept: &[Signed]) -> io::Result<Verdict<Self>> {
-        let history = text(&files::checkpoints(folder))?;
-        let newest = match newest(folder, key)? {
+    fn begin(source: Arc<dyn Source>, key: &Verifier, kept: &[Signed]) -> io::Result<Verdict<Self>> {
+        let history = text("checkpoints", source.checkpoints())?;
+        let newest = match newest_in(&*source, key)? {
             Ok(newest) => newest,
             Err(bad) => return Ok(Err(bad)),
         };
@@ -175,25 +170,27 @@ impl Audit {
             targets.push(("the given checkpoint".to_owned(), checkpoint.clone()));
         }
         targets.sort_by_key(|(_, checkpoint)| checkpoint.size);
-        let Some(leaves) = Leaves::open(folder)? else {
-            return Ok(bad("there is no file `leaves`: somebody took it away"));
+        let leaves = match source.leaves() {
+            Ok(leaves) => leaves,
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => return Ok(bad(e.to_string())),
+            Err(e) => return Err(e),
         };
-        if leaves.odd || leaves.count < newest.checkpoint.size {
+        if let Some(leaves) = leaves.as_ref().filter(|leaves| leaves.odd || leaves.count < newest.checkpoint.size) {
             let (has, size) = (leaves.count, newest.checkpoint.size);
             return Ok(bad(format!("leaves: it ends within {has} hashes, and the checkpoint is of {size}")));
         }
-        let numbers = list(folder)?;
-        Ok(Ok(Self { folder: folder.to_owned(), numbers, key: key.clone(), newest, targets, leaves }))
+        let numbers = source.numbers()?;
+        Ok(Ok(Self { source, numbers, key: key.clone(), newest, targets, leaves }))
     }
 
     fn run(&mut self, mut told: impl FnMut(u64)) -> io::Result<Verdict<Found>> {
         let signed = self.newest.checkpoint.size;
-        let mut lines = Lines::of(&self.folder, &self.numbers);
+        let mut lines = Lines::of(Arc::clone(&self.source), &self.numbers);
         let (mut tree, mut tail, mut torn, mut next) = (Tree::default(), Tail::default(), false, 0);
         while lines.advance()? {
             let index = tree.size();
             if !lines.is_whole() {
-                let last = self.numbers.last().map(|number| path_of(&self.folder, *number));
+                let last = self.numbers.last().map(|number| self.source.name(*number));
                 if index < signed || last.as_ref() != Some(&lines.place().segment) {
                     return Ok(self.at(&lines, format!("entry {} is cut in the middle", index + 1)));
                 }
@@ -201,9 +198,12 @@ impl Audit {
                 break;
             }
             let leaf = lines.leaf();
-            match self.leaves.next()? {
-                Some(known) if known != leaf => return self.which_is_wrong(lines, tree),
-                None if index < signed => return Ok(bad("leaves: it is shorter than it was")),
+            match self.leaves.as_mut().map(Leaves::next).transpose()? {
+                Some(Some(known)) if known != leaf => return self.which_is_wrong(lines, tree),
+                Some(None) if index < signed => return Ok(bad("leaves: it is shorter than it was")),
+                None if lines.number() != Some(index + 1) => {
+                    return Ok(self.at(&lines, format!("this should be entry {}, and is not", index + 1)));
+                }
                 _ => {}
             }
             if index + 1 >= signed
@@ -229,8 +229,7 @@ impl Audit {
                 format!("the log ends after entry {entries}, and {said} is of {size}: its end was cut off"),
             ));
         }
-        if self.leaves.count > entries {
-            let known = self.leaves.count;
+        if let Some(known) = self.leaves.as_ref().map(|leaves| leaves.count).filter(|count| *count > entries) {
             return Ok(self.at(
                 &lines,
                 format!("the log ends after entry {entries}, and leaves has {known}: its end was cut off"),
@@ -247,7 +246,7 @@ impl Audit {
 
     /// Whether a gateway that runs has signed up to an entry since this began.
     fn was_signed_since(&self, entry: u64) -> io::Result<bool> {
-        Ok(newest(&self.folder, &self.key)?.is_ok_and(|signed| {
+        Ok(newest_in(&*self.source, &self.key)?.is_ok_and(|signed| {
             let Checkpoint { origin, size, .. } = &signed.checkpoint;
             *origin == self.newest.checkpoint.origin && *size >= entry && *size > self.newest.checkpoint.size
         }))
@@ -318,9 +317,10 @@ impl Audit {
     /// Whether the hashes from `tree` on are those that were signed.
     fn hashes_are_signed(&mut self, mut tree: Tree) -> io::Result<bool> {
         let mut next = self.targets.partition_point(|(_, target)| target.size <= tree.size());
-        self.leaves.seek(tree.size())?;
+        let Some(leaves) = &mut self.leaves else { return Ok(false) };
+        leaves.seek(tree.size())?;
         while next < self.targets.len() {
-            let Some(leaf) = self.leaves.next()? else { return Ok(false) };
+            let Some(leaf) = self.leaves.as_mut().map(Leaves::next).transpose()?.flatten() else { return Ok(false) };
             tree.push(leaf);
             if self.missed(&tree, &mut next).is_some() {
                 return Ok(false);

@@ -1,0 +1,249 @@
+//! The log on its way to a bucket that does well, badly, and nothing.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use super::{
+    client::{Bucket, BucketError},
+    custody::Custody,
+    probe::probe,
+    stand_in::{Manner, StandIn},
+};
+use crate::log::{
+    Entry, Kind, Log, LogDown, Records,
+    chain::{Chaining, verify},
+    read,
+    testing::chaining,
+};
+
+fn statement(sql: &str) -> Entry {
+    Entry { sql: Some(sql.into()), ..Entry::new(Kind::Statement) }
+}
+
+/// A log whose segments go on to a bucket in which `spool` bytes may wait.
+fn open(records: &Path, spool: u64) -> Log {
+    let spool = Some((spool, "s3://audit/prod".to_owned()));
+    Log::open(records, Chaining { spool, ..chaining(records) }).unwrap()
+}
+
+fn custody(log: &Log, bucket: &StandIn) -> Custody {
+    let mut custody = Custody::new(log.clone(), None, Some(Arc::new(Bucket::new(&bucket.config()).unwrap())), false);
+    custody.begin().unwrap();
+    custody
+}
+
+#[tokio::test]
+async fn only_a_bucket_that_keeps_a_lock_is_believed() {
+    let table = [
+        (Manner::Keeps, None),
+        (Manner::OnlySays, Some("let it be deleted")),
+        (Manner::Forgets, Some("taken without its lock")),
+        (Manner::Weakens, Some("its lock is GOVERNANCE until")),
+        (Manner::Unversioned, Some("turn on versioning")),
+        (Manner::Refuses, Some("AccessDenied")),
+        (Manner::Away, Some("does not answer")),
+    ];
+    for (manner, expected) in table {
+        let bucket = StandIn::start(manner).await;
+        let said = probe(&Bucket::new(&bucket.config()).unwrap()).await;
+        match expected {
+            None => assert_eq!(said, Ok(()), "{manner:?}"),
+            Some(expected) => {
+                let said = said.unwrap_err();
+                assert!(said.to_string().contains(expected), "{manner:?}: {said}");
+                let away = matches!(said, BucketError::Away(..));
+                assert_eq!(away, manner == Manner::Away, "{said}");
+                assert!(!said.to_string().contains("hunter2"), "{said}");
+            }
+        }
+        let signed = bucket.inside().authorizations.clone();
+        for header in signed.iter().filter(|header| header.contains("x-amz-object-lock")) {
+            assert!(header.contains("x-amz-object-lock-mode;x-amz-object-lock-retain-until-date"), "{header}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_there_is_away() {
+    let bucket = StandIn::start(Manner::Keeps).await;
+    let mut config = bucket.config();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    config.endpoint = Some(format!("http://{}", nobody.local_addr().unwrap()).parse().unwrap());
+    drop(nobody);
+    let said = probe(&Bucket::new(&config).unwrap()).await.unwrap_err();
+    assert!(matches!(said, BucketError::Away(..)), "{said}");
+}
+
+#[tokio::test]
+async fn what_is_in_the_bucket_verifies_by_itself_and_reads_as_here() {
+    let folder = tempfile::tempdir().unwrap();
+    let bucket = StandIn::start(Manner::Keeps).await;
+    let log = open(folder.path(), 1 << 20);
+    let mut custody = custody(&log, &bucket);
+    for round in 0..3 {
+        for n in 0..5 {
+            log.append(&statement(&format!("select {n} from round_{round}"))).unwrap();
+        }
+        custody.round().await.unwrap();
+    }
+    // Nothing new: nothing is sent.
+    let puts = bucket.inside().puts.len();
+    custody.round().await.unwrap();
+    assert_eq!(bucket.inside().puts.len(), puts);
+
+    let key = chaining(folder.path()).key.verifier();
+    let config = bucket.config();
+    let here: Vec<_> = read(folder.path()).map(Result::unwrap).collect();
+    let again = config.clone();
+    let (found, there) = tokio::task::spawn_blocking(move || {
+        let records = Records::from(again);
+        let found = verify(&records, &key, &[], |_| {}).unwrap();
+        (found, read(records).map(Result::unwrap).collect::<Vec<_>>())
+    })
+    .await
+    .unwrap();
+    let found = found.unwrap();
+    assert_eq!((found.newest.checkpoint.size, found.unsigned, found.checkpoints), (15, 0, 4));
+    assert_eq!(there, here);
+
+    // Somebody who can write there anyway: the segment is named by the checkpoints around it.
+    let other = bucket.object("prod/log/00000001.jsonl.zst").unwrap();
+    let text = zstd::decode_all(&other[..]).unwrap();
+    let forged = String::from_utf8(text).unwrap().replace("select 3 from round_0", "select 4 from round_0");
+    bucket.replace("prod/log/00000001.jsonl.zst", zstd::encode_all(forged.as_bytes(), 3).unwrap().leak());
+    let key = chaining(folder.path()).key.verifier();
+    let bad = tokio::task::spawn_blocking(move || verify(&Records::from(config), &key, &[], |_| {}).unwrap());
+    let bad = bad.await.unwrap().unwrap_err();
+    assert!(bad.to_string().contains("entries 1 to 5 are not those"), "{bad}");
+}
+
+#[tokio::test]
+async fn while_the_bucket_is_away_the_log_waits_and_where_it_is_full_only_what_ends_something_passes() {
+    let folder = tempfile::tempdir().unwrap();
+    let bucket = StandIn::start(Manner::Away).await;
+    let log = open(folder.path(), 4000);
+    let mut custody = custody(&log, &bucket);
+    let mut taken = 0;
+    let full = loop {
+        match log.append(&statement("select 1 from a_table_with_a_long_name")) {
+            Ok(_) => taken += 1,
+            Err(full) => break full,
+        }
+    };
+    assert!(matches!(full, LogDown::Full(_)), "{full}");
+    assert!(full.to_string().contains("wait for s3://audit/prod, and 4000 may"), "{full}");
+    assert_eq!(log.down(), Some(full));
+    log.append(&Entry::new(Kind::Outcome)).expect("what has begun is told to its end");
+    assert!(custody.round().await.unwrap_err().to_string().contains("does not answer"));
+
+    // Packed, it takes less room, and so there is some.
+    assert_eq!(log.down(), None);
+    // It comes back, and takes all of it.
+    bucket.inside().manner = Manner::Keeps;
+    custody.round().await.unwrap();
+    log.append(&statement("select 2")).unwrap();
+    custody.round().await.unwrap();
+    let config = bucket.config();
+    let there = tokio::task::spawn_blocking(move || read(Records::from(config)).map(Result::unwrap).count());
+    assert_eq!(there.await.unwrap(), taken + 2);
+}
+
+#[tokio::test]
+async fn a_gateway_that_was_killed_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let bucket = StandIn::start(Manner::Keeps).await;
+    for run in 0..3 {
+        let log = open(folder.path(), 1 << 20);
+        let mut custody = custody(&log, &bucket);
+        log.append_durably(&statement(&format!("select {run}"))).await.unwrap();
+        if run != 1 {
+            custody.round().await.unwrap();
+        }
+    }
+    let config = bucket.config();
+    let there = tokio::task::spawn_blocking(move || {
+        read(Records::from(config)).map(|entry| entry.unwrap().1.sql.unwrap()).collect::<Vec<_>>()
+    });
+    assert_eq!(there.await.unwrap(), ["select 0", "select 1", "select 2"]);
+    let puts = bucket.inside().puts.clone();
+    let of = |name: &str| puts.iter().filter(|put| put.ends_with(name)).count();
+    assert_eq!((of("00000001.jsonl.zst"), of("00000001.note")), (1, 1), "once: {puts:?}");
+}
+
+#[tokio::test]
+async fn what_is_cut_or_not_locked_is_not_taken_for_kept() {
+    for manner in [Manner::Cuts, Manner::Forgets, Manner::Weakens] {
+        let folder = tempfile::tempdir().unwrap();
+        let bucket = StandIn::start(Manner::Keeps).await;
+        let log = open(folder.path(), 1 << 20);
+        let mut custody = custody(&log, &bucket);
+        log.append(&statement("select 0")).unwrap();
+        custody.round().await.unwrap();
+        log.append(&statement("select 1")).unwrap();
+        bucket.inside().manner = manner;
+        let said = custody.round().await.unwrap_err().to_string();
+        assert!(said.contains("are kept of") || said.contains("lock"), "{manner:?}: {said}");
+        assert!(custody.round().await.is_err(), "{manner:?}: nor the next time");
+    }
+}
+
+#[tokio::test]
+async fn two_logs_do_not_share_a_prefix() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let bucket = StandIn::start(Manner::Keeps).await;
+    for (folder, taken) in [(one.path(), true), (two.path(), false)] {
+        let log = open(folder, 1 << 20);
+        let mut custody = custody(&log, &bucket);
+        log.append(&statement("select 1")).unwrap();
+        let said = custody.round().await;
+        assert_eq!(said.is_ok(), taken, "{said:?}");
+        assert!(taken || said.unwrap_err().to_string().contains("something else is there already"));
+    }
+}
+
+#[tokio::test]
+async fn what_the_bucket_has_makes_room_and_is_read_from_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let bucket = StandIn::start(Manner::Keeps).await;
+    let mut config = bucket.config();
+    config.spool = 1000;
+    for run in 0..2 {
+        let log = open(folder.path(), 1 << 20);
+        let mut custody = Custody::new(log.clone(), None, Some(Arc::new(Bucket::new(&config).unwrap())), true);
+        custody.begin().unwrap();
+        for n in 0..10 {
+            log.append_durably(&statement(&format!("select {n} from run_{run}"))).await.unwrap();
+            custody.round().await.unwrap();
+        }
+    }
+    let here = std::fs::read_dir(folder.path().join("log")).unwrap().map(|file| file.unwrap().file_name());
+    let here = here.filter(|name| name.to_string_lossy().contains(".jsonl")).count();
+    assert!(here < 8, "{here} segments stay");
+    let key = chaining(folder.path()).key.verifier();
+    let records = Records::spooled(folder.path().to_owned(), Some(config));
+    let (found, there) = tokio::task::spawn_blocking(move || {
+        let found = verify(&records, &key, &[], |_| {}).unwrap();
+        (found, read(records).map(Result::unwrap).count())
+    })
+    .await
+    .unwrap();
+    assert_eq!((found.unwrap().newest.checkpoint.size, there), (20, 20));
+}
+
+#[tokio::test]
+async fn the_task_works_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let bucket = StandIn::start(Manner::Keeps).await;
+    let log = open(folder.path(), 1 << 20);
+    let mut custody = custody(&log, &bucket);
+    log.append(&statement("select 1")).unwrap();
+    let there = async {
+        while bucket.object("prod/log/checkpoint").is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = custody.run() => panic!("it ended"),
+        () = there => {}
+        () = tokio::time::sleep(Duration::from_secs(45)) => panic!("nothing came"),
+    }
+}

@@ -1,0 +1,230 @@
+//! Where the segments of a log, and what vouches for them, are read: a folder, a bucket, or a folder whose older
+//! segments are in a bucket only.
+
+use std::{
+    fs,
+    io::{self, BufRead, ErrorKind},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    chain::files::{self, Leaves},
+    segment::{self, folder_of, path_of},
+};
+use crate::bucket::{BucketConfig, reader::BucketReader};
+
+/// What a segment reads as.
+pub(crate) type Reading = Box<dyn BufRead + Send>;
+
+/// A log to be read.
+pub(super) trait Source: Send + Sync {
+    /// The segments that are there, oldest first.
+    fn numbers(&self) -> io::Result<Vec<u64>>;
+    /// One of them, as it was written.
+    fn open(&self, number: u64) -> io::Result<Reading>;
+    /// How many bytes it takes where it is kept.
+    fn size(&self, number: u64) -> io::Result<u64>;
+    /// How it is called when something in it is wrong.
+    fn name(&self, number: u64) -> PathBuf;
+    /// The newest checkpoint; one who reads it first is never older than what they read after it.
+    fn checkpoint(&self) -> io::Result<Option<String>>;
+    /// Older ones.
+    fn checkpoints(&self) -> io::Result<Option<String>>;
+    /// The hashes of all entries. `None`: there are none, and need be none.
+    fn leaves(&self) -> io::Result<Option<Leaves>>;
+}
+
+/// Where records are.
+#[derive(Clone, Debug)]
+pub struct Records {
+    folder: Option<PathBuf>,
+    bucket: Option<BucketConfig>,
+}
+
+impl From<PathBuf> for Records {
+    fn from(folder: PathBuf) -> Self {
+        Self { folder: Some(folder), bucket: None }
+    }
+}
+
+impl From<&Path> for Records {
+    fn from(folder: &Path) -> Self {
+        folder.to_owned().into()
+    }
+}
+
+impl From<BucketConfig> for Records {
+    fn from(bucket: BucketConfig) -> Self {
+        Self { folder: None, bucket: Some(bucket) }
+    }
+}
+
+impl Records {
+    /// A folder; what is not there any more is in the bucket.
+    #[must_use]
+    pub fn spooled(folder: PathBuf, bucket: Option<BucketConfig>) -> Self {
+        Self { folder: Some(folder), bucket }
+    }
+
+    /// Whether a gateway writes this log now, as far as this machine can tell.
+    #[must_use]
+    pub fn is_written(&self) -> bool {
+        let lock = self.folder.as_deref().map(|folder| fs::File::open(place_of(folder).join("lock")));
+        lock.is_some_and(|lock| {
+            lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))
+        })
+    }
+
+    pub(super) fn source(&self) -> io::Result<Arc<dyn Source>> {
+        let folder = self.folder.as_deref().map(place_of);
+        let bucket = self.bucket.as_ref().map(BucketReader::begin).transpose()?;
+        Ok(match (folder, bucket) {
+            (Some(folder), Some(bucket)) => Arc::new(Spool { folder: Folder(folder), bucket }),
+            (None, Some(bucket)) => Arc::new(bucket),
+            (Some(folder), None) => Arc::new(Folder(folder)),
+            (None, None) => return Err(io::Error::other("there are no records")),
+        })
+    }
+}
+
+/// Where the segments lie, given the folder of records or that of the log itself.
+fn place_of(records: &Path) -> PathBuf {
+    let below = folder_of(records);
+    if below.is_dir() { below } else { records.to_owned() }
+}
+
+/// A folder, as a gateway writes it or as somebody copied it from a bucket.
+pub(super) struct Folder(pub PathBuf);
+
+impl Folder {
+    /// The checkpoints that a bucket keeps beside each segment.
+    fn notes(&self) -> io::Result<Option<String>> {
+        let mut names = Vec::new();
+        for file in fs::read_dir(&self.0)? {
+            let path = file?.path();
+            if path.extension().is_some_and(|extension| extension == "note") {
+                names.push(path);
+            }
+        }
+        names.sort();
+        let notes = names.iter().map(|path| Ok(files::text(path)?.unwrap_or_default()));
+        let notes = notes.collect::<io::Result<String>>()?;
+        Ok((!names.is_empty()).then_some(notes))
+    }
+}
+
+impl Source for Folder {
+    fn numbers(&self) -> io::Result<Vec<u64>> {
+        segment::list(&self.0)
+    }
+
+    fn open(&self, number: u64) -> io::Result<Reading> {
+        segment::open(&self.0, number)
+    }
+
+    fn size(&self, number: u64) -> io::Result<u64> {
+        segment::size(&self.0, number)
+    }
+
+    fn name(&self, number: u64) -> PathBuf {
+        path_of(&self.0, number)
+    }
+
+    fn checkpoint(&self) -> io::Result<Option<String>> {
+        if !self.0.is_dir() {
+            let why = format!("{}: there is no such folder", self.0.display());
+            return Err(io::Error::new(ErrorKind::NotFound, why));
+        }
+        files::text(&files::checkpoint(&self.0))
+    }
+
+    fn checkpoints(&self) -> io::Result<Option<String>> {
+        match files::text(&files::checkpoints(&self.0))? {
+            Some(history) => Ok(Some(history)),
+            None => self.notes(),
+        }
+    }
+
+    fn leaves(&self) -> io::Result<Option<Leaves>> {
+        match Leaves::open(&self.0)? {
+            Some(leaves) => Ok(Some(leaves)),
+            // A bucket has none: it keeps a checkpoint beside each segment.
+            None if !files::checkpoints(&self.0).exists() && self.notes()?.is_some() => Ok(None),
+            None => Err(io::Error::new(ErrorKind::InvalidData, "there is no file `leaves`: somebody took it away")),
+        }
+    }
+}
+
+impl Source for BucketReader {
+    fn numbers(&self) -> io::Result<Vec<u64>> {
+        Ok(self.segments())
+    }
+
+    fn open(&self, number: u64) -> io::Result<Reading> {
+        segment::unpacking(io::Cursor::new(self.segment(number)?))
+    }
+
+    fn size(&self, number: u64) -> io::Result<u64> {
+        Ok(self.size_of(number))
+    }
+
+    fn name(&self, number: u64) -> PathBuf {
+        PathBuf::from(format!("{number:08}.jsonl"))
+    }
+
+    fn checkpoint(&self) -> io::Result<Option<String>> {
+        Ok(self.newest().map(str::to_owned))
+    }
+
+    fn checkpoints(&self) -> io::Result<Option<String>> {
+        self.notes().map(Some)
+    }
+
+    fn leaves(&self) -> io::Result<Option<Leaves>> {
+        Ok(None)
+    }
+}
+
+/// A folder from which older segments were taken once the bucket had them.
+struct Spool {
+    folder: Folder,
+    bucket: BucketReader,
+}
+
+impl Source for Spool {
+    fn numbers(&self) -> io::Result<Vec<u64>> {
+        let mut numbers = self.bucket.segments();
+        numbers.extend(self.folder.numbers()?);
+        numbers.sort_unstable();
+        numbers.dedup();
+        Ok(numbers)
+    }
+
+    fn open(&self, number: u64) -> io::Result<Reading> {
+        match self.folder.open(number) {
+            Err(e) if e.kind() == ErrorKind::NotFound => Source::open(&self.bucket, number),
+            other => other,
+        }
+    }
+
+    fn size(&self, number: u64) -> io::Result<u64> {
+        self.folder.size(number).or_else(|_| Source::size(&self.bucket, number))
+    }
+
+    fn name(&self, number: u64) -> PathBuf {
+        self.folder.name(number)
+    }
+
+    fn checkpoint(&self) -> io::Result<Option<String>> {
+        self.folder.checkpoint()
+    }
+
+    fn checkpoints(&self) -> io::Result<Option<String>> {
+        self.folder.checkpoints()
+    }
+
+    fn leaves(&self) -> io::Result<Option<Leaves>> {
+        self.folder.leaves()
+    }
+}
