@@ -184,7 +184,8 @@ impl Story {
             loop {
                 looks.tick().await;
                 let metrics = reqwest::get(url.clone()).await.expect("metrics").text().await.expect("text");
-                if metrics.contains(&says) {
+                // The help of a metric names it too.
+                if metrics.lines().any(|line| line == says) {
                     return;
                 }
             }
