@@ -55,6 +55,7 @@ mod retry;
 mod review;
 pub mod roles;
 mod runs;
+mod samples;
 pub mod session;
 pub mod shards;
 pub mod simple;

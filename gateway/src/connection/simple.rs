@@ -18,6 +18,7 @@ use crate::{
         forward::forward,
         hold::{Judged, Permit, judge, rollback},
         record::{self, Recorded},
+        review::commits,
         understood::Changes,
     },
     wire::{backend, replies::Sent},
@@ -197,6 +198,9 @@ impl Session {
         let run = self.next_run;
         self.next_run += 1;
         self.masks_begin(run, request, frame, simple)?;
+        if self.is_reviewed() && permit.request().is_some() && commits(&request.analysis) {
+            self.approved_commit = Some(run);
+        }
         let open = forward(permit, recorded, frame, &mut self.pipe.upstream.output);
         self.runs.insert(run, open);
         if simple {
