@@ -163,6 +163,13 @@ impl Session {
                 }
                 Ok(reviewed)
             }
+            Judged::Ask(_) if self.asks_together() => {
+                let together = Box::pin(self.ask_together(request, asked, rules, counted)).await?;
+                if together.is_ok() && rests {
+                    self.place.rests_on(&self.asker.roles);
+                }
+                Ok(together)
+            }
             Judged::Ask(needed) => {
                 let standing = self.standing;
                 let held = self.hold(request, asked, needed, rules).await?;
