@@ -125,6 +125,11 @@ pub enum Refusal {
         /// What to do.
         hint: &'static str,
     },
+    /// It is not to be asked for by itself, and can't be with the rest of its transaction.
+    NotTogether {
+        /// Why.
+        why: String,
+    },
     /// The server says at the end of a transaction what it would have said at its COMMIT.
     Late {
         /// Its SQLSTATE.
@@ -294,6 +299,15 @@ impl Refusal {
         }
     }
 
+    /// What can't be reviewed at its COMMIT, where that is not all that policy permits it for.
+    #[must_use]
+    pub fn together(self) -> Self {
+        match self {
+            Self::NotReviewed { why, .. } => Self::NotTogether { why },
+            other => other,
+        }
+    }
+
     /// A denial that break-glass would spare.
     #[must_use]
     pub fn unless_glass(self) -> Self {
@@ -314,6 +328,7 @@ impl Refusal {
             | Self::AskedFor { .. }
             | Self::DeniedBy { .. }
             | Self::NotReviewed { .. }
+            | Self::NotTogether { .. }
             | Self::TooManyRows { .. } => "42501",
             Self::Syntax { .. } => "42601",
             Self::UnknownRelation { .. } => "42P01",
@@ -443,6 +458,16 @@ impl Refusal {
                 format!("policy permits this only where its COMMIT is reviewed, and {why}"),
                 None,
                 Some(format!("Nothing was run. {hint}")),
+            ),
+            Self::NotTogether { why } => (
+                format!("this can't be asked for at the COMMIT of its transaction: {why}"),
+                Some("countersign.batch is on: nothing of this transaction is asked for by itself.".to_owned()),
+                Some(
+                    "Nothing was run. Send the whole transaction as one query (BEGIN; …; COMMIT), or ask for it ahead: \
+                     countersign request CONNECTION -f FILE. Or SET countersign.batch = off, and each statement waits by \
+                     itself."
+                        .to_owned(),
+                ),
             ),
             Self::RolledBack(inner) => {
                 let told = inner.info(severity);

@@ -4,6 +4,7 @@
 mod approving;
 mod asking;
 mod asking_ahead;
+mod batching;
 mod breaking_glass;
 mod bucket;
 mod calling;

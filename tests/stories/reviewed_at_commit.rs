@@ -40,6 +40,8 @@ create trigger notes after delete on goods for each row execute function note();
 create procedure settle() language plpgsql as $$ begin update goods set kind = 'settled'; commit; end $$;
 create function strange() returns int language plpgsql as
 $$ begin execute 'update goods set kind = ''strange'''; return 1; end $$;
+create function touch(n bigint) returns bigint language sql as
+'update public.goods set kind = ''touched'' where id = n returning id';
 create sequence numbers";
 
 const ROWS: &str = "
@@ -84,7 +86,9 @@ async fn is_unlocked(direct: &Direct) {
 }
 
 /// Texts that begin where no transaction is open, what they affect, and what their card says of rows.
-const ALONE: [(&str, &[u64], &[&str]); 8] = [
+const ALONE: [(&str, &[u64], &[&str]); 10] = [
+    ("select touch(id) from goods order by id", &[10], &["update 10 public.goods"]),
+    ("select touch(id) from goods where id < 5; select 1", &[4, 1], &["update 4 public.goods"]),
     ("update goods set kind = 'b' where id <= 3", &[3], &["update 3 public.goods"]),
     (
         "delete from goods where id <= 2",
@@ -358,6 +362,39 @@ async fn nothing_lets_it_out_before_somebody_has_approved() {
             script().runs("begin").runs(update).runs("rollback").runs("begin").runs(update).runs("commit").sync(),
         ),
         ("one text", script().query("begin; update goods set kind = 'b'; commit; select 1")),
+        (
+            "a failed one that is brought back",
+            script()
+                .query("begin")
+                .query(update)
+                .query("savepoint s")
+                .query("select 1/0")
+                .query("rollback to s; commit"),
+        ),
+        (
+            "the same by messages",
+            script()
+                .query("begin")
+                .query(update)
+                .query("savepoint s")
+                .query("select 1/0")
+                .runs("rollback to s")
+                .runs("commit")
+                .sync(),
+        ),
+        (
+            "the same with more in between",
+            script()
+                .query("begin")
+                .query(update)
+                .query("savepoint s")
+                .query("select 1/0")
+                .query("rollback to s; select 1; end"),
+        ),
+        (
+            "a cursor that runs at the commit",
+            script().query("begin").query("declare c cursor with hold for select touch(id) from goods").query("commit"),
+        ),
         ("one text that ends twice", script().query("update goods set kind = 'b'; commit; commit")),
         ("one text that chains", script().query("begin; update goods set kind = 'b'; commit and chain")),
         ("one text that begins in between", script().query("select 1; begin; update goods set kind = 'b'; commit")),
@@ -367,7 +404,12 @@ async fn nothing_lets_it_out_before_somebody_has_approved() {
     for (case, group) in groups {
         let mut wire = story.wire().await;
         wire.sends(group).await;
-        if let Some(id) = wire.is_held_or_ready(b"I").await {
+        // What fails on purpose comes before.
+        let mut held = wire.is_held_or_ready(b"I").await;
+        if case.contains("brought back") || case.contains("the same") {
+            held = wire.is_held_or_ready(b"I").await;
+        }
+        if let Some(id) = held {
             assert_eq!(story.number(LEFT).await, 10, "{case}: held");
             story.decides("priya", &id, Choice::Deny).await.expect("she may");
             while !wire.until_ready(1).await.iter().any(|said| said == "42501") {}
@@ -532,4 +574,89 @@ async fn what_no_longer_may_stay_does_not() {
     is_unlocked(&direct).await;
     assert_eq!(story.number(LEFT).await, 10);
     assert!(story.decides("priya", &id, Choice::Approve).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_card_shows_rows_before_and_after_and_nothing_that_is_classified() {
+    let mut story = Story::prepared_under(AT_COMMIT).await;
+    let file = &story.world.facts.config;
+    let config = fs::read_to_string(file).expect("the config");
+    let classify =
+        "[[connection]]\nclassify = [{ column = \"public.customers.email\", as = \"pii\", mask = \"redact\" }]";
+    fs::write(file, config.replace("[[connection]]", classify)).expect("another config");
+    story.starts("gateway").await;
+    let ana = story.logs_in("ana").await;
+    for in_transaction in [false, true] {
+        let update = "update customers set name = 'Nobody Else' where id in (2, 3)";
+        let running = if in_transaction {
+            ana.runs("begin").ends().await.expect("begin");
+            ana.runs(update).ends().await.expect("it runs");
+            ana.runs("commit")
+        } else {
+            ana.runs(update)
+        };
+        let id = ana.is_held().await;
+        let view = story.request("priya", &id).await;
+        let sample = view.impact[0].sample.clone().expect("a sample");
+        assert_eq!((sample.before.len(), sample.after.len(), sample.missing.clone()), (2, 2, None), "{sample:?}");
+        assert!(sample.before[0].starts_with("id = 2, name = ") && !sample.before[0].contains("Nobody"), "{sample:?}");
+        assert!(sample.after.iter().all(|row| row.contains("name = Nobody Else, email = ‹pii›")), "{sample:?}");
+        let whole = format!("{sample:?}");
+        let emails = "select count(*) from customers where id in (2, 3) and position(email in $1) > 0";
+        let direct = story.world.upstream.connect().await.expect("a way into the database");
+        let shown: i64 = direct.query_one(emails, &[&whole]).await.expect("a number").get(0);
+        assert_eq!(shown, 0, "no address is in it: {whole}");
+        story.decides("priya", &id, Choice::Deny).await.expect("she may");
+        running.gets_refused().await;
+    }
+    // What was there before can't be seen where the transaction has changed it already; the rest is told.
+    ana.runs("begin").ends().await.expect("begin");
+    ana.runs("update products set stock = 1 where id <= 9").ends().await.expect("it runs");
+    ana.runs("delete from products where id = 777").ends().await.expect("it runs");
+    ana.runs("update customers set name = 'N' where id = 4").ends().await.expect("it runs");
+    let commit = ana.runs("commit");
+    let id = ana.is_held().await;
+    let view = story.request("priya", &id).await;
+    let of = |table: &str| {
+        view.impact.iter().find(|one| one.table == table).and_then(|one| one.sample.clone()).expect(table)
+    };
+    assert_eq!((of("public.products").before.len(), of("public.products").after.len()), (5, 5), "five of nine");
+    let customers = of("public.customers");
+    assert_eq!((customers.before.len(), customers.after.len()), (0, 1), "{customers:?}");
+    assert!(customers.missing.expect("why").contains("before"));
+    story.decides("priya", &id, Choice::Approve).await.expect("she may");
+    commit.ends().await.expect("to look at it has left the transaction as it was");
+    assert_eq!(story.number("select count(*) from customers where name = 'N'").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approved_commit_that_does_not_come_to_pass_is_used_up() {
+    let story = Story::under(AT_COMMIT).await;
+    let (_ana, direct) = story.with_goods().await;
+    let mut wire = story.wire().await;
+    let began = Script::default().query("begin").query("update goods set kind = 'b'").query("savepoint s");
+    assert_eq!(wire.says(began, 3).await, ["BEGIN", "UPDATE 10", "SAVEPOINT"]);
+    // The server refuses the Bind, which comes after the approval: a parameter too many.
+    wire.sends(Script::default().parse("", "commit").bind_with("", "", &["x"]).execute("").sync()).await;
+    let id = wire.is_held().await;
+    story.decides("priya", &id, Choice::Approve).await.expect("she may");
+    assert_eq!(wire.until_ready(1).await, ["08P01"]);
+    wire.sends(Script::default().query("rollback to s").query("commit")).await;
+    let again = wire.is_held().await;
+    assert_ne!(again, id, "another question");
+    assert_eq!(story.number(LEFT).await, 10);
+    story.decides("priya", &again, Choice::Deny).await.expect("she may");
+    assert_eq!(wire.until_ready(1).await, ["42501"]);
+    is_unlocked(&direct).await;
+    assert_eq!(story.number(LEFT).await, 10);
+    // AND CHAIN keeps what was approved, and the next transaction is another.
+    wire.sends(
+        Script::default().query("begin").query("update goods set kind = 'b' where id = 1").query("commit and chain"),
+    )
+    .await;
+    let id = wire.is_held().await;
+    story.decides("priya", &id, Choice::Approve).await.expect("she may");
+    assert_eq!(wire.until_ready(1).await, ["COMMIT"]);
+    assert_eq!(story.number(LEFT).await, 9);
+    assert_eq!(wire.says(Script::default().query("select 1").query("commit"), 2).await, ["SELECT 1", "COMMIT"]);
 }

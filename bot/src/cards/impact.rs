@@ -1,9 +1,15 @@
 //! What a card says of rows: the number first, and a second question where a number is no comfort.
 
-use countersign_shared::{api::RequestView, impact::NO_WHERE};
+use countersign_shared::{
+    api::{Impact, RequestView},
+    impact::NO_WHERE,
+};
 use serde_json::{Value, json};
 
-use super::{blocks, visible::short};
+use super::{
+    blocks,
+    visible::{length, short},
+};
 
 /// A share of a table in percent from which on a second question is asked.
 const MUCH: f64 = 20.0;
@@ -13,7 +19,53 @@ pub const LENGTH: usize = 400;
 
 /// The lines that come first on a card: what happens to how many rows of what.
 pub fn lines(view: &RequestView) -> Vec<Value> {
-    view.impact.iter().map(|one| blocks::line(vec![blocks::bold(&short(&one.sentence(), LENGTH))])).collect()
+    let several = view.impact.iter().any(|one| one.statement > 0);
+    let line = |one: &Impact| {
+        let of = if several { format!("Statement {}: ", one.statement + 1) } else { String::new() };
+        blocks::line(vec![blocks::bold(&short(&format!("{of}{}", one.sentence()), LENGTH))])
+    };
+    view.impact.iter().map(line).collect()
+}
+
+/// Of how many tables rows are shown, and how long that may be in all.
+const SAMPLES: usize = 5;
+const SAMPLE_LENGTH: usize = 2_400;
+
+/// Some of the rows, as they were and as they are by now.
+pub fn sample(view: &RequestView) -> Vec<Value> {
+    let mut elements = Vec::new();
+    let mut left = SAMPLE_LENGTH;
+    for one in &view.impact {
+        let Some(sample) = &one.sample else { continue };
+        if elements.len() / 2 >= SAMPLES {
+            break;
+        }
+        let of = |when: &str, rows: &[String]| -> Vec<String> {
+            rows.iter().map(|row| format!("{when} {}", short(row, 300))).collect()
+        };
+        let mut lines = of("before:", &sample.before);
+        lines.extend(of("after: ", &sample.after));
+        lines.extend(sample.missing.as_deref().map(|why| format!("({})", short(why, 200))));
+        let mut text = String::new();
+        for line in lines {
+            let size = length(&line) + 1;
+            if size > left {
+                text.push_str("… (cut)\n");
+                left = 0;
+                break;
+            }
+            left -= size;
+            text.push_str(&line);
+            text.push('\n');
+        }
+        let title = format!("Some rows of {}, {}:", short(&one.table, 120), short(&one.action, 20));
+        elements.push(blocks::line(vec![blocks::bold(&title)]));
+        elements.push(blocks::code(text.trim_end()));
+        if left == 0 {
+            break;
+        }
+    }
+    elements
 }
 
 /// What the button that approves says: with one number, that number.
@@ -67,7 +119,7 @@ pub fn button(view: &RequestView) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use countersign_shared::api::{EffectView, Impact};
+    use countersign_shared::api::EffectView;
 
     use super::*;
     use crate::cards::samples;

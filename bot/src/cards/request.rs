@@ -114,6 +114,10 @@ pub fn card_of(view: &RequestView, grant: Option<&GrantView>, base: &Url) -> Mes
         blocks.push(blocks::rich(does(view)));
     }
     blocks.push(blocks::rich(runs(view)));
+    let sample = impact::sample(view);
+    if !sample.is_empty() {
+        blocks.push(blocks::rich(sample));
+    }
     blocks.push(blocks::rich(stands(view, base, whole)));
     if let Some(grant) = grant {
         blocks.push(blocks::rich(vec![blocks::line(life::standing(grant))]));

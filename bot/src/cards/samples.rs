@@ -9,6 +9,7 @@ use countersign_shared::{
     },
     digest::{Digest, of_bytes},
     ids::{GrantId, RequestId, SessionId},
+    impact::{Impact, Sample},
     request::{Assurance, State},
 };
 use serde_json::{Value, json};
@@ -247,6 +248,28 @@ fn variants() -> Vec<(String, RequestView)> {
                     EffectView { action: "delete".into(), object: format!("Table::\"{}\"", "t".repeat(230)) };
                     25
                 ],
+                ..view()
+            },
+        ),
+        (
+            "at commit".into(),
+            RequestView {
+                sql: "begin;\nupdate orders set status = $1 where id < $2; -- with $1 = paid, $2 = 4".into(),
+                at_commit: true,
+                in_transaction: true,
+                impact: vec![Impact {
+                    action: "update".into(),
+                    table: "public.orders".into(),
+                    rows: Some(3),
+                    counted: true,
+                    done: true,
+                    sample: Some(Sample {
+                        before: vec!["id = 1, status = open, email = ‹pii›".into(); 5],
+                        after: vec![format!("id = 1, status = {}", "x".repeat(900)); 5],
+                        missing: Some("there was no time <!channel> to look for its rows".into()),
+                    }),
+                    ..Impact::default()
+                }],
                 ..view()
             },
         ),

@@ -59,6 +59,10 @@ pub fn startup_parameters(startup: &Startup, principal: &str) -> Result<Paramete
             lower if HARMLESS.contains(&lower) => upstream.push((name, value)),
             // It would stand in process lists.
             "countersign.token" => return Err(Refusal::TokenAlone),
+            "countersign.batch" if super::batch::is_on(&value).is_none() => {
+                let message = format!("countersign.batch is on or off, not {value:?}");
+                return Err(Refusal::OwnSetting { message });
+            }
             lower if lower.starts_with("countersign.") => {
                 own.insert(lower.trim_start_matches("countersign.").to_owned(), value);
             }

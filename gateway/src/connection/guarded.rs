@@ -113,7 +113,9 @@ impl Session {
             build::parse("", sql, [], &mut frames)?;
             bind_nothing("", "", &mut frames)?;
             build::describe(b'P', "", &mut frames)?;
-            build::execute("", i32::from(piece.limits.is_some()), &mut frames)?;
+            let ends = at == last && (self.block && moves(at) != TransactionMove::Commit);
+            let holds = reviewed && ends;
+            build::execute("", i32::from(piece.limits.is_some() && !holds), &mut frames)?;
             let frames = frames.freeze();
             match permit.take() {
                 Some((permit, recorded)) => {
@@ -128,9 +130,8 @@ impl Session {
             if moves(at) == TransactionMove::Commit {
                 self.block = false;
             }
-            let ends = at == last && self.block;
             let counted = piece.limits.as_ref().map(|limits| (limits, &before));
-            match self.guarded("", run, 0, counted, id, reviewed && ends).await? {
+            match self.guarded("", run, 0, counted, id, holds).await? {
                 Piece::Done(tag) => {
                     if ends && !self.commit_block(Some(run)).await? {
                         break;
@@ -178,17 +179,21 @@ impl Session {
         let id = permit.request().cloned();
         let id = id.as_ref();
         let recorded = self.open_run(&permit, request).await?;
+        // What is reviewed runs to its end before anybody is asked, and what it says is kept back.
+        let holds = self.block && self.is_reviewed();
+        if holds {
+            self.pipe.client.keep_back();
+        }
         let mut frame = BytesMut::new();
-        build::execute(portal, 1, &mut frame)?;
+        build::execute(portal, i32::from(!holds), &mut frame)?;
         let frame = frame.freeze();
         self.masks_begin(self.next_run, request, &frame, false)?;
         let run = self.start(permit, recorded, &frame);
         let ends = self.block && self.pipe.client.input.first() == Some(&b'S');
-        let holds = self.block && self.is_reviewed();
         match self.guarded(portal, run, request.limit, Some((limits, before)), id, holds).await? {
             Piece::Done(tag) => {
                 // The client's Sync is here already: its transaction ends before its last word.
-                if ends && !self.commit_block(Some(run)).await? {
+                if (ends || holds) && !self.commit_block(Some(run)).await? {
                     self.discarding = true;
                     return Ok(());
                 }
@@ -198,6 +203,7 @@ impl Session {
             Piece::Suspended => Ok(()),
             Piece::Failed | Piece::Undone => {
                 self.leave_commit().await?;
+                self.tell_errors_only();
                 self.discarding = true;
                 Ok(())
             }
@@ -216,7 +222,7 @@ impl Session {
     ) -> Result<Piece, Ended> {
         // Of statements before it in the same text.
         let tags = self.runs.get_mut(run).map_or(0, |open| open.tags.len());
-        self.replies.sent(Sent::Guarded { run, first: counted.is_some() });
+        self.replies.sent(Sent::Guarded { run, first: counted.is_some() && !holds });
         if !self.answered(run).await? {
             return Ok(Piece::Failed);
         }

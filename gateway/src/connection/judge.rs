@@ -6,6 +6,7 @@ use bytes::Bytes;
 use chrono::Utc;
 
 use super::{
+    batch::is_on,
     memory::{Circumstances, Known, Reading},
     session::{Ended, Session, unavailable},
     wait::is_readable,
@@ -240,7 +241,7 @@ impl Session {
     /// Answers `SET/SHOW countersign.*`; the frames of its answer.
     pub(super) fn own_setting(&mut self, setting: &OwnSetting) -> Result<Vec<Bytes>, Refusal> {
         use crate::wire::backend::{complete, one_column, one_value};
-        const KNOWN: [&str; 3] = ["reason", "reveal", "break_glass"];
+        const KNOWN: [&str; 4] = ["reason", "reveal", "break_glass", "batch"];
         let name = match setting {
             OwnSetting::Set { name, .. } | OwnSetting::Show { name } => name.as_str(),
         };
@@ -251,9 +252,15 @@ impl Session {
         }
         if !KNOWN.contains(&name) && name != "ask" {
             let message = format!(
-                "there is no setting countersign.{name}; there are countersign.reason, .reveal and .break_glass"
+                "there is no setting countersign.{name}; there are countersign.reason, .reveal, .break_glass and .batch"
             );
             return Err(Refusal::OwnSetting { message });
+        }
+        if name == "batch"
+            && let OwnSetting::Set { value: Some(value), .. } = setting
+            && is_on(value).is_none()
+        {
+            return Err(Refusal::OwnSetting { message: format!("countersign.batch is on or off, not {value:?}") });
         }
         Ok(match setting {
             OwnSetting::Set { value: Some(value), .. } => {

@@ -144,7 +144,7 @@ impl Session {
     }
 
     /// The classified columns of the catalog of now.
-    fn sensitive(&self) -> Arc<Sensitive> {
+    pub(super) fn sensitive(&self) -> Arc<Sensitive> {
         let mut kept = self.masks.sensitive.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, sensitive)) = kept.as_ref()
             && Arc::ptr_eq(of, &self.catalog)

@@ -248,6 +248,13 @@ impl Session {
     /// Closes a run's record, once.
     pub(super) async fn end_run(&mut self, run: u64, end: RunEnd) -> Result<(), Ended> {
         self.masks.ended(run);
+        if self.approved_commit == Some(run) {
+            // Where it failed, the transaction can only be undone, or is held again.
+            self.approved_commit = None;
+            if matches!(end, RunEnd::Completed(_)) {
+                self.transaction = None;
+            }
+        }
         let Some(open) = self.runs.remove(run) else { return Ok(()) };
         if open.request().is_some() {
             Box::pin(finish(&self.gateway, &open, &end)).await;

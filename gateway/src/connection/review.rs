@@ -19,11 +19,11 @@ use crate::{
     statement::{
         assemble::{Request, Surroundings},
         classify::TransactionMove,
-        decide::{Asked, Decision, decide},
+        decide::{Asked, Decision},
         guard::{Guard, Limits, Piece, Touched},
         hold::{Held, Permit, Wish, reviewed},
         record::{End as RunEnd, Open},
-        review::{Transaction, bars, commit, commits, impact, is_undone},
+        review::{Transaction, bars, commit, commits, hinders, impact},
         understood::Understood,
     },
     wire::{backend, frame},
@@ -43,12 +43,13 @@ impl Session {
 
     /// Whether a text must not simply pass, since the COMMIT of the open transaction is held.
     pub(super) fn is_kept_from(&self, text: &Understood) -> bool {
-        self.is_reviewed() && !self.has_failed() && (commits(text) || bars(text).is_some())
+        self.is_reviewed() && !self.can_only_undo(text) && (commits(text) || bars(text).is_some())
     }
 
-    /// Whether the transaction has failed, so that its end can only undo.
-    fn has_failed(&self) -> bool {
-        self.status == b'E' && !self.moved
+    /// Whether the transaction has failed, and a text can't bring it back before it ends it: then all that it can do
+    /// is to undo.
+    fn can_only_undo(&self, text: &Understood) -> bool {
+        self.status == b'E' && !self.moved && text.statements.len() == 1
     }
 
     /// What is told of a text that is about to run, where the COMMIT after it may be held.
@@ -57,8 +58,7 @@ impl Session {
             return;
         }
         if permit.request().is_some() && commits(&request.analysis) && request.analysis.statements.len() == 1 {
-            // It was approved. What comes after it, by AND CHAIN, is another transaction.
-            self.transaction = None;
+            // That is its end, of which nobody need be told.
             return;
         }
         if self.transaction.is_none() && !self.gateway.policies().reviews_at_commit() {
@@ -88,12 +88,12 @@ impl Session {
         if self.is_reviewed() {
             self.know_status().await?;
         }
-        if !self.is_reviewed() || self.has_failed() {
+        let text = &request.analysis;
+        if !self.is_reviewed() || self.can_only_undo(text) {
             return Ok(None);
         }
-        let text = &request.analysis;
-        if let Some(effect) = bars(text) {
-            let why = format!("the transaction that is open is to be reviewed: {} can't be part of it", effect.action);
+        if let Some(what) = bars(text) {
+            let why = format!("the transaction that is open is to be reviewed: {what} can't be part of it");
             let why = why + &noted(text);
             let refusal = Refusal::NotReviewed { why, hint: "COMMIT or ROLLBACK first." };
             self.record_denial(&request.sql, &refusal, &[]).await?;
@@ -143,6 +143,7 @@ impl Session {
                 return Ok(Err(refusal));
             }
         };
+        let before = Box::pin(self.sample_before(request)).await;
         let mut notes: Vec<String> = request.analysis.statements.iter().flat_map(|s| s.notes.iter().cloned()).collect();
         if request.analysis.statements.iter().any(|statement| !statement.has_where) {
             notes.insert(0, NO_WHERE.to_owned());
@@ -158,6 +159,7 @@ impl Session {
         }
         let Some(transaction) = &mut self.transaction else { return Err(unavailable(&"a transaction is not told of")) };
         transaction.is_to_be_reviewed(asked, rules, notes);
+        transaction.shows_before(before);
         let Some(permit) = reviewed(transaction) else { return Err(unavailable(&"a review is not noted")) };
         if is_news && self.status == b'T' {
             let told = "this transaction is reviewed at its COMMIT, which then waits for approval";
@@ -188,21 +190,7 @@ impl Session {
         if self.connection.on_hold == OnHold::Retry {
             return no("this connection keeps no client waiting", BEFORE);
         }
-        // Only what is undone may run on its review alone. All else must be permitted without anybody.
-        let others = asked.effects.iter().filter(|effect| !is_undone(effect, &self.catalog)).cloned().collect();
-        let others = Asked { effects: others, ..asked.clone() };
-        let policies = self.gateway.policies();
-        if !others.effects.is_empty() && decide(&policies, &others, &[], &[], Utc::now()) != Decision::Allow {
-            let told = |effect: &crate::statement::effect::Effect| {
-                let alone = Asked { effects: vec![effect.clone()], ..others.clone() };
-                decide(&policies, &alone, &[], &[], Utc::now()) != Decision::Allow
-            };
-            let first = others.effects.iter().find(|effect| told(effect)).map_or("", |effect| effect.action.as_str());
-            let why = format!("{first} is not undone by a ROLLBACK, or shows what is not permitted yet");
-            return no(&(why + &noted(text)), BEFORE);
-        }
-        if let Some(effect) = bars(text) {
-            let why = format!("{} can't be part of a transaction that is reviewed", effect.action);
+        if let Some(why) = hinders(&self.gateway.policies(), asked, text, &self.catalog, Utc::now()) {
             return no(&(why + &noted(text)), BEFORE);
         }
         self.know_status().await?;
@@ -279,7 +267,7 @@ impl Session {
         let now = self.touched().await?;
         let touched = now.zip(self.transaction.as_ref()).and_then(|(now, transaction)| transaction.touched(&now));
         let Some(touched) = touched else { return Ok(Err(Refusal::NotMeasured { request: None })) };
-        let (impact, whole) = impact(&touched);
+        let (mut impact, whole) = impact(&touched);
         let shows = self.transaction.as_ref().is_some_and(|transaction| transaction.can_be_shown());
         if !whole || !shows {
             return Ok(Err(too_long()));
@@ -299,6 +287,7 @@ impl Session {
             }
             Err(refusal) => return Ok(Err(refusal)),
         };
+        Box::pin(self.sample(&touched, &mut impact)).await?;
         let Some(transaction) = &self.transaction else { return Err(unavailable(&"nothing is reviewed")) };
         let (request, mut notes, rules) = (transaction.request(), transaction.notes(), transaction.rules().to_vec());
         let timeout = self.gateway.config.gateway.hold_timeout_in_transaction;
@@ -359,6 +348,8 @@ impl Session {
         let Some(run) = self.approved_commit.take() else { return Ok(()) };
         match said {
             Ok(tag) => {
+                // What comes after it, by AND CHAIN, is another transaction.
+                self.transaction = None;
                 if let Some(open) = self.runs.get_mut(run) {
                     Open::completed(open, tag.to_owned());
                 }

@@ -18,6 +18,7 @@ use crate::{
         forward::forward,
         hold::{Judged, Permit, judge, rollback},
         record::{self, Recorded},
+        review::commits,
         understood::Changes,
     },
     wire::{backend, replies::Sent},
@@ -162,6 +163,13 @@ impl Session {
                 }
                 Ok(reviewed)
             }
+            Judged::Ask(_) if self.asks_together() => {
+                let together = Box::pin(self.ask_together(request, asked, rules, counted)).await?;
+                if together.is_ok() && rests {
+                    self.place.rests_on(&self.asker.roles);
+                }
+                Ok(together)
+            }
             Judged::Ask(needed) => {
                 let standing = self.standing;
                 let held = self.hold(request, asked, needed, rules).await?;
@@ -197,6 +205,9 @@ impl Session {
         let run = self.next_run;
         self.next_run += 1;
         self.masks_begin(run, request, frame, simple)?;
+        if self.is_reviewed() && permit.request().is_some() && commits(&request.analysis) {
+            self.approved_commit = Some(run);
+        }
         let open = forward(permit, recorded, frame, &mut self.pipe.upstream.output);
         self.runs.insert(run, open);
         if simple {

@@ -387,7 +387,7 @@ impl Session {
     }
 
     /// Why no other session sees what this one sees.
-    fn hides(&self) -> Option<&'static str> {
+    pub(super) fn hides(&self) -> Option<&'static str> {
         if self.dirty || !self.catalog.is_known() {
             return Some("what its names mean is not certain");
         }

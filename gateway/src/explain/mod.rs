@@ -28,6 +28,7 @@ use crate::{
         },
         effect::{Action, Effect},
         mask::rules::{OnDoubt, Rule},
+        review::hinders,
         understood::Understood,
         wall,
     },
@@ -148,7 +149,7 @@ pub fn of_statement(
     let (columns, column_doubts) = columns(said, &analysis, (catalog, names));
     let text: Understood = analysis.into();
     let (connection, tags) = &said.connection;
-    let asked = Asked {
+    let mut asked = Asked {
         asker: said.asker.clone(),
         connection: (*connection).to_owned(),
         tags: tags.clone(),
@@ -163,12 +164,24 @@ pub fn of_statement(
         parts: Vec::new(),
     };
     let masks = masks::of(policies, said, (&text, &asked), (catalog, names), now);
-    let Explained { decision, reasons, people } = explain(policies, &asked, approvals, known, now);
+    let mut explained = explain(policies, &asked, approvals, known, now);
+    let mut hindered = None;
+    if let Decision::Hold(needed) = &explained.decision
+        && needed.at_commit
+    {
+        // What is approved is its COMMIT then, where it may run.
+        hindered = hinders(policies, &asked, &text, catalog, now)
+            .map(|why| format!("policy permits this only where its COMMIT is reviewed, and {why}"));
+        asked.at_commit = true;
+        explained = explain(policies, &asked, approvals, known, now);
+    }
+    let Explained { decision, reasons, people } = explained;
     let read_only_session = !said.observe && !policies.could_write(&said.asker, connection);
     let walled = read_only_session && wall::taken_down_by(&text, true).is_some();
     let (message, needed) = match &decision {
         _ if walled => (Some("this session is read only".to_owned()), None),
         Decision::Allow | Decision::Hold(_) if masks.refused.is_some() => (masks.refused.clone(), None),
+        _ if hindered.is_some() => (hindered.clone(), None),
         Decision::Allow => (None, None),
         Decision::Hold(needed) => (None, Some(needed.clone())),
         Decision::Deny(denial) => (denial.message.clone(), None),
@@ -188,7 +201,11 @@ pub fn of_statement(
         login: None,
         observe: said.observe,
         connect: None,
-        outcome: if walled || masks.refused.is_some() { Outcome::Deny } else { Outcome::from(&decision) },
+        outcome: if walled || masks.refused.is_some() || hindered.is_some() {
+            Outcome::Deny
+        } else {
+            Outcome::from(&decision)
+        },
         message,
         effects: reasons.into_iter().map(line).collect(),
         columns,
@@ -295,6 +312,9 @@ impl std::fmt::Display for Explanation {
             write!(f, ": {people}")?;
             if !needed.groups.is_empty() {
                 write!(f, ", one each for {}", needed.groups.join(", "))?;
+            }
+            if needed.at_commit {
+                write!(f, ", at its COMMIT")?;
             }
             if needed.step_up {
                 write!(f, ", after a fresh sign-in")?;

@@ -1,6 +1,7 @@
 //! Review at commit: what may run before anybody has approved it, since the end of its transaction undoes it, and
 //! what the approvers of the COMMIT are told. Pure.
 
+use chrono::{DateTime, Utc};
 use countersign_shared::{
     api::Impact,
     digest::{Digest, Fields},
@@ -8,13 +9,16 @@ use countersign_shared::{
 
 use super::{
     assemble::Request,
-    classify::{Analysis, Statement, TransactionMove},
-    decide::{Asked, Asker, SqlFacts},
+    classify::{Analysis, CursorMove, Statement, TransactionMove},
+    decide::{Asked, Asker, Decision, SqlFacts, decide},
     effect::{Action, Effect, Object},
     guard::Touched,
     understood::Understood,
 };
-use crate::catalog::{Kind, Snapshot};
+use crate::{
+    catalog::{Kind, Snapshot},
+    policy::Policies,
+};
 
 /// So many statements of a transaction can be shown.
 const MOST: usize = 100;
@@ -34,11 +38,15 @@ pub fn is_undone(effect: &Effect, catalog: &Snapshot) -> bool {
         && catalog.relation(schema, name).is_some_and(|relation| matches!(relation.kind, Kind::Table | Kind::View))
 }
 
-/// The effect for which a text may not run where COMMIT is held, permitted or not: what reaches out of the
-/// transaction, or can't be seen, could let its changes out, and approvers read what they don't see.
+/// That of a text for which it may not run where COMMIT is held, permitted or not. What reaches out of the transaction,
+/// or can't be seen, could let its changes out; what runs at the COMMIT would run when it has been approved.
 #[must_use]
-pub fn bars(text: &Understood) -> Option<&Effect> {
-    text.effects.iter().find(|effect| match effect.action {
+pub fn bars(text: &Understood) -> Option<&'static str> {
+    let holds = |statement: &Statement| matches!(statement.cursor, Some(CursorMove::Declares { hold: true, .. }));
+    if text.statements.iter().any(holds) {
+        return Some("a cursor WITH HOLD");
+    }
+    let barred = text.effects.iter().find(|effect| match effect.action {
         Action::Select
         | Action::CopyOut
         | Action::Transaction
@@ -67,7 +75,31 @@ pub fn bars(text: &Understood) -> Option<&Effect> {
         | Action::Request
         | Action::Audit
         | Action::Administer => true,
-    })
+    });
+    barred.map(|effect| effect.action.as_str())
+}
+
+/// Why what policy permits for its review at commit may not run before that is approved; nothing where it may. Only
+/// what is undone runs on its review alone: everything else must be permitted without anybody.
+#[must_use]
+pub fn hinders(
+    policies: &Policies,
+    asked: &Asked,
+    text: &Understood,
+    catalog: &Snapshot,
+    now: DateTime<Utc>,
+) -> Option<String> {
+    let waits = |effect: &&Effect| {
+        let alone = Asked { effects: vec![(*effect).clone()], ..asked.clone() };
+        !is_undone(effect, catalog) && decide(policies, &alone, &[], &[], now) != Decision::Allow
+    };
+    let tell = |what| format!("{what} can't be part of a transaction that is reviewed");
+    asked
+        .effects
+        .iter()
+        .find(waits)
+        .map(|effect| format!("{} is not undone by a ROLLBACK, or shows what is not permitted yet", effect.action))
+        .or_else(|| bars(text).map(tell))
 }
 
 /// Whether a text ends a transaction so that what it did stays.
@@ -106,6 +138,8 @@ pub struct Transaction {
     parts: Vec<Asked>,
     rules: Vec<String>,
     notes: Vec<String>,
+    /// Some rows of tables, before what is reviewed changed them.
+    rows_before: Vec<(String, Vec<String>)>,
 }
 
 impl Transaction {
@@ -195,6 +229,21 @@ impl Transaction {
                 true
             }
         });
+    }
+
+    /// Some rows of tables, as they are before something changes them. What is known already stays.
+    pub fn shows_before(&mut self, rows: Vec<(String, Vec<String>)>) {
+        for (table, rows) in rows {
+            if !self.rows_before.iter().any(|(known, _)| *known == table) {
+                self.rows_before.push((table, rows));
+            }
+        }
+    }
+
+    /// The same.
+    #[must_use]
+    pub fn rows_before(&self) -> &[(String, Vec<String>)] {
+        &self.rows_before
     }
 
     /// The policies that ask for the review.
@@ -330,7 +379,8 @@ fn tell(to: &mut String, sql: &str, parameters: &[String]) {
 }
 
 /// A value that can't be taken for a line of its own.
-fn on_one_line(value: &str) -> String {
+#[must_use]
+pub fn on_one_line(value: &str) -> String {
     let mut line = String::with_capacity(value.len());
     for c in value.chars() {
         match c {
@@ -430,6 +480,8 @@ mod tests {
             ("do $$ begin execute 'x'; end $$", false, false),
             ("do $$ begin commit; end $$", false, false),
             ("update pg_catalog.pg_class set relname = 'x'", false, false),
+            ("declare c cursor with hold for select 1", false, false),
+            ("declare c cursor for select 1", false, true),
             ("notify c", false, true),
             ("listen c", false, true),
             ("lock table orders", false, true),
