@@ -130,8 +130,9 @@ pub fn columns_of(sql: &str, analysis: &Analysis, catalog: &Snapshot, names: &Na
             };
             reader.fall_back(statement);
             found.push(reader.finish(outputs));
-            if let Some(name) = &statement.prepares {
-                let text = sql.get(statement.range.clone()).unwrap_or_default();
+            if let (Some(name), Some(raw)) = (&statement.prepares, nodes.get(at)) {
+                // Where it stands in this text: an analysis may be of another of the same shape.
+                let text = sql.get(super::range(sql, raw)).unwrap_or_default();
                 names.to_mut().prepared.insert(name.clone(), text.to_owned());
             }
         }
