@@ -165,21 +165,24 @@ async fn a_transaction_is_shown_whole_and_in_order_and_its_commit_waits() {
     ana.executes("delete from parts where id = $1", vec![Box::new(7_i64)]).ends().await.expect("it runs");
     ana.runs("rollback to s").ends().await.expect("back");
     ana.runs("insert into parts values (11, 4)").ends().await.expect("it runs");
+    ana.runs("prepare p as update goods set kind = 'p'\n where id = 10").ends().await.expect("it is prepared");
+    ana.runs("execute p").ends().await.expect("it runs");
     let commit = ana.runs("commit");
     let id = ana.is_held().await;
     let view = story.request("priya", &id).await;
     let expected = "begin;\ncreate temp table mine as select 1 as one;\n\
                     update goods set kind = 'b' where id <= 3 -- three of them\n;\nsavepoint s;\n\
-                    delete from parts where id = $1; -- with $1 = 7\nrollback to s;\ninsert into parts values (11, 4);";
+                    delete from parts where id = $1; -- with $1 = 7\nrollback to s;\ninsert into parts values (11, 4);\n\
+                    execute p;\n-- EXECUTE p runs: prepare p as update goods set kind = 'p'\\n where id = 10";
     assert_eq!(view.sql, expected);
     assert!(view.notes.iter().any(|note| note.contains("ROW EXCLUSIVE")), "its locks: {:?}", view.notes);
     assert!(view.notes.iter().any(|note| note.contains("undid")), "{:?}", view.notes);
-    assert!(rows(&view).contains(&"update 3 public.goods".to_owned()), "{:?}", view.impact);
+    assert!(rows(&view).contains(&"update 4 public.goods".to_owned()), "{:?}", view.impact);
     let own = story.decides("ana", &id, Choice::Approve).await.expect_err("nobody approves their own");
     assert_eq!(own.code, "own_request");
     story.decides("priya", &id, Choice::Approve).await.expect("she may");
     commit.ends().await.expect("it is kept");
-    assert_eq!(story.number(LEFT).await, 7);
+    assert_eq!(story.number(LEFT).await, 6);
     assert_eq!(story.number("select count(*) from parts").await, 11, "what was rolled back is not there");
     // The next transaction is another.
     ana.runs("begin; select 1; commit").ends().await.expect("nobody is asked");
@@ -659,4 +662,32 @@ async fn an_approved_commit_that_does_not_come_to_pass_is_used_up() {
     assert_eq!(wire.until_ready(1).await, ["COMMIT"]);
     assert_eq!(story.number(LEFT).await, 9);
     assert_eq!(wire.says(Script::default().query("select 1").query("commit"), 2).await, ["SELECT 1", "COMMIT"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_slack_a_commit_is_approved_by_what_was_done() {
+    let mut story = Story::prepared_under(AT_COMMIT).await;
+    story.starts("serve").await;
+    let (ana, _direct) = story.with_goods().await;
+    let priya = story.linked("priya").await;
+    ana.runs("begin").ends().await.expect("begin");
+    ana.runs("update goods set kind = 'b' where id <= 3").ends().await.expect("it runs");
+    let commit = ana.runs("commit");
+    let id = ana.is_held().await;
+    let shown = story.card(&id).await.shown();
+    for words in [
+        "update 3 rows of public.goods, done and not committed",
+        "asks to keep what this did",
+        "Approve 3 rows",
+        "update goods set kind = 'b' where id <= 3;",
+        "before: id = 1, kind = a",
+        "after:  id = 1, kind = b",
+        "then it is rolled back",
+    ] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    priya.presses("approve", &id).await;
+    commit.ends().await.expect("it stays");
+    story.card_says(&id, "COMMIT").await;
+    assert_eq!(story.number(LEFT).await, 7);
 }

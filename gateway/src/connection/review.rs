@@ -65,9 +65,10 @@ impl Session {
             return;
         }
         let digest = self.digest_of(request);
+        let executes = self.what_executes(request);
         let untold = self.wrote;
         let transaction = self.transaction.get_or_insert_with(|| Box::new(Transaction::begun(untold)));
-        transaction.runs(request, digest);
+        transaction.runs(request, digest, &executes);
     }
 
     /// The digest of a text that runs, as part of its transaction's.
@@ -189,6 +190,17 @@ impl Session {
         let text = &request.analysis;
         if self.connection.on_hold == OnHold::Retry {
             return no("this connection keeps no client waiting", BEFORE);
+        }
+        // It runs before anybody has looked at it: what it is must be what it is now.
+        if !Box::pin(self.ask_catalog()).await {
+            let message = "the database's catalog can't be read, so nobody can say what this statement is".to_owned();
+            return Ok(Err(Refusal::Unavailable { message }));
+        }
+        let rows = self.rows;
+        let now = Box::pin(self.analyse(&request.sql, None)).await?;
+        self.rows = rows;
+        if now.effects != text.effects {
+            return no("what it does has just changed", "Send it again.");
         }
         if let Some(why) = hinders(&self.gateway.policies(), asked, text, &self.catalog, Utc::now()) {
             return no(&(why + &noted(text)), BEFORE);

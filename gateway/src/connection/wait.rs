@@ -339,7 +339,7 @@ impl Session {
     }
 
     /// What EXECUTE runs, which its own text does not say. Where columns are classified, without its constants.
-    fn what_executes(&self, request: &Request) -> Vec<String> {
+    pub(super) fn what_executes(&self, request: &Request) -> Vec<String> {
         let executes = request.analysis.statements.iter().flat_map(|statement| &statement.executes);
         let tell = |(name, text): &(String, String)| {
             let text = if self.connection.classify.is_empty() {

@@ -388,6 +388,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_reviewed_at_its_commit_says_so_or_why_it_can_not_be() {
+        let policies = r#"permit (principal, action in [Action::"connect", Action::"select"], resource);
+            permit (principal in Group::"dba", action == Action::"approve", resource);
+            permit (principal, action, resource) when { context.approvals.at_commit && context.approvals.count >= 2 };"#;
+        let reviewed = explained_under(policies, "DELETE FROM orders WHERE id = 1", false);
+        assert_eq!(reviewed.outcome, Outcome::Hold, "{reviewed}");
+        assert!(reviewed.to_string().contains("2 people, at its COMMIT"), "{reviewed}");
+        for sql in ["TRUNCATE orders", "DELETE FROM orders WHERE id = strange(1)", "LOCK orders"] {
+            let never = explained_under(policies, sql, false);
+            assert_eq!(never.outcome, Outcome::Deny, "{never}");
+            assert!(never.message.as_deref().is_some_and(|why| why.contains("its COMMIT is reviewed")), "{never}");
+        }
+    }
+
+    #[test]
     fn observe_mode_is_told_and_has_no_wall() {
         let reads = r#"permit (principal, action in [Action::"connect", Action::"read"], resource);"#;
         let observed = explained_under(reads, "DELETE FROM orders WHERE id = 1", true);

@@ -161,8 +161,9 @@ impl Transaction {
         !self.overflows
     }
 
-    /// A text runs in it. `digest` is that of the text, its parameters and what they rest on.
-    pub fn runs(&mut self, request: &Request, digest: Digest) {
+    /// A text runs in it. `digest` is that of the text, its parameters and what they rest on; `executes` says what its
+    /// EXECUTEs run.
+    pub fn runs(&mut self, request: &Request, digest: Digest, executes: &[String]) {
         if looks(&request.analysis) {
             return;
         }
@@ -174,6 +175,11 @@ impl Transaction {
         self.digests.push(digest);
         tell(&mut self.kept, &request.sql, &request.parameters_as_text());
         tell(&mut self.shown, request.sql_on_a_card(), &request.parameters_on_a_card());
+        for one in executes {
+            let line = format!("\n-- {}", on_one_line(one));
+            self.kept.push_str(&line);
+            self.shown.push_str(&line);
+        }
         let longest = self.kept.len().max(self.shown.len());
         if self.overflows || self.digests.len() > MOST || longest > LONGEST {
             // It is not shown whole any more, so it need not be kept.
@@ -521,7 +527,7 @@ mod tests {
         .into_iter()
         .enumerate()
         {
-            transaction.runs(&request(sql, parameters), digest(u8::try_from(at).unwrap()));
+            transaction.runs(&request(sql, parameters), digest(u8::try_from(at).unwrap()), &[]);
         }
         let expected = "begin;\nupdate orders set status = $1 where id = $2 -- all\n; -- with $1 = \
                         a\\n;delete from orders\\u{2028}\\\\, $2 = 7\ndelete from refunds;";
@@ -546,7 +552,7 @@ mod tests {
         let digest = |n: u8| Fields::of("t").field("n", [n]).finish();
         let of = |order: &[u8]| {
             let mut transaction = Transaction::begun(false);
-            order.iter().for_each(|n| transaction.runs(&request("delete from refunds", &[]), digest(*n)));
+            order.iter().for_each(|n| transaction.runs(&request("delete from refunds", &[]), digest(*n), &[]));
             transaction
         };
         let touched = |inserted, deleted| {
@@ -575,14 +581,14 @@ mod tests {
         let text = request(&format!("delete from refunds where id = 1 -- {}", "x".repeat(1_000)), &[]);
         let mut fitting = 0;
         while transaction.fits(&text) {
-            transaction.runs(&text, digest);
+            transaction.runs(&text, digest, &[]);
             fitting += 1;
         }
         assert!(transaction.can_be_shown() && (10..=MOST).contains(&fitting), "{fitting}");
-        transaction.runs(&text, digest);
+        transaction.runs(&text, digest, &[]);
         assert!(!transaction.can_be_shown() && transaction.request().sql.is_empty());
         let mut many = Transaction::begun(false);
-        (0..=MOST).for_each(|_| many.runs(&request("delete from refunds", &[]), digest));
+        (0..=MOST).for_each(|_| many.runs(&request("delete from refunds", &[]), digest, &[]));
         assert!(!many.can_be_shown());
     }
 }
