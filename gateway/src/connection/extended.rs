@@ -13,7 +13,7 @@ use postgres_protocol::message::frontend as build;
 use super::{
     masks::Pending,
     memory::{Known, Reading},
-    session::{Ended, Session},
+    session::{Ended, Session, unavailable},
 };
 use crate::{
     config::Mode,
@@ -367,6 +367,9 @@ impl Session {
                 match (limits, Box::pin(self.begin_guard(id.as_ref())).await?) {
                     (Some(limits), Ok(before)) => Some((limits, before)),
                     (_, Err(refusal)) => {
+                        if permit.is_reviewed() {
+                            self.transaction = None;
+                        }
                         let open = self.open_run(&permit, &request).await?.into_open();
                         Box::pin(self.leave_unsent(open)).await;
                         return Box::pin(self.refuse_group(refusal)).await;
@@ -398,6 +401,9 @@ impl Session {
             self.moved = true;
             // Whoever moves it has it.
             self.block = false;
+        }
+        if permit.is_reviewed() && !self.is_kept() {
+            return Err(unavailable(&"what is reviewed at its commit is in no transaction that is held"));
         }
         if let Some((limits, before)) = guard {
             return Box::pin(self.run_execute_guarded(permit, &limits, &before, &request, name)).await;

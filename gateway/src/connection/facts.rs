@@ -130,7 +130,12 @@ const FACTS: &str = "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(
      pg_catalog.current_setting('search_path'), pg_catalog.current_setting('TimeZone'), CURRENT_USER::pg_catalog.text, \
      pg_catalog.current_setting('transaction_read_only'), pg_catalog.current_setting('session_replication_role'), \
      COALESCE((SELECT pg_catalog.json_agg(c.relname)::pg_catalog.text FROM pg_catalog.pg_class c \
-     WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), '[]')";
+     WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), '[]'), \
+     COALESCE((SELECT pg_catalog.json_agg(c.relname)::pg_catalog.text FROM pg_catalog.pg_class c \
+     WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() \
+     AND (c.relkind OPERATOR(pg_catalog.=) 'v'::pg_catalog.\"char\" OR c.relhasrules OR c.relrowsecurity \
+     OR EXISTS (SELECT 1 FROM pg_catalog.pg_trigger t WHERE t.tgrelid OPERATOR(pg_catalog.=) c.oid \
+     AND NOT t.tgisinternal))), '[]')";
 /// Settings that give constants and comparisons another meaning.
 pub(super) const MEANINGS: [&str; 11] = [
     "DateStyle",
@@ -182,11 +187,12 @@ impl Session {
         let Some(row) = facts.and_then(|mut rows| rows.pop()) else { return Ok(false) };
         let text = |index: usize| row.get(index).cloned().flatten().unwrap_or_default();
         let list = |index: usize| serde_json::from_str::<Vec<String>>(&text(index)).ok();
-        let (Some(path), Some(temporary)) = (list(0), list(6)) else { return Ok(false) };
+        let (Some(path), Some(temporary), Some(acting)) = (list(0), list(6), list(7)) else { return Ok(false) };
         self.names.search_path = path;
         self.names.temporary = temporary;
+        self.names.acting = acting;
         let settings = ["search_path", "TimeZone", "role", "transaction_read_only", "session_replication_role"];
-        let places = settings.iter().zip(1..).chain(MEANINGS.iter().zip(7..));
+        let places = settings.iter().zip(1..).chain(MEANINGS.iter().zip(8..));
         self.settings = places.map(|(name, index)| ((*name).to_owned(), text(index))).collect();
         let known = |schema: &String| is_temporary_schema(schema) || self.catalog.has_schema(schema);
         let all_known = self.names.search_path.iter().all(known);

@@ -25,6 +25,9 @@ use countersign_shared::ids::RequestId;
 /// No client has a statement or a portal of this name.
 const OWN: &str = "countersign counts";
 
+/// So often what was put off may put off something itself.
+const MOST_PUT_OFF: usize = 8;
+
 /// What became of one statement.
 enum Piece {
     /// The server has answered all of it; its tag.
@@ -96,10 +99,14 @@ impl Session {
                 match self.begin_guard(id).await? {
                     Ok(before) => before,
                     Err(refusal) => {
+                        if reviewed {
+                            self.transaction = None;
+                        }
                         if let Some((permit, recorded)) = permit.take() {
                             run = self.start(permit, recorded, &Bytes::new());
                         }
                         self.end_run(run, RunEnd::Undone(refusal.line())).await?;
+                        self.tell_errors_only();
                         return self.refuse_guarded(&refusal).await;
                     }
                 }
@@ -117,6 +124,14 @@ impl Session {
             let holds = reviewed && ends;
             build::execute("", i32::from(piece.limits.is_some() && !holds), &mut frames)?;
             let frames = frames.freeze();
+            // The first statement may be the BEGIN that is committed nowhere else.
+            if reviewed
+                && moves(at) != TransactionMove::Begin
+                && moves(at) != TransactionMove::Commit
+                && !self.is_kept()
+            {
+                return Err(unavailable(&"what is reviewed at its commit is in no transaction that is held"));
+            }
             match permit.take() {
                 Some((permit, recorded)) => {
                     self.masks_begin(self.next_run, request, &frames, true)?;
@@ -229,15 +244,19 @@ impl Session {
         let mut kept = 0;
         if let Some((limits, before)) = counted {
             // Whatever follows could have it happen uncounted.
-            if self.block
-                && let Err(error) = self.own_beside("SET CONSTRAINTS ALL IMMEDIATE").await?
-            {
-                // As its commit would: what was put off is checked, and its triggers run, and count.
-                let error = self.mask_late_error(&error)?;
-                self.fail_run(run, &error).await?;
-                return Ok(Piece::Failed);
-            }
-            let exceeded = match self.touched().await? {
+            let after = if self.block {
+                match self.happen_now().await? {
+                    Ok(after) => after,
+                    Err(error) => {
+                        // As its commit would: what was put off is checked, and its triggers run, and count.
+                        self.fail_run(run, &error).await?;
+                        return Ok(Piece::Failed);
+                    }
+                }
+            } else {
+                self.touched().await?
+            };
+            let exceeded = match after {
                 Some(after) => limits.exceeded(before, &after).map(|exceeded| {
                     let why = exceeded.sentence();
                     Refusal::TooManyRows { request: id.cloned(), why }
@@ -371,6 +390,26 @@ impl Session {
         let open = forward(permit, recorded, frame, &mut self.pipe.upstream.output);
         self.runs.insert(run, open);
         run
+    }
+
+    /// Has happen what was put off until the COMMIT, and says what the transaction has touched then; nothing where the
+    /// server can't say, or there is no end of it. An error is the server's, fit for the client.
+    ///
+    /// A trigger that happens now may put off anew what it causes. Whatever is put off is a row's that was touched: when
+    /// nothing was touched from one look to the next, nothing is left.
+    pub(super) async fn happen_now(&mut self) -> Result<Result<Option<Touched>, Bytes>, Ended> {
+        let mut before = self.touched().await?;
+        for _ in 0..MOST_PUT_OFF {
+            if let Err(error) = self.own_beside("SET CONSTRAINTS ALL IMMEDIATE").await? {
+                return Ok(Err(self.mask_late_error(&error)?));
+            }
+            let now = self.touched().await?;
+            if now.is_none() || now == before {
+                return Ok(Ok(now));
+            }
+            before = now;
+        }
+        Ok(Ok(None))
     }
 
     /// What the open transaction has touched so far; nothing where the server can't say.

@@ -231,7 +231,10 @@ impl Session {
         }
         if self.status == b'I' {
             self.wrote = false;
-            self.transaction = None;
+            // What is to be reviewed and has not begun yet is not over: this ends what came before it.
+            if before != b'I' || self.block || !self.is_reviewed() {
+                self.transaction = None;
+            }
             self.masks.end_transaction();
             self.own_catalog.ends();
             self.portals.retain(|_, portal| stays(portal));

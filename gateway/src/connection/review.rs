@@ -19,7 +19,9 @@ use crate::{
     statement::{
         assemble::{Request, Surroundings},
         classify::TransactionMove,
+        counting::{Part, parts},
         decide::{Asked, Decision},
+        effect::Action,
         guard::{Guard, Limits, Piece, Touched},
         hold::{Held, Permit, Wish, reviewed},
         record::{End as RunEnd, Open},
@@ -39,6 +41,12 @@ impl Session {
     /// Whether what the open transaction did may stay only by an approved COMMIT.
     pub(super) fn is_reviewed(&self) -> bool {
         self.transaction.as_ref().is_some_and(|transaction| transaction.is_reviewed())
+    }
+
+    /// Whether what runs now stays only by an approved COMMIT. Nothing that policy permits for its review alone is
+    /// forwarded where this does not hold.
+    pub(super) fn is_kept(&self) -> bool {
+        self.is_reviewed() && (self.block || self.status == b'T')
     }
 
     /// Whether a text must not simply pass, since the COMMIT of the open transaction is held.
@@ -216,17 +224,20 @@ impl Session {
         match self.status {
             b'T' if self.block => no("it follows others in an open group", "End the group before it (Sync)."),
             b'T' if plain(&moves) => Ok(Ok(counted)),
+            b'I' if text.effects.iter().any(|effect| effect.action == Action::CopyOut) => {
+                no("its rows come by COPY before anybody is asked", "Send BEGIN, the COPY and COMMIT one by one.")
+            }
             b'I' if text.copies_in => {
                 no("the data of COPY comes after it", "Send BEGIN, the COPY and COMMIT one by one.")
             }
             b'I' => match moves.as_slice() {
-                all if plain(all) => Ok(Ok(Some(bounded(request, counted, true)))),
+                all if plain(all) => Ok(bounded(request, counted, true).map(Some).ok_or_else(unread)),
                 [TransactionMove::Begin, within @ .., TransactionMove::Commit]
                 | [TransactionMove::Begin, within @ ..]
                 | [within @ .., TransactionMove::Commit]
                     if plain(within) =>
                 {
-                    Ok(Ok(Some(bounded(request, counted, false))))
+                    Ok(bounded(request, counted, false).map(Some).ok_or_else(unread))
                 }
                 _ => no("this text begins or ends transactions in between", ALONE),
             },
@@ -271,12 +282,13 @@ impl Session {
     async fn ask_for_commit(&mut self, sql: &str) -> Result<Result<Permit, Refusal>, Ended> {
         let arm = self.withdraw.arm();
         // Whatever was put off until the COMMIT happens now, and is counted: nothing more happens after the approval.
-        if let Err(error) = self.own_beside("SET CONSTRAINTS ALL IMMEDIATE").await? {
-            let error = self.mask_late_error(&error)?;
-            let report = backend::report(error.get(frame::HEAD..).unwrap_or_default())?;
-            return Ok(Err(Refusal::Late { code: report.code, message: report.message }));
-        }
-        let now = self.touched().await?;
+        let now = match self.happen_now().await? {
+            Ok(now) => now,
+            Err(error) => {
+                let report = backend::report(error.get(frame::HEAD..).unwrap_or_default())?;
+                return Ok(Err(Refusal::Late { code: report.code, message: report.message }));
+            }
+        };
         let touched = now.zip(self.transaction.as_ref()).and_then(|(now, transaction)| transaction.touched(&now));
         let Some(touched) = touched else { return Ok(Err(Refusal::NotMeasured { request: None })) };
         let (mut impact, whole) = impact(&touched);
@@ -399,6 +411,11 @@ fn noted(text: &Understood) -> String {
     if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) }
 }
 
+/// The text and what is known of it do not agree.
+fn unread() -> Refusal {
+    Refusal::NotReviewed { why: "it is not certain where its statements end".to_owned(), hint: ALONE }
+}
+
 fn too_long() -> Refusal {
     Refusal::NotReviewed {
         why: "the transaction does more than approvers can be shown".to_owned(),
@@ -408,14 +425,21 @@ fn too_long() -> Refusal {
 
 /// What bounds a text that runs in a transaction of its own: what was counted, or nothing. Its last statement is
 /// looked at before the COMMIT, where that is the gateway's.
-fn bounded(request: &Request, counted: Option<Guard>, ours: bool) -> Guard {
-    let piece = |(at, statement): (usize, &crate::statement::classify::Statement)| {
+///
+/// Where its statements stand is read from this very text: an analysis may be of another of the same shape, whose
+/// constants have other lengths. Nothing where that and the analysis do not agree.
+fn bounded(request: &Request, counted: Option<Guard>, ours: bool) -> Option<Guard> {
+    let parts = parts(&request.sql);
+    if parts.is_empty() || parts.len() != request.analysis.statements.len() {
+        return None;
+    }
+    let piece = |(at, part): (usize, Part)| {
         let limits = counted.as_ref().and_then(|guard| guard.pieces.get(at)).and_then(|piece| piece.limits.clone());
-        Piece { range: statement.range.clone(), limits }
+        Piece { range: part.range, limits }
     };
-    let mut pieces: Vec<Piece> = request.analysis.statements.iter().enumerate().map(piece).collect();
+    let mut pieces: Vec<Piece> = parts.into_iter().enumerate().map(piece).collect();
     if ours && let Some(last) = pieces.last_mut() {
         last.limits.get_or_insert_with(Limits::default);
     }
-    Guard { pieces }
+    Some(Guard { pieces })
 }

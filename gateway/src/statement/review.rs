@@ -89,16 +89,26 @@ pub fn hinders(
     catalog: &Snapshot,
     now: DateTime<Utc>,
 ) -> Option<String> {
-    let waits = |effect: &&Effect| {
-        let alone = Asked { effects: vec![(*effect).clone()], ..asked.clone() };
-        !is_undone(effect, catalog) && decide(policies, &alone, &[], &[], now) != Decision::Allow
+    let waits = |effect: &Effect| {
+        let alone = Asked { effects: vec![effect.clone()], ..asked.clone() };
+        decide(policies, &alone, &[], &[], now) != Decision::Allow
+    };
+    let stays = |effect: &&Effect| !is_undone(effect, catalog) && waits(effect);
+    // What it changes and which rows it finds, errors and counts tell at once, whatever becomes of it.
+    let tells = |effect: &&Effect| {
+        matches!(effect.action, Action::Update | Action::Delete | Action::Merge)
+            && waits(&Effect::new(Action::Select, effect.object.clone()))
     };
     let tell = |what| format!("{what} can't be part of a transaction that is reviewed");
     asked
         .effects
         .iter()
-        .find(waits)
+        .find(stays)
         .map(|effect| format!("{} is not undone by a ROLLBACK, or shows what is not permitted yet", effect.action))
+        .or_else(|| {
+            let told = asked.effects.iter().find(tells)?;
+            Some(format!("{} finds rows in a table that may not be read without an approval", told.action))
+        })
         .or_else(|| bars(text).map(tell))
 }
 

@@ -15,7 +15,7 @@ use super::{
     relations::{is_temporary_schema, temporary_object},
     walk::Walk,
 };
-use crate::statement::effect::{Action, Object};
+use crate::statement::effect::{Action, Effect, Object};
 
 impl Walk<'_> {
     /// What every DDL does: names may change, and event triggers fire.
@@ -114,6 +114,15 @@ impl Walk<'_> {
         // What hangs on a temporary relation acts later, where nobody asks again.
         if n.is_some_and(|n| self.meaning(&n.schemaname, &n.relname).temporary) {
             self.on_connection(Action::Create);
+        }
+    }
+
+    /// A trigger or rule. On a temporary relation it runs with later statements, which nobody but this session sees, and
+    /// of which the catalog says nothing.
+    pub fn acts_later(&mut self, n: Option<&RangeVar>) {
+        self.hung_on(n);
+        if n.is_some_and(|n| self.meaning(&n.schemaname, &n.relname).temporary) {
+            self.opaque("what hangs on a temporary relation runs with later statements, where nobody asks again");
         }
     }
 
@@ -226,6 +235,18 @@ impl Walk<'_> {
             // Whoever reads it later reads its tables, without their being named again.
             self.on_connection(Action::Create);
             self.note("a temporary view stands for its query in later statements");
+            // As often as they like: what it does is asked about here, and never again.
+            let before = std::mem::take(&mut self.found.effects);
+            self.maybe(&n.query);
+            let stands_for = std::mem::replace(&mut self.found.effects, before);
+            let reads = |effect: &Effect| effect.action.group() == Some("read") || effect.action == Action::Call;
+            if !stands_for.iter().all(reads) {
+                self.opaque("its query does more than read, and does so again whenever the view is read");
+            }
+            for Effect { action, object } in stands_for {
+                self.effect(action, object);
+            }
+            return;
         }
         self.only_planned(|walk| walk.maybe(&n.query));
     }

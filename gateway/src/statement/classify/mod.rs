@@ -188,6 +188,8 @@ pub struct Names {
     pub search_path: Vec<String>,
     /// Temporary relations of this session.
     pub temporary: Vec<String>,
+    /// Those of them with a view's query, rules, triggers or row policies: a write there is more than one of rows.
+    pub acting: Vec<String>,
     /// SQL-level and protocol-level prepared statements by name, with their texts.
     pub prepared: std::collections::BTreeMap<String, String>,
     /// The name of the login upstream; `SET ROLE` to it is a no-op.

@@ -132,6 +132,9 @@ impl Walk<'_> {
         let meaning = self.meaning(&n.schemaname, &n.relname);
         if meaning.temporary {
             self.effect(Action::Temp, temporary_object(&n.relname));
+            if self.names.acting.contains(&n.relname) {
+                self.opaque("a write to a temporary view, or to what has rules or triggers, may go anywhere");
+            }
         }
         match meaning.relation {
             Some(relation) => self.write_relation(&relation, action, event),

@@ -337,8 +337,8 @@ impl Walk<'_> {
                 self.list(&n.exprs);
             }
             N::StatsElem(n) => self.maybe(&n.expr),
-            N::CreateTrigStmt(n) => self.hung_on(n.relation.as_ref()),
-            N::RuleStmt(n) => self.hung_on(n.relation.as_ref()),
+            N::CreateTrigStmt(n) => self.acts_later(n.relation.as_ref()),
+            N::RuleStmt(n) => self.acts_later(n.relation.as_ref()),
             N::CreatePolicyStmt(n) => {
                 self.privilege();
                 self.hung_on(n.table.as_ref());

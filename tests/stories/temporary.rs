@@ -1,0 +1,100 @@
+//! What is temporary is nobody else's, but what hangs on it may reach what is: the database is the judge.
+
+use crate::harness::Story;
+
+/// Whoever may read and change the schema, and write nothing.
+const NO_WRITES: &str = r#"
+permit (principal, action, resource)
+when { [Action::"connect", Action::"call"].contains(action) || action in Action::"read" || action in Action::"ddl" };
+"#;
+
+const THERE: &str = "
+create table goods (id bigint primary key, kind text not null);
+insert into goods select n, 'a' from generate_series(1, 10) n;
+create function wr(n bigint) returns bigint language plpgsql as
+$$ begin update goods set kind = 'w' where id = n; return n; end $$;
+create function ok(n bigint) returns bool language plpgsql as
+$$ begin update goods set kind = 'w' where id = n; return true; end $$;
+create function imm(n int) returns int language plpgsql immutable as $$ begin perform wr(n); return n; end $$;
+create function trg() returns trigger language plpgsql as $$ begin update goods set kind = 't'; return new; end $$;
+";
+
+/// Each with what would run the write.
+const WAYS: [&[&str]; 19] = [
+    &[
+        "create temp table t (x int)",
+        "create trigger t before insert on t for each row execute function trg()",
+        "insert into t values (1)",
+    ],
+    &[
+        "create temp table t (x int)",
+        "create trigger t before insert on pg_temp.t for each row execute function trg()",
+        "insert into t values (1)",
+    ],
+    &[
+        "create temp table t (x int); create trigger t before insert on t for each row execute function trg(); insert into t values (1)",
+    ],
+    &[
+        "create temp table t (x int)",
+        "create rule r as on insert to t do also update goods set kind = 'r'",
+        "insert into t values (3)",
+    ],
+    &[
+        "create temp table t (x int)",
+        "create rule r as on insert to t do instead delete from goods",
+        "insert into t values (3)",
+    ],
+    &["create temp view v as select wr(id) from goods", "select * from v"],
+    &["create temp view v as select wr(1)", "begin", "declare c cursor with hold for select * from v", "commit"],
+    &[
+        "create temp view v as select 1::bigint as n",
+        "create or replace temp view v as select wr(1) as n",
+        "select * from v",
+    ],
+    &["create view pg_temp.v as select wr(1)", "select * from v"],
+    &["create recursive view pg_temp.v (n) as select wr(1)", "select * from v"],
+    &["create temp view v as with w as (select wr(2) as n) select n from w", "table v"],
+    &["create temp view v as select id, kind from goods", "update v set kind = 'v'"],
+    &[
+        "create temp view v as select id, kind from goods",
+        "create rule r as on update to v do instead delete from goods",
+        "update v set kind = 'v'",
+    ],
+    &["create temp table t (x bigint default wr(1))", "insert into t default values"],
+    &["create temp table t (x bigint check (ok(x)))", "insert into t values (2)"],
+    &["create temp table t (x int)", "create index on t (imm(x))", "insert into t values (4)"],
+    &["create temp table t (x bigint)", "alter table t alter x set default wr(5)", "insert into t default values"],
+    &["create domain pg_temp.d as bigint check (ok(value))", "select 6::pg_temp.d"],
+    &["create function pg_temp.f() returns bigint language sql as 'select wr(8)'", "select pg_temp.f()"],
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_hangs_on_something_temporary_writes_unasked() {
+    let story = Story::under(NO_WRITES).await;
+    let direct = story.world.upstream.connect().await.expect("a way into the database");
+    direct.batch_execute(THERE).await.expect("the tables");
+    let mut refused = 0;
+    for way in WAYS {
+        let session = story.logs_in("ana").await;
+        let mut all_ran = true;
+        for text in way {
+            all_ran &= session.runs(text).ends().await.is_ok();
+        }
+        refused += usize::from(!all_ran);
+        let left = story.number("select count(*) from goods where kind = 'a'").await;
+        assert_eq!(left, 10, "{way:?}");
+    }
+    assert_eq!(refused, WAYS.len(), "each of them is refused somewhere");
+    // And what does no more than read is nobody's business.
+    let session = story.logs_in("ana").await;
+    for text in [
+        "create temp table t (x int)",
+        "insert into t values (1)",
+        "create temp view v as select id, upper(kind) as kind from goods where id < 5",
+        "select * from v",
+        "create temp view w as select x from t",
+        "select * from w",
+    ] {
+        session.runs(text).ends().await.unwrap_or_else(|refused| panic!("{text}: {refused:?}"));
+    }
+}
