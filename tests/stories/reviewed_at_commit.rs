@@ -577,6 +577,14 @@ async fn what_no_longer_may_stay_does_not() {
     is_unlocked(&direct).await;
     assert_eq!(story.number(LEFT).await, 10);
     assert!(story.decides("priya", &id, Choice::Approve).await.is_err());
+    // The other way round: what waited to run is to run first by now.
+    let running = ana.runs("update goods set kind = 'b'");
+    let id = ana.is_held().await;
+    assert!(!story.request("priya", &id).await.at_commit);
+    fs::write(story.world.facts.policy.join("only.cedar"), AT_COMMIT).expect("another policy");
+    assert_eq!(running.gets_refused().await.code, "57014");
+    assert!(story.decides("priya", &id, Choice::Approve).await.is_err());
+    assert_eq!(story.number(LEFT).await, 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -690,4 +698,16 @@ async fn in_slack_a_commit_is_approved_by_what_was_done() {
     commit.ends().await.expect("it stays");
     story.card_says(&id, "COMMIT").await;
     assert_eq!(story.number(LEFT).await, 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_can_be_kept_back_ends_the_session_and_leaves_nothing() {
+    let story = Story::under(AT_COMMIT).await;
+    let (ana, direct) = story.with_goods().await;
+    let refused = ana.runs("update goods set kind = 'b' returning repeat('x', 2000000)").gets_refused().await;
+    assert_eq!(refused.code, "57P01", "{refused:?}");
+    assert!(refused.message.contains("kept back") && refused.message.contains("BEGIN"), "{refused:?}");
+    is_unlocked(&direct).await;
+    assert_eq!(story.number(LEFT).await, 10);
+    assert_eq!(story.waiting("priya").await.len(), 0, "nobody was asked");
 }

@@ -25,7 +25,7 @@ use crate::{
         guard::{Guard, Limits, Piece, Touched},
         hold::{Held, Permit, Wish, reviewed},
         record::{End as RunEnd, Open},
-        review::{Transaction, bars, commit, commits, hinders, impact},
+        review::{Transaction, bars, commit, commits, hinders, impact, looks},
         understood::Understood,
     },
     wire::{backend, frame},
@@ -69,7 +69,8 @@ impl Session {
             // That is its end, of which nobody need be told.
             return;
         }
-        if self.transaction.is_none() && !self.gateway.policies().reviews_at_commit() {
+        let not_reviewed = || looks(&request.analysis) || !self.gateway.policies().reviews_at_commit();
+        if self.transaction.is_none() && not_reviewed() {
             return;
         }
         let digest = self.digest_of(request);

@@ -228,6 +228,8 @@ pub async fn run(
         matches!(ended, Ended::With(Farewell::Ended { .. })).then(|| tokio::spawn(session.leftover().finish()));
     let connection = session.connection.name.clone();
     Box::pin(session.lose_runs()).await;
+    // What waited for an approval goes nowhere; the last word does.
+    drop(session.pipe.client.no_longer_kept_back());
     let mut entry = session.header.entry(Kind::Logout);
     entry.outcome = Some(match &ended {
         Ended::Quiet => "closed".to_owned(),

@@ -382,7 +382,12 @@ impl Held {
             }
         };
         match decide(&gateway.policies(), asked, &[], &known, Utc::now()) {
-            Decision::Allow | Decision::Hold(_) => Look::Waiting(by),
+            Decision::Allow => Look::Waiting(by),
+            Decision::Hold(needed) if needed.at_commit == asked.at_commit => Look::Waiting(by),
+            Decision::Hold(_) => {
+                let why = "policy permits it by now only where its COMMIT is reviewed; send it again".to_owned();
+                Look::No(self.quit(gateway, header, Quit::Void(why)).await)
+            }
             Decision::Deny(denial) => {
                 let why = denial.message.unwrap_or_else(|| "policy no longer permits it, approved or not".to_owned());
                 Look::No(self.quit(gateway, header, Quit::Void(why)).await)

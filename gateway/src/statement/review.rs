@@ -119,7 +119,8 @@ pub fn commits(text: &Analysis) -> bool {
 }
 
 /// Whether a text does no more than look.
-fn looks(text: &Understood) -> bool {
+#[must_use]
+pub fn looks(text: &Understood) -> bool {
     !text.moves_transaction
         && text.effects.iter().all(|effect| matches!(effect.action, Action::Select | Action::CopyOut))
 }

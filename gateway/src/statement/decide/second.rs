@@ -10,6 +10,7 @@ use countersign_shared::{
 use super::{
     Asked, Denial, Known,
     first::Question,
+    is_statement,
     question::{Approvals, Circumstances, Person},
 };
 use crate::{
@@ -106,6 +107,10 @@ fn reviewed(
     let mut all = held.iter().zip(approvers);
     if !asked.at_commit && all.clone().all(|(effect, approvers)| permitted(effect, approvers, EVERYBODY, false)) {
         return Ok(false);
+    }
+    if let Some(effect) = held.iter().find(|effect| !is_statement(effect.action)) {
+        let message = format!("policy asks for a review at commit, and {} has none", effect.action);
+        return Err(Box::new(Denial { effect: Some((*effect).clone()), message: Some(message), rules: Vec::new() }));
     }
     let helps = |effect: &Effect, approvers: &Approvers| {
         let helps = |count| permitted(effect, approvers, count, true) && !permitted(effect, approvers, count, false);

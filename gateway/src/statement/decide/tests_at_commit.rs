@@ -109,6 +109,21 @@ fn what_runs_first_is_what_policy_lets_run_first() {
 }
 
 #[test]
+fn what_has_no_commit_is_not_reviewed_at_one() {
+    let policies = policies(&format!(
+        "permit (principal, action == Action::\"request\", resource) when {{ context.approvals.at_commit }};\n{DBAS}"
+    ));
+    let role = Effect::new(Action::Request, Object::Role { name: "shop-writer".into() });
+    let asked =
+        Asked { effects: vec![role], wish: Some(Wish { seconds: 60, extends: None }), ..ana(&[Action::Delete], false) };
+    let decision = decide(&policies, &asked, &[], &[], now());
+    assert!(
+        matches!(&decision, Decision::Deny(why) if why.message.as_deref().is_some_and(|m| m.contains("has none"))),
+        "{decision:?}"
+    );
+}
+
+#[test]
 fn a_commit_needs_what_each_of_its_statements_needs() {
     let policies = policies(&format!(
         "permit (principal, action == Action::\"delete\", resource)
