@@ -14,6 +14,7 @@
 pub mod access;
 pub mod approval;
 pub mod bucket;
+pub mod bypass;
 pub mod catalog;
 pub mod channels;
 pub mod classified;

@@ -6,6 +6,8 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
+use super::live::Backend;
+
 /// Anything that bytes go through: TCP, TLS, a Unix socket.
 pub trait Socket: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Socket for T {}
@@ -19,6 +21,8 @@ pub struct End {
     pub output: BytesMut,
     /// The other side has closed.
     pub closed: bool,
+    /// Where it is a server: the backend that lives as long as this does.
+    pub backend: Option<Backend>,
     /// How much is read at once.
     gulp: usize,
 }
@@ -39,7 +43,7 @@ impl End {
     /// An end with nothing on its way.
     #[must_use]
     pub fn new(socket: Box<dyn Socket>) -> Self {
-        Self { socket, input: BytesMut::new(), output: BytesMut::new(), closed: false, gulp: SIP }
+        Self { socket, input: BytesMut::new(), output: BytesMut::new(), closed: false, backend: None, gulp: SIP }
     }
 
     /// Queues bytes to be written.

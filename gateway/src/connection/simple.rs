@@ -185,7 +185,8 @@ impl Session {
         let run = self.next_run;
         self.next_run += 1;
         self.masks_begin(run, request, frame, simple)?;
-        let open = forward(permit, recorded, frame, &mut self.pipe.upstream.output);
+        let mut open = forward(permit, recorded, frame, &mut self.pipe.upstream.output);
+        open.keeps_rows(self.connection.record_rows, &[]);
         self.runs.insert(run, open);
         if simple {
             self.replies.sent(Sent::Query { run });

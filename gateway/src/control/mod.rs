@@ -7,6 +7,7 @@ mod about;
 mod access;
 mod answer;
 mod browser;
+mod bypass;
 mod caller;
 mod cards;
 mod channels;
@@ -114,6 +115,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/users/{id}", get(users::show))
         .route("/v1/tokens/denied", get(tokens::list).post(tokens::deny))
         .route("/v1/log", get(log::read))
+        .route("/v1/connections/{name}/bypass", post(bypass::look))
         .route("/v1/events", get(events::stream))
         .route("/v1/links", get(links::list).post(links::start))
         .route("/v1/links/{team}/{user}", get(links::show).delete(links::remove))

@@ -12,6 +12,7 @@
 //! | `disk` | the few calls that touch a file, so that tests can let them fail |
 //! | `segment` | the segments of a folder: names, the end of the newest, what a crash tore |
 //! | `writer` | the one writer, and the thread that fsyncs |
+//! | [`seal`] | entries of some connections, encrypted, and the end of their keys |
 //! | `source` | where a log is read: a folder, a bucket, or both |
 //! | `pack` | segments that are over, compressed |
 //! | `read` | all entries, in order |
@@ -23,6 +24,7 @@ mod entry;
 mod line;
 mod pack;
 mod read;
+pub mod seal;
 mod segment;
 mod source;
 mod writer;

@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     chain::files::{self, Leaves},
+    seal::Opener,
     segment::{self, folder_of, path_of},
 };
 use crate::bucket::{BucketConfig, reader::BucketReader};
@@ -36,15 +37,16 @@ pub(super) trait Source: Send + Sync {
 }
 
 /// Where records are.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Records {
     folder: Option<PathBuf>,
     bucket: Option<BucketConfig>,
+    opener: Option<Arc<Opener>>,
 }
 
 impl From<PathBuf> for Records {
     fn from(folder: PathBuf) -> Self {
-        Self { folder: Some(folder), bucket: None }
+        Self { folder: Some(folder), bucket: None, opener: None }
     }
 }
 
@@ -56,7 +58,7 @@ impl From<&Path> for Records {
 
 impl From<BucketConfig> for Records {
     fn from(bucket: BucketConfig) -> Self {
-        Self { folder: None, bucket: Some(bucket) }
+        Self { folder: None, bucket: Some(bucket), opener: None }
     }
 }
 
@@ -64,7 +66,17 @@ impl Records {
     /// A folder; what is not there any more is in the bucket.
     #[must_use]
     pub fn spooled(folder: PathBuf, bucket: Option<BucketConfig>) -> Self {
-        Self { folder: Some(folder), bucket }
+        Self { folder: Some(folder), bucket, opener: None }
+    }
+
+    /// What was sealed is read where its key is there.
+    #[must_use]
+    pub fn opened(self, opener: Option<Opener>) -> Self {
+        Self { opener: opener.map(Arc::new), ..self }
+    }
+
+    pub(super) fn opener(&self) -> Option<Arc<Opener>> {
+        self.opener.clone()
     }
 
     /// Whether a gateway writes this log now, as far as this machine can tell.

@@ -16,6 +16,7 @@ pub mod hold;
 pub mod locks;
 pub mod mask;
 pub mod record;
+pub mod rows;
 pub mod said;
 pub mod shape;
 pub mod understood;
