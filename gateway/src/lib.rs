@@ -37,6 +37,7 @@ pub mod runtime;
 pub mod scim;
 pub mod service;
 pub mod sessions;
+pub mod siem;
 pub mod statement;
 pub mod store;
 pub mod suggest;

@@ -22,6 +22,7 @@ use crate::{
     records::retention,
     runtime::{Gateway, Holds},
     sessions::Sessions,
+    siem,
     store::{Store, sqlite::SqliteStore},
 };
 
@@ -142,6 +143,7 @@ impl Service {
             }
             custody
         });
+        let sending = siem::start(&gateway, stop.clone());
         let forgetting = tokio::spawn(retention::keep(Arc::clone(&gateway)));
         let watching = tokio::spawn(tell_policy_loads(Arc::clone(&gateway), stop.clone()));
         let keeping = tokio::spawn(keep::keep(Arc::clone(&gateway)));
@@ -184,6 +186,12 @@ impl Service {
         polling.abort();
         forgetting.abort();
         evidence::stop(&gateway).await;
+        if let Some(Ok(Some(mut siem))) = match sending {
+            Some(sending) => Some(sending.await),
+            None => None,
+        } {
+            siem.last(&gateway).await;
+        }
         if let Ok(custody) = custody.await {
             evidence::last_round(custody).await;
         }

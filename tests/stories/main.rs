@@ -10,6 +10,7 @@ mod bypassing;
 mod calling;
 mod cards;
 mod certified;
+mod collecting;
 mod counted_rows;
 mod crowding;
 mod deciding;

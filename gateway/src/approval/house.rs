@@ -412,6 +412,7 @@ fn config(provider: &Provider, folder: &std::path::Path) -> Config {
         roles: Vec::new(),
         routes: Vec::new(),
         slack: None,
+        siem: None,
         scim: None,
         warnings: Vec::new(),
     }

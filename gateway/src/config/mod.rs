@@ -17,6 +17,7 @@ use crate::{
         Records,
         seal::{Opener, SealSecret},
     },
+    siem::SiemConfig,
     statement::{
         guard::Tolerance,
         mask::rules::{OnDoubt, Rule},
@@ -37,6 +38,7 @@ mod route;
 mod s3;
 mod scim;
 mod secrets;
+mod siem;
 mod slack;
 mod upstream;
 pub(crate) mod values;
@@ -92,6 +94,8 @@ pub struct Config {
     pub routes: Vec<RouteConfig>,
     /// `[slack]`.
     pub slack: Option<SlackConfig>,
+    /// `[siem]`; without it, nothing is sent.
+    pub siem: Option<SiemConfig>,
     /// `[scim]`; without it there is no `/scim/v2`.
     pub scim: Option<ScimTokens>,
     /// What is allowed but worth a look.

@@ -15,12 +15,14 @@
 //! | [`seal`] | entries of some connections, encrypted, and the end of their keys |
 //! | `source` | where a log is read: a folder, a bucket, or both |
 //! | `pack` | segments that are over, compressed |
+//! | `follow` | entries from a number on, some at a time |
 //! | `read` | all entries, in order |
 //! | [`chain`] | the Merkle tree over them, and signed checkpoints |
 
 pub mod chain;
 mod disk;
 mod entry;
+mod follow;
 mod line;
 mod pack;
 mod read;
@@ -37,6 +39,7 @@ mod faults;
 pub(crate) mod testing;
 
 pub use entry::{Entry, Kind, Record};
+pub use follow::{Batch, Follower};
 pub use line::{Line, Of, Which};
 pub use pack::{pack, same_when_unpacked};
 pub use read::{ReadError, read};

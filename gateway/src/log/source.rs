@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{self, BufRead, ErrorKind},
+    io::{self, BufRead, ErrorKind, Read as _, Seek as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -24,6 +24,14 @@ pub(super) trait Source: Send + Sync {
     fn numbers(&self) -> io::Result<Vec<u64>>;
     /// One of them, as it was written.
     fn open(&self, number: u64) -> io::Result<Reading>;
+    /// The same, without its first bytes.
+    fn open_at(&self, number: u64, offset: u64) -> io::Result<Reading> {
+        let mut reading = self.open(number)?;
+        if offset > 0 {
+            io::copy(&mut (&mut reading).take(offset), &mut io::sink())?;
+        }
+        Ok(reading)
+    }
     /// How many bytes it takes where it is kept.
     fn size(&self, number: u64) -> io::Result<u64>;
     /// How it is called when something in it is wrong.
@@ -135,6 +143,17 @@ impl Source for Folder {
         segment::open(&self.0, number)
     }
 
+    fn open_at(&self, number: u64, offset: u64) -> io::Result<Reading> {
+        // One that is not packed need not be read up to there.
+        if let Ok(mut file) = fs::File::open(path_of(&self.0, number)) {
+            file.seek(io::SeekFrom::Start(offset))?;
+            return Ok(Box::new(io::BufReader::with_capacity(1 << 18, file)));
+        }
+        let mut reading = self.open(number)?;
+        io::copy(&mut (&mut reading).take(offset), &mut io::sink())?;
+        Ok(reading)
+    }
+
     fn size(&self, number: u64) -> io::Result<u64> {
         segment::size(&self.0, number)
     }
@@ -216,6 +235,13 @@ impl Source for Spool {
     fn open(&self, number: u64) -> io::Result<Reading> {
         match self.folder.open(number) {
             Err(e) if e.kind() == ErrorKind::NotFound => Source::open(&self.bucket, number),
+            other => other,
+        }
+    }
+
+    fn open_at(&self, number: u64, offset: u64) -> io::Result<Reading> {
+        match self.folder.open_at(number, offset) {
+            Err(e) if e.kind() == ErrorKind::NotFound => Source::open_at(&self.bucket, number, offset),
             other => other,
         }
     }
