@@ -99,6 +99,13 @@ pub enum What {
         #[arg(long)]
         records: Option<PathBuf>,
     },
+    /// Tells who is on a connection's database and did not come through the gateway, and which roles could log in.
+    /// Asks the gateway, which asks policy (`audit`) and writes what it saw into the log. Exits with 1 where somebody is
+    /// there. Needs a login, or a token in COUNTERSIGN_TOKEN.
+    Bypass {
+        /// The connection. Default: all.
+        connection: Option<String>,
+    },
     /// Prints the newest checkpoint, to be kept elsewhere.
     Checkpoint {
         /// As for `verify`.
@@ -153,6 +160,7 @@ pub async fn run(config: &Path, what: What, json: bool) -> ExitCode {
                 Err(problem) => crate::fail(&problem, 2),
             }
         }
+        What::Bypass { connection } => crate::bypass::run(config, connection, json).await,
         What::Checkpoint { key, records } => {
             let asked = evidence::records(config, records).and_then(|records| {
                 let key = evidence::key(config, key.as_deref())?;
@@ -302,11 +310,11 @@ fn verified(records: &Records, key: &Verifier, files: &[PathBuf], all_signed: bo
         Ok(Ok(found)) => {
             let good = !(all_signed && found.unsigned > 0);
             if json {
-                let Found { newest, checkpoints, unsigned, torn, bytes } = &found;
+                let Found { newest, checkpoints, unsigned, torn, bytes, sealed, destroyed } = &found;
                 let (origin, entries) = (&newest.checkpoint.origin, newest.checkpoint.size);
                 crate::say_json(&json!({
                     "good": good, "log": origin, "entries": entries, "unsigned": unsigned, "torn": torn, "bytes": bytes,
-                    "checkpoints": checkpoints, "checkpoint": newest.note, "end_is_proven": !kept.is_empty(),
+                    "checkpoints": checkpoints, "checkpoint": newest.note, "end_is_proven": !kept.is_empty(), "sealed": sealed, "destroyed": destroyed,
                 }));
             } else {
                 crate::say(&told(&found, &kept, written));
@@ -330,6 +338,10 @@ fn told(found: &Found, kept: &[Signed], written: bool) -> String {
     }
     if found.torn {
         lines.push("not proven: behind them is the beginning of an entry, as a crash leaves it".to_owned());
+    }
+    if found.sealed > 0 {
+        let (sealed, destroyed) = (found.sealed, found.destroyed);
+        lines.push(format!("{sealed} entries are sealed; of {destroyed} of them, retention destroyed the key"));
     }
     lines.push(match kept.iter().map(|kept| kept.checkpoint.size).max() {
         Some(size) => format!("it goes on from the given checkpoint of {size} entries: none of these were cut off"),

@@ -4,6 +4,7 @@
 
 mod api;
 mod audit;
+mod bypass;
 mod check;
 mod classify;
 mod demo;

@@ -111,7 +111,7 @@ pub fn run(config: &Path, what: &What, json: bool) -> ExitCode {
         Ok(config) => config,
         Err(NotStarted(problems)) => return crate::fail(&problems.join("\n"), 2),
     };
-    match report(&config.gateway.records(), since) {
+    match report(&config.records(), since) {
         Ok(friction) if json => crate::say_json(&friction),
         Ok(friction) => crate::say(&friction.to_string()),
         Err(error) => return crate::fail(&format!("the log can't be read: {error}"), 1),

@@ -16,6 +16,7 @@ use crate::{
     log::{
         Entry, Kind, Log, LogDown,
         chain::{Chaining, Known, LogKey, Signed, Verifier},
+        seal::Sealer,
     },
     policy::Policies,
     runtime::Gateway,
@@ -27,7 +28,8 @@ use crate::{
 ///
 /// # Errors
 /// Why no gateway may start on it.
-pub async fn open(settings: &GatewayConfig, store: &dyn Store) -> Result<(Log, Custody), NotStarted> {
+pub async fn open(config: &Config, store: &dyn Store) -> Result<(Log, Custody), NotStarted> {
+    let settings = &config.gateway;
     let key = LogKey::load_or_create(&settings.log_key).map_err(not)?;
     let known = store.checkpoints().await.map_err(not)?;
     let bucket = settings.bucket.as_ref().map(|config| Bucket::new(config).map(Arc::new)).transpose().map_err(not)?;
@@ -36,7 +38,8 @@ pub async fn open(settings: &GatewayConfig, store: &dyn Store) -> Result<(Log, C
         None => (false, None),
     };
     let spool = settings.bucket.as_ref().map(|config| (config.spool, config.to_string()));
-    let chaining = Chaining { key, every: settings.checkpoint_interval, known, in_bucket, spool };
+    let sealer = Sealer::new(&settings.records, config.seals());
+    let chaining = Chaining { key, every: settings.checkpoint_interval, known, sealer, in_bucket, spool };
     let log = Log::open(&settings.records, chaining)
         .map_err(|e| not(format!("[gateway] records = {}: {e}", settings.records.display())))?;
     let opened = log.opened();

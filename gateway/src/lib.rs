@@ -14,6 +14,7 @@
 pub mod access;
 pub mod approval;
 pub mod bucket;
+pub mod bypass;
 pub mod catalog;
 pub mod channels;
 pub mod classified;
@@ -36,6 +37,7 @@ pub mod runtime;
 pub mod scim;
 pub mod service;
 pub mod sessions;
+pub mod siem;
 pub mod statement;
 pub mod store;
 pub mod suggest;

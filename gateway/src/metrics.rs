@@ -112,6 +112,7 @@ pub struct Metrics {
     hold_seconds: Histogram,
     log_entries: Counter,
     log_down: Gauge<i64>,
+    siem_lag: Gauge<i64>,
     policy_loads: Family<OfLoad, Counter>,
     policy_stale: Gauge<i64>,
 }
@@ -135,6 +136,8 @@ impl Default for Metrics {
         registry.register("log_entries", "Entries handed to the log", log_entries.clone());
         let log_down: Gauge<i64> = Gauge::default();
         registry.register("log_down", "1 where the log can't be written and no statement passes", log_down.clone());
+        let siem_lag: Gauge<i64> = Gauge::default();
+        registry.register("siem_lag", "Signed entries that the collector has not taken", siem_lag.clone());
         let policy_loads = Family::default();
         registry.register("policy_loads", "Loads of policy by how they ended", policy_loads.clone());
         let policy_stale: Gauge<i64> = Gauge::default();
@@ -154,6 +157,7 @@ impl Default for Metrics {
             hold_seconds,
             log_entries,
             log_down,
+            siem_lag,
             policy_loads,
             policy_stale,
         };
@@ -219,6 +223,11 @@ impl Metrics {
     /// Whether the log can be written.
     pub fn log_is_down(&self, down: bool) {
         self.log_down.set(i64::from(down));
+    }
+
+    /// So many entries wait for the collector.
+    pub fn siem_lags(&self, entries: u64) {
+        self.siem_lag.set(i64::try_from(entries).unwrap_or(i64::MAX));
     }
 
     /// Policy was loaded, or refused.

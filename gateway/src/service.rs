@@ -19,8 +19,10 @@ use crate::{
     log::{Entry, Kind},
     metrics::{LoadResult, Metrics},
     policy::{self, Watched},
+    records::retention,
     runtime::{Gateway, Holds},
     sessions::Sessions,
+    siem,
     store::{Store, sqlite::SqliteStore},
 };
 
@@ -60,7 +62,7 @@ impl Service {
         let (bot_key, bot) = load_or_create_bot_key(&settings.bot_key).map_err(not)?;
         let seal = SealKey::load_or_create(&settings.log_key).map_err(not)?;
         let store = SqliteStore::open(&settings.state).await.map_err(|e| not(format!("[gateway] state: {e}")))?;
-        let (log, custody) = evidence::open(settings, &store).await?;
+        let (log, custody) = evidence::open(&config, &store).await?;
         let issuers = Issuers::new(&config.identities, &config.agents).map_err(not)?;
         let store: Arc<dyn Store> = Arc::new(store);
 
@@ -141,6 +143,8 @@ impl Service {
             }
             custody
         });
+        let sending = siem::start(&gateway, stop.clone());
+        let forgetting = tokio::spawn(retention::keep(Arc::clone(&gateway)));
         let watching = tokio::spawn(tell_policy_loads(Arc::clone(&gateway), stop.clone()));
         let keeping = tokio::spawn(keep::keep(Arc::clone(&gateway)));
         let polling = tokio::spawn(poll::poll(Arc::clone(&gateway)));
@@ -180,7 +184,14 @@ impl Service {
         writing.abort();
         evidence.abort();
         polling.abort();
+        forgetting.abort();
         evidence::stop(&gateway).await;
+        if let Some(Ok(Some(mut siem))) = match sending {
+            Some(sending) => Some(sending.await),
+            None => None,
+        } {
+            siem.last(&gateway).await;
+        }
         if let Ok(custody) = custody.await {
             evidence::last_round(custody).await;
         }

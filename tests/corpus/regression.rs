@@ -56,7 +56,11 @@ const FACTS: &str = "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(
     COALESCE((SELECT pg_catalog.json_agg(c.relname)::pg_catalog.text FROM pg_catalog.pg_class c
       WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), '[]'),
     COALESCE((SELECT pg_catalog.json_object_agg(s.name, s.statement)::pg_catalog.text FROM pg_catalog.pg_prepared_statements s), '{}'),
-    SESSION_USER::pg_catalog.text";
+    SESSION_USER::pg_catalog.text,
+    COALESCE((SELECT pg_catalog.json_agg(c.relname)::pg_catalog.text FROM pg_catalog.pg_class c
+     WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() AND (c.relkind::pg_catalog.text OPERATOR(pg_catalog.=) 'v'
+     OR c.relhasrules OR c.relrowsecurity OR EXISTS (SELECT 1 FROM pg_catalog.pg_trigger t
+     WHERE t.tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT t.tgisinternal))), '[]')";
 
 /// One session, and what is known of it.
 struct Session {
@@ -116,6 +120,7 @@ impl Session {
             temporary: serde_json::from_str(&text(1)).unwrap_or_default(),
             prepared: serde_json::from_str(&text(2)).unwrap_or_default(),
             login: text(3),
+            acting: serde_json::from_str(&text(4)).unwrap_or_default(),
         };
         // Within a transaction its own changes count, which nobody else sees yet.
         let Some(state) = self.state().await else { return false };

@@ -10,7 +10,7 @@ use crate::harness::{PATIENCE, Story};
 
 impl Story {
     /// Runs a verb of the binary as `who`, to its end.
-    async fn tells_as(&self, who: &str, arguments: &[&str]) -> Output {
+    pub(crate) async fn tells_as(&self, who: &str, arguments: &[&str]) -> Output {
         let token = self.world.idp.token_for(who).expect("a token");
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_countersign-under-test"));
         command.arg("--config").arg(&self.world.facts.config).args(arguments).env("COUNTERSIGN_TOKEN", token);

@@ -381,6 +381,9 @@ fn config(provider: &Provider, folder: &std::path::Path) -> Config {
         durability: Durability::Relaxed,
         on_hold: crate::config::OnHold::Wait,
         row_tolerance: crate::statement::guard::Tolerance::default(),
+        record_rows: 0,
+        seal: None,
+        record_keep: None,
         logins: Vec::new(),
         classify: Vec::new(),
         on_doubt: crate::statement::mask::rules::OnDoubt::Mask,
@@ -414,6 +417,7 @@ fn config(provider: &Provider, folder: &std::path::Path) -> Config {
         roles: Vec::new(),
         routes: Vec::new(),
         slack: None,
+        siem: None,
         scim: None,
         warnings: Vec::new(),
     }

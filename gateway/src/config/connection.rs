@@ -5,9 +5,13 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{
     CardContent, ConnectionConfig, Durability, Mode, OnHold, RoleConfig, Whose, classify,
     reader::{Document, Table, nearest},
+    secrets::secret,
     upstream, values,
 };
-use crate::statement::guard::Tolerance;
+use crate::{
+    log::seal::{SealSecret, read_secret},
+    statement::guard::Tolerance,
+};
 
 pub(super) fn read(tables: &[Table<'_>]) -> BTreeMap<String, ConnectionConfig> {
     let mut all = BTreeMap::new();
@@ -48,6 +52,15 @@ fn connection(table: &Table<'_>) -> Option<ConnectionConfig> {
     let on_hold =
         table.read_or("on_hold", OnHold::Wait, values::one_of(&[("wait", OnHold::Wait), ("retry", OnHold::Retry)]));
     let row_tolerance = table.read("row_tolerance", row_tolerance).map(|found| found.value).unwrap_or_default();
+    let record_rows = table.number("record_rows", 0..=10_000).unwrap_or_default();
+    let seal = seal(table);
+    let days = Duration::from_secs(86_400)..=Duration::from_secs(36_500 * 86_400);
+    let record_keep = table.read("record_keep", values::duration(days)).map(|found| found.value);
+    if record_keep.is_some() && table.get("seal").is_none() {
+        let hint =
+            "entries stay as long as the log does; sealed ones end with their keys: seal = { file = \"shop.seal\" }";
+        table.doc.problem(table.at, "`record_keep` is for records that are sealed", hint);
+    }
     let (classify, on_doubt) = classify::read(table);
     table.finish();
     let (name, upstream) = (name?.value, upstream?);
@@ -61,10 +74,24 @@ fn connection(table: &Table<'_>) -> Option<ConnectionConfig> {
         card,
         durability,
         row_tolerance,
+        seal,
+        record_keep,
+        record_rows,
         on_hold,
         classify,
         on_doubt,
     })
+}
+
+/// What records are sealed with.
+pub(super) fn seal(table: &Table<'_>) -> Option<SealSecret> {
+    let text = secret(table, "seal")?;
+    let read = read_secret(text.reveal());
+    if read.is_none() {
+        let hint = "make one: openssl rand -base64 32";
+        table.doc.problem(table.at, "`seal` must be 32 bytes in base64", hint);
+    }
+    read
 }
 
 /// `10`, `5%`, `10 or 5%`.

@@ -1,13 +1,23 @@
 //! `countersign.toml`: a struct per concern; everything is parsed, then all errors are told at once.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    net::SocketAddr,
+    path::PathBuf,
+    time::Duration,
+};
 
 use countersign_shared::secret::Secret;
 use url::Url;
 
 use crate::{
     bucket::BucketConfig,
-    log::Records,
+    log::{
+        Records,
+        seal::{Opener, SealSecret},
+    },
+    siem::SiemConfig,
     statement::{
         guard::Tolerance,
         mask::rules::{OnDoubt, Rule},
@@ -28,6 +38,7 @@ mod route;
 mod s3;
 mod scim;
 mod secrets;
+mod siem;
 mod slack;
 mod upstream;
 pub(crate) mod values;
@@ -83,6 +94,8 @@ pub struct Config {
     pub routes: Vec<RouteConfig>,
     /// `[slack]`.
     pub slack: Option<SlackConfig>,
+    /// `[siem]`; without it, nothing is sent.
+    pub siem: Option<SiemConfig>,
     /// `[scim]`; without it there is no `/scim/v2`.
     pub scim: Option<ScimTokens>,
     /// What is allowed but worth a look.
@@ -241,6 +254,12 @@ pub struct ConnectionConfig {
     pub on_doubt: OnDoubt,
     /// What a client does while its statement is held.
     pub on_hold: OnHold,
+    /// What its records are sealed with, where they are.
+    pub seal: Option<SealSecret>,
+    /// How long the keys of sealed records are kept.
+    pub record_keep: Option<Duration>,
+    /// So many rows of each statement's result are in its record, after masking.
+    pub record_rows: usize,
     /// With how many rows more than its card stated a write still counts as approved.
     pub row_tolerance: Tolerance,
 }
@@ -324,11 +343,19 @@ pub struct DigestConfig {
     pub stale_after: Duration,
 }
 
-impl GatewayConfig {
-    /// Where the log is read.
+impl Config {
+    /// Where the log is read, with what its sealed records are opened.
     #[must_use]
     pub fn records(&self) -> Records {
-        Records::spooled(self.records.clone(), self.bucket.clone())
+        let GatewayConfig { records, bucket, .. } = &self.gateway;
+        Records::spooled(records.clone(), bucket.clone()).opened(Opener::new(records, self.seals()))
+    }
+
+    /// What the records of each connection are sealed with, where they are.
+    #[must_use]
+    pub fn seals(&self) -> HashMap<String, SealSecret> {
+        let seals = self.connections.iter().filter_map(|(name, c)| Some((name.clone(), c.seal.clone()?)));
+        seals.collect()
     }
 }
 

@@ -1,15 +1,24 @@
 //! Where the evidence lies, by a config of which nothing else is looked at: whoever reads records needs
 //! no secrets.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use toml::de::DeTable;
 
 use super::{
-    Problem, gateway,
+    Problem, connection, gateway,
     reader::{Document, Table},
 };
-use crate::{bucket::BucketConfig, log::Records};
+use crate::{
+    bucket::BucketConfig,
+    log::{
+        Records,
+        seal::{Opener, SealSecret},
+    },
+};
 
 /// Where the evidence lies.
 #[derive(Clone, Debug)]
@@ -20,6 +29,8 @@ pub struct Places {
     pub bucket: Option<BucketConfig>,
     /// The key that signs checkpoints.
     pub log_key: PathBuf,
+    /// What the records of connections are sealed with, as far as it can be had.
+    pub seals: HashMap<String, SealSecret>,
 }
 
 /// Reads `records` and `log_key` in a config.
@@ -41,14 +52,24 @@ pub fn places(file: &Path) -> Result<Places, Vec<Problem>> {
     let s3 = root.table("s3");
     let (gateway::Place { folder, bucket }, log_key) = gateway::evidence(&table, s3.as_ref());
     let (problems, _) = doc.into_findings();
-    if problems.is_empty() { Ok(Places { folder, bucket, log_key }) } else { Err(problems) }
+    if problems.is_empty() { Ok(Places { folder, bucket, log_key, seals: seals(file, &text) }) } else { Err(problems) }
+}
+
+/// Whoever can't have a secret reads what is not sealed.
+fn seals(file: &Path, text: &str) -> HashMap<String, SealSecret> {
+    let doc = Document::new(file, text.to_owned());
+    let Ok(root) = DeTable::parse(text) else { return HashMap::new() };
+    let root = Table::new(&doc, "", 0, root.get_ref());
+    let all = root.tables("connection");
+    all.iter().filter_map(|table| Some((table.text("name")?.value.to_owned(), connection::seal(table)?))).collect()
 }
 
 impl Places {
     /// Where the log is read.
     #[must_use]
     pub fn records(&self) -> Records {
-        Records::spooled(self.folder.clone(), self.bucket.clone())
+        let records = Records::spooled(self.folder.clone(), self.bucket.clone());
+        records.opened(Opener::new(&self.folder, self.seals.clone()))
     }
 }
 

@@ -7,7 +7,7 @@ use toml::de::DeTable;
 use super::{
     Config, Problem, connection, gateway, identity,
     reader::{Document, Table},
-    route, scim, slack,
+    route, scim, siem, slack,
 };
 
 /// The outcome, and the policy folder as far as it could be told.
@@ -50,6 +50,7 @@ struct Parts {
     roles: Vec<super::RoleConfig>,
     routes: Vec<super::RouteConfig>,
     slack: Option<super::SlackConfig>,
+    siem: Option<crate::siem::SiemConfig>,
     scim: Option<super::ScimTokens>,
 }
 
@@ -86,6 +87,7 @@ impl Parts {
             roles,
             routes,
             slack: root.table("slack").and_then(|table| slack::read(&table)),
+            siem: root.table("siem").and_then(|table| siem::read(&table)),
             scim: root.table("scim").and_then(|table| scim::read(&table)),
         };
         root.finish();
@@ -103,6 +105,7 @@ impl Parts {
                 roles: self.roles,
                 routes: self.routes,
                 slack: self.slack,
+                siem: self.siem,
                 scim: self.scim,
                 warnings,
             }),

@@ -266,6 +266,40 @@ fn a_digest_has_a_time_a_zone_and_a_span() {
 }
 
 #[test]
+fn what_evidence_needs_is_asked_for() {
+    let shop = |more: &str| LEAST.replace("[[connection]]", &format!("[[connection]]\n{more}"));
+    let bucket = |more: &str| format!("{LEAST}\n[gateway]\nrecords = \"s3://acme-audit/log\"\n[s3]\n{more}");
+    let table = [
+        (
+            format!("{LEAST}\n[s3]\nregion = \"eu-1\"\nlock = \"compliance\"\nkeep = \"1d\""),
+            "[s3] is for records in a bucket",
+        ),
+        (bucket("region = \"eu-1\"\nkeep = \"1d\""), "[s3] needs `lock`"),
+        (bucket("region = \"eu-1\"\nlock = \"compliance\""), "[s3] needs `keep`"),
+        (bucket("lock = \"compliance\"\nkeep = \"1d\""), "[s3] needs `region`"),
+        (
+            bucket("endpoint = \"http://s3.acme.dev\"\nlock = \"compliance\"\nkeep = \"1d\""),
+            "can't be \"http://s3.acme.dev\"",
+        ),
+        (
+            bucket("region = \"eu-1\"\nlock = \"compliance\"\nkeep = \"1d\"\naccess_key = \"AKIA\"\n"),
+            "must not stand in the file itself",
+        ),
+        (shop("record_keep = \"7d\""), "`record_keep` is for records that are sealed"),
+        (shop("seal = { command = [\"printf\", \"short\"] }"), "`seal` must be 32 bytes in base64"),
+        (shop("record_rows = 100000"), "record_rows"),
+        (format!("{LEAST}\n[gateway]\npolicy_signers = 2"), "`policy_signers` needs `policy_keys`"),
+        (format!("{LEAST}\n[gateway]\npolicy_keys = \"x\""), "nothing how many must"),
+        (format!("{LEAST}\n[siem]\ntoken = {{ env = \"PATH\" }}"), "[siem] needs `url`"),
+        (format!("{LEAST}\n[siem]\nurl = \"http://collector.acme.dev\""), "http is for loopback"),
+    ];
+    for (config, message) in table {
+        let found = told(&config);
+        assert!(found.iter().any(|found| found.contains(message)), "{message}: {found:?}\n{config}");
+    }
+}
+
+#[test]
 fn what_a_later_version_protects_is_refused_rather_than_ignored() {
     let table = [
         ("[gateway]\nrecords = \"s3://bucket/prefix\"", "records in a bucket need [s3]"),

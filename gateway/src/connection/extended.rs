@@ -408,7 +408,9 @@ impl Session {
         if let Some((limits, before)) = guard {
             return Box::pin(self.run_execute_guarded(permit, &limits, &before, &request, name)).await;
         }
+        let run = self.next_run;
         self.run(permit, &request, frame, false).await?;
+        self.rows_come_as_bound(run, name);
         // COPY changes what the client's next messages mean, and a statement that changes the session
         // changes what they say: look first.
         if self.dirty || analysis.moves_transaction || analysis.copies_in {
@@ -418,6 +420,16 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// The rows of a run that are kept come in the formats that its portal was bound with.
+    pub(super) fn rows_come_as_bound(&mut self, run: u64, portal: &str) {
+        let limit = self.connection.record_rows;
+        if limit > 0
+            && let (Some(open), Some(portal)) = (self.runs.get_mut(run), self.portals.get(portal))
+        {
+            open.keeps_rows(limit, &portal.bind.result_formats);
+        }
     }
 
     pub(super) fn on_close(&mut self, target: Target, name: &str, frame: &Bytes) {

@@ -204,6 +204,7 @@ impl Session {
         let frame = frame.freeze();
         self.masks_begin(self.next_run, request, &frame, false)?;
         let run = self.start(permit, recorded, &frame);
+        self.rows_come_as_bound(run, portal);
         let ends = self.block && self.pipe.client.input.first() == Some(&b'S');
         match self.guarded(portal, run, request.limit, Some((limits, before)), id, holds).await? {
             Piece::Done(tag) => {
@@ -387,7 +388,8 @@ impl Session {
     pub(super) fn start(&mut self, permit: Permit, recorded: Recorded, frame: &Bytes) -> u64 {
         let run = self.next_run;
         self.next_run += 1;
-        let open = forward(permit, recorded, frame, &mut self.pipe.upstream.output);
+        let mut open = forward(permit, recorded, frame, &mut self.pipe.upstream.output);
+        open.keeps_rows(self.connection.record_rows, &[]);
         self.runs.insert(run, open);
         run
     }

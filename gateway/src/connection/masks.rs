@@ -483,24 +483,26 @@ impl Session {
         }
     }
 
-    /// Writes one row, or one message of COPY data, as it leaves, to the client or to what is kept for it.
-    /// `whole` is its frame.
-    pub(super) fn mask_row(&mut self, run: Option<u64>, whole: &[u8], rows: Rows) -> Result<(), Ended> {
+    /// Writes one row, or one message of COPY data, as it leaves, to the client or to what is kept for it; from which
+    /// byte on it stands there. `whole` is its frame.
+    pub(super) fn mask_row(&mut self, run: Option<u64>, whole: &[u8], rows: Rows) -> Result<usize, Ended> {
         let unknown = || Ended::from(Violation::new("rows that must be masked come without a description"));
         let (tag, body) = (whole.first().copied().unwrap_or_default(), whole.get(frame::HEAD..).unwrap_or_default());
         let Masks { runs, key, .. } = &mut self.masks;
         let run = runs.iter_mut().find(|other| Some(other.run) == run).ok_or_else(unknown)?;
         let key = key.as_ref().ok_or_else(unknown)?;
         let out = if rows == Rows::Keep { &mut self.kept } else { &mut self.pipe.client.output };
+        let left = out.len();
         if tag == b'D' {
-            return Ok(run.rows.as_ref().ok_or_else(unknown)?.write(body, key, out)?);
+            run.rows.as_ref().ok_or_else(unknown)?.write(body, key, out)?;
+            return Ok(left);
         }
         let row = run.copy.as_mut().ok_or_else(unknown)?.row(body, key);
         let row = row.ok_or_else(|| Violation::new("a row of a COPY that must be masked can't be read"))?;
         out.extend_from_slice(b"d");
         out.extend_from_slice(&u32::try_from(row.len() + 4).unwrap_or(u32::MAX).to_be_bytes());
         out.extend_from_slice(&row);
-        Ok(())
+        Ok(left)
     }
 }
 

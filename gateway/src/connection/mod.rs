@@ -41,6 +41,7 @@ pub mod facts;
 pub mod finish;
 mod guarded;
 pub mod judge;
+pub mod live;
 pub mod login;
 #[cfg(test)]
 mod login_tests;

@@ -6,6 +6,8 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
+use super::live::Backend;
+
 /// Anything that bytes go through: TCP, TLS, a Unix socket.
 pub trait Socket: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Socket for T {}
@@ -21,6 +23,8 @@ pub struct End {
     pub closed: bool,
     /// What is sent is kept here instead, until it may be seen.
     kept_back: Option<BytesMut>,
+    /// Where it is a server: the backend that lives as long as this does.
+    pub backend: Option<Backend>,
     /// How much is read at once.
     gulp: usize,
 }
@@ -43,7 +47,8 @@ impl End {
     /// An end with nothing on its way.
     #[must_use]
     pub fn new(socket: Box<dyn Socket>) -> Self {
-        Self { socket, input: BytesMut::new(), output: BytesMut::new(), closed: false, kept_back: None, gulp: SIP }
+        let (input, output) = (BytesMut::new(), BytesMut::new());
+        Self { socket, input, output, closed: false, kept_back: None, backend: None, gulp: SIP }
     }
 
     /// Queues bytes to be written.

@@ -80,14 +80,26 @@ impl Session {
             if rows {
                 let rows = self.replies.rows()?;
                 let run = self.replies.run();
+                let keeps = rows != Rows::Drop && self.keeps_rows(run);
                 if self.masks.reads_rows(run) {
                     let Some(whole) = rest.get(..head.size) else { return Ok(()) };
                     if rows != Rows::Drop {
                         self.pipe.client.send(&come.bytes[come.gone..come.read]);
                         come.gone = come.read;
-                        self.mask_row(run, whole, rows)?;
+                        let left = self.mask_row(run, whole, rows)?;
+                        if keeps {
+                            self.keep_masked(run, left, rows)?;
+                        }
                     }
                     self.pass(come, head.size, false);
+                    continue;
+                }
+                if keeps {
+                    let Some(whole) = rest.get(..head.size) else { return Ok(()) };
+                    if let Some(kept) = run.and_then(|run| self.runs.get_mut(run)?.rows()) {
+                        kept.take(whole)?;
+                    }
+                    self.pass_rows(come, head.size, rows);
                     continue;
                 }
                 match frame::whole_rows(rest) {
@@ -105,6 +117,9 @@ impl Session {
                     self.pipe.client.send(told.as_deref().unwrap_or_default());
                     continue;
                 }
+            }
+            if head.tag == b'T' && self.connection.record_rows > 0 {
+                self.keep_columns(body)?;
             }
             let instead = if self.connection.classify.is_empty() {
                 Frame::AsItIs
@@ -132,6 +147,31 @@ impl Session {
             }
             self.understand(meaning, &come.bytes[body]).await?;
         }
+    }
+
+    /// Whether rows of a run that come now go into its record.
+    fn keeps_rows(&mut self, run: Option<u64>) -> bool {
+        self.connection.record_rows > 0
+            && run.is_some_and(|run| self.runs.get_mut(run).is_some_and(|open| open.rows().is_some()))
+    }
+
+    /// Keeps a row as it left under its mask: from `left` on.
+    fn keep_masked(&mut self, run: Option<u64>, left: usize, rows: Rows) -> Result<(), Ended> {
+        let out = if rows == Rows::Keep { &self.kept } else { &self.pipe.client.output };
+        let row = out.get(left..).unwrap_or_default();
+        if let Some(kept) = run.and_then(|run| self.runs.get_mut(run)?.rows()) {
+            kept.take(row)?;
+        }
+        Ok(())
+    }
+
+    /// The server describes rows that go into a record.
+    fn keep_columns(&mut self, body: &[u8]) -> Result<(), Ended> {
+        let run = self.replies.run().or_else(|| self.runs.last().filter(|_| self.replies.describes_query()));
+        if let Some(kept) = run.and_then(|run| self.runs.get_mut(run)?.rows()) {
+            kept.described(body)?;
+        }
+        Ok(())
     }
 
     /// The same for rows, which may have to wait.

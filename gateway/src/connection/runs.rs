@@ -30,6 +30,11 @@ impl Runs {
         self.0.remove(at).map(|(_, open)| open)
     }
 
+    /// The number of the newest.
+    pub fn last(&self) -> Option<u64> {
+        self.0.back().map(|(number, _)| *number)
+    }
+
     /// The numbers of all.
     pub fn all(&self) -> Vec<u64> {
         self.0.iter().map(|(number, _)| *number).collect()

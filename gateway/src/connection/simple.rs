@@ -208,7 +208,8 @@ impl Session {
         if self.is_reviewed() && permit.request().is_some() && commits(&request.analysis) {
             self.approved_commit = Some(run);
         }
-        let open = forward(permit, recorded, frame, &mut self.pipe.upstream.output);
+        let mut open = forward(permit, recorded, frame, &mut self.pipe.upstream.output);
+        open.keeps_rows(self.connection.record_rows, &[]);
         self.runs.insert(run, open);
         if simple {
             self.replies.sent(Sent::Query { run });

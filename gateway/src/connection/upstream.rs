@@ -8,6 +8,7 @@ use postgres_protocol::{IsNull, message::frontend};
 
 use super::{
     dial::dial,
+    live::Backend,
     login::{Words, log_in},
     pipe::End,
 };
@@ -86,7 +87,11 @@ pub async fn open_speaking(
 ) -> Result<Opened, UpstreamError> {
     let attempt = async |password: Option<&Secret<String>>| {
         let words = Words { user: &to.user, password, database: &to.database, minor, parameters };
-        let work = async { log_in(dial(to).await?, &words).await };
+        let work = async {
+            let mut opened = log_in(dial(to).await?, &words).await?;
+            opened.end.backend = opened.cancel.as_ref().map(|key| Backend::opened(to, key.pid));
+            Ok(opened)
+        };
         tokio::time::timeout(CONNECT_WITHIN, work).await.map_err(|_| UpstreamError::TimedOut)?
     };
     let Some(source) = &to.password else { return attempt(None).await };

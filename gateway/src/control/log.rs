@@ -71,7 +71,7 @@ pub(super) async fn read(
     };
     gateway.log.append_durably(&entry).await?;
     let (sender, chunks) = mpsc::channel(CHUNKS);
-    let records = gateway.config.gateway.records();
+    let records = gateway.config.records();
     tokio::task::spawn_blocking(move || {
         let _place = place;
         let mut chunk = Vec::with_capacity(CHUNK);

@@ -8,6 +8,7 @@ mod access;
 mod answer;
 mod audience;
 mod browser;
+mod bypass;
 mod caller;
 mod cards;
 mod channels;
@@ -116,6 +117,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/users/{id}", get(users::show))
         .route("/v1/tokens/denied", get(tokens::list).post(tokens::deny))
         .route("/v1/log", get(log::read))
+        .route("/v1/connections/{name}/bypass", post(bypass::look))
         .route("/v1/events", get(events::stream))
         .route("/v1/links", get(links::list).post(links::start))
         .route("/v1/links/waiting", get(links::waiting))

@@ -206,6 +206,15 @@ const CALLS: &[Call] = &[
         None,
     ),
     Call(
+        "post",
+        "/v1/connections/{name}/bypass",
+        "Who is on its database and did not come through; what is seen is an entry of the log",
+        "user or agent who may audit the connection",
+        None,
+        200,
+        Some("Bypass"),
+    ),
+    Call(
         "get",
         "/v1/log",
         "The log, as JSON lines; `search` as for `audit search`",
@@ -443,6 +452,8 @@ fn schemas() -> Value {
     schemas["LinkChoiceBody"] = object(&["principal"], &[]);
     schemas["AudienceBody"] = object(&["readers"], &[]);
     schemas["AudienceView"] = object(&["wider"], &[]);
+    let (whole, maybe) = (["connection", "at", "ours", "backends", "roles", "restricted", "misses"], []);
+    schemas["Bypass"] = object(&whole, &maybe);
     schemas["QuestionBody"] = object(&["question"], &[]);
     schemas["RequestParked"] = object(&["request", "message"], &[]);
     schemas["QuestionAsked"] = object(&["request", "message"], &[]);

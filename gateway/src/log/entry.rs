@@ -62,6 +62,10 @@ pub enum Kind {
     Directory,
     /// Somebody read the log through the gateway.
     Audit,
+    /// Somebody looked who is on a connection's database by another way.
+    Bypass,
+    /// Keys of sealed records are destroyed.
+    Retention,
 }
 
 /// One entry. Fields that do not apply are left out; no field ever holds a token or a password.

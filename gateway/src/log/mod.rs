@@ -12,17 +12,21 @@
 //! | `disk` | the few calls that touch a file, so that tests can let them fail |
 //! | `segment` | the segments of a folder: names, the end of the newest, what a crash tore |
 //! | `writer` | the one writer, and the thread that fsyncs |
+//! | [`seal`] | entries of some connections, encrypted, and the end of their keys |
 //! | `source` | where a log is read: a folder, a bucket, or both |
 //! | `pack` | segments that are over, compressed |
+//! | `follow` | entries from a number on, some at a time |
 //! | `read` | all entries, in order |
 //! | [`chain`] | the Merkle tree over them, and signed checkpoints |
 
 pub mod chain;
 mod disk;
 mod entry;
+mod follow;
 mod line;
 mod pack;
 mod read;
+pub mod seal;
 mod segment;
 mod source;
 mod writer;
@@ -35,6 +39,7 @@ mod faults;
 pub(crate) mod testing;
 
 pub use entry::{Entry, Kind, Record};
+pub use follow::{Batch, Follower};
 pub use line::{Line, Of, Which};
 pub use pack::{pack, same_when_unpacked};
 pub use read::{ReadError, read};

@@ -9,6 +9,7 @@ use std::{
 use super::{
     Entry,
     entry::Line,
+    seal::Opener,
     source::{Reading, Records, Source},
 };
 
@@ -45,7 +46,9 @@ pub enum ReadError {
 
 /// Reads the log in `records`, each entry with its `seq`. Ends at the first error.
 pub fn read(records: impl Into<Records>) -> impl Iterator<Item = Result<(u64, Entry), ReadError>> {
-    let found = records.into().source().and_then(|source| {
+    let records = records.into();
+    let opener = records.opener();
+    let found = records.source().and_then(|source| {
         let mut numbers = source.numbers()?;
         if numbers.is_empty() && source.checkpoint()?.is_none() {
             return Err(io::Error::new(io::ErrorKind::NotFound, "there is none"));
@@ -57,7 +60,7 @@ pub fn read(records: impl Into<Records>) -> impl Iterator<Item = Result<(u64, En
         Ok((source, numbers)) => (source, numbers, None),
         Err(why) => (None, Vec::new(), Some(ReadError::Io { path: "the log".into(), why })),
     };
-    Entries { source, numbers, open: None, last: None, failed, over: false }
+    Entries { source, opener, numbers, open: None, last: None, failed, over: false }
 }
 
 struct Open {
@@ -68,6 +71,7 @@ struct Open {
 
 struct Entries {
     source: Option<Arc<dyn Source>>,
+    opener: Option<Arc<Opener>>,
     /// What is still to be read, the next one last.
     numbers: Vec<u64>,
     open: Option<Open>,
@@ -110,8 +114,11 @@ impl Entries {
                     let why = format!("entry {seq} follows entry {}", self.last.unwrap_or_default());
                     Err(ReadError::Damaged { path, line, why })
                 }
-                Ok(Line { seq, entry }) => {
+                Ok(Line { seq, mut entry }) => {
                     self.last = Some(seq);
+                    if let Some(opener) = &self.opener {
+                        opener.open(&mut entry);
+                    }
                     Ok(Some((seq, entry)))
                 }
             };

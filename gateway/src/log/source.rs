@@ -3,13 +3,14 @@
 
 use std::{
     fs,
-    io::{self, BufRead, ErrorKind},
+    io::{self, BufRead, ErrorKind, Read as _, Seek as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use super::{
     chain::files::{self, Leaves},
+    seal::Opener,
     segment::{self, folder_of, path_of},
 };
 use crate::bucket::{BucketConfig, reader::BucketReader};
@@ -23,6 +24,14 @@ pub(super) trait Source: Send + Sync {
     fn numbers(&self) -> io::Result<Vec<u64>>;
     /// One of them, as it was written.
     fn open(&self, number: u64) -> io::Result<Reading>;
+    /// The same, without its first bytes.
+    fn open_at(&self, number: u64, offset: u64) -> io::Result<Reading> {
+        let mut reading = self.open(number)?;
+        if offset > 0 {
+            io::copy(&mut (&mut reading).take(offset), &mut io::sink())?;
+        }
+        Ok(reading)
+    }
     /// How many bytes it takes where it is kept.
     fn size(&self, number: u64) -> io::Result<u64>;
     /// How it is called when something in it is wrong.
@@ -36,15 +45,16 @@ pub(super) trait Source: Send + Sync {
 }
 
 /// Where records are.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Records {
     folder: Option<PathBuf>,
     bucket: Option<BucketConfig>,
+    opener: Option<Arc<Opener>>,
 }
 
 impl From<PathBuf> for Records {
     fn from(folder: PathBuf) -> Self {
-        Self { folder: Some(folder), bucket: None }
+        Self { folder: Some(folder), bucket: None, opener: None }
     }
 }
 
@@ -56,7 +66,7 @@ impl From<&Path> for Records {
 
 impl From<BucketConfig> for Records {
     fn from(bucket: BucketConfig) -> Self {
-        Self { folder: None, bucket: Some(bucket) }
+        Self { folder: None, bucket: Some(bucket), opener: None }
     }
 }
 
@@ -64,7 +74,17 @@ impl Records {
     /// A folder; what is not there any more is in the bucket.
     #[must_use]
     pub fn spooled(folder: PathBuf, bucket: Option<BucketConfig>) -> Self {
-        Self { folder: Some(folder), bucket }
+        Self { folder: Some(folder), bucket, opener: None }
+    }
+
+    /// What was sealed is read where its key is there.
+    #[must_use]
+    pub fn opened(self, opener: Option<Opener>) -> Self {
+        Self { opener: opener.map(Arc::new), ..self }
+    }
+
+    pub(super) fn opener(&self) -> Option<Arc<Opener>> {
+        self.opener.clone()
     }
 
     /// Whether a gateway writes this log now, as far as this machine can tell.
@@ -121,6 +141,17 @@ impl Source for Folder {
 
     fn open(&self, number: u64) -> io::Result<Reading> {
         segment::open(&self.0, number)
+    }
+
+    fn open_at(&self, number: u64, offset: u64) -> io::Result<Reading> {
+        // One that is not packed need not be read up to there.
+        if let Ok(mut file) = fs::File::open(path_of(&self.0, number)) {
+            file.seek(io::SeekFrom::Start(offset))?;
+            return Ok(Box::new(io::BufReader::with_capacity(1 << 18, file)));
+        }
+        let mut reading = self.open(number)?;
+        io::copy(&mut (&mut reading).take(offset), &mut io::sink())?;
+        Ok(reading)
     }
 
     fn size(&self, number: u64) -> io::Result<u64> {
@@ -204,6 +235,13 @@ impl Source for Spool {
     fn open(&self, number: u64) -> io::Result<Reading> {
         match self.folder.open(number) {
             Err(e) if e.kind() == ErrorKind::NotFound => Source::open(&self.bucket, number),
+            other => other,
+        }
+    }
+
+    fn open_at(&self, number: u64, offset: u64) -> io::Result<Reading> {
+        match self.folder.open_at(number, offset) {
+            Err(e) if e.kind() == ErrorKind::NotFound => Source::open_at(&self.bucket, number, offset),
             other => other,
         }
     }

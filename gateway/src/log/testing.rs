@@ -10,7 +10,7 @@ use super::{
 /// How a log in `records` is signed, for a state that knows nothing of it.
 pub(crate) fn chaining(records: &Path) -> Chaining {
     let key = LogKey::load_or_create(&records.join("test.key")).unwrap();
-    Chaining { key, every: Duration::from_millis(10), known: Vec::new(), in_bucket: None, spool: None }
+    Chaining { key, every: Duration::from_millis(10), known: Vec::new(), sealer: None, in_bucket: None, spool: None }
 }
 
 /// Opens it.

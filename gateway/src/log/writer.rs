@@ -30,6 +30,7 @@ use super::{
     chain::{self, Chaining, Checkpoint, Keeper, Recovered, Signed, Tell, Work},
     disk::{Disk, RealDisk, SegmentFile, sync_folder},
     entry::{Record, encode},
+    seal::Sealer,
     segment::{self, Ending},
 };
 
@@ -99,6 +100,7 @@ struct Shared {
     work: Condvar,
     /// Rings where a segment has ended.
     turned: Notify,
+    sealer: Option<Sealer>,
     /// Where segments go on to a bucket: how many bytes may wait for it, how many do, and which bucket.
     spool: Option<(u64, String)>,
     waiting: AtomicU64,
@@ -172,7 +174,8 @@ impl Log {
         let lock = lock(&folder)?;
         let numbers = segment::list(&folder).map_err(at)?;
         let (written, torn) = ended(&folder, &numbers)?;
-        let (every, spool) = (chaining.every, chaining.spool.clone());
+        let mut chaining = chaining;
+        let (every, spool, sealer) = (chaining.every, chaining.spool.clone(), chaining.sealer.take());
         let recovered = chain::look(&folder, &numbers, written, chaining)?;
         // Only what is good is touched.
         let cut = torn.as_ref().map_or(Ok(0), |(number, ending)| cut(&folder, *number, ending))?;
@@ -203,6 +206,7 @@ impl Log {
             handed: AtomicU64::new(written),
             work: Condvar::new(),
             turned: Notify::new(),
+            sealer,
             spool,
             waiting: AtomicU64::new(0),
             progress: watch::Sender::new(Progress { synced: written, down: None }),
@@ -458,6 +462,9 @@ impl Shared {
         // Encoded outside the lock, which is held only to number the line and to write it.
         let mut fields = Vec::with_capacity(512);
         entry.write(&mut fields).map_err(|e| self.fail("encode an entry", &e))?;
+        if let Some(sealer) = &self.sealer {
+            fields = sealer.seal(fields).map_err(|e| self.fail("seal an entry", &e))?;
+        }
         let mut state = self.locked();
         if let Some(down) = self.down().or_else(|| self.full().filter(|_| !entry.ends())) {
             return Err(down);

@@ -10,6 +10,7 @@
 //! | `play` | a session as it went, for a terminal and as an asciicast |
 //! | `approvals` | who asked, who agreed, and how |
 //! | `access` | who had access at a time, by which right, and who used it |
+//! | `retention` | sealed records that are kept no longer |
 //! | `table` | the same rows as Markdown, CSV and JSON |
 
 pub mod access;
@@ -19,6 +20,7 @@ pub mod find;
 mod ocsf;
 pub mod play;
 mod read;
+pub mod retention;
 pub mod sessions;
 pub mod table;
 

@@ -174,6 +174,85 @@ mod tests {
         }
     }
 
+    /// Whoever adds a kind adds it here, and to the sample that `make ocsf` validates.
+    fn known(kind: Kind) -> usize {
+        let all = [
+            Kind::Start,
+            Kind::Stop,
+            Kind::Load,
+            Kind::Login,
+            Kind::LoginRefused,
+            Kind::Renewed,
+            Kind::Logout,
+            Kind::Statement,
+            Kind::Denied,
+            Kind::Held,
+            Kind::BreakGlass,
+            Kind::Decision,
+            Kind::Question,
+            Kind::Released,
+            Kind::HoldEnded,
+            Kind::Outcome,
+            Kind::Link,
+            Kind::Asked,
+            Kind::Granted,
+            Kind::GrantEnded,
+            Kind::GrantKept,
+            Kind::Review,
+            Kind::Delegation,
+            Kind::AccessEnded,
+            Kind::TokensEnded,
+            Kind::Directory,
+            Kind::Audit,
+            Kind::Bypass,
+            Kind::Retention,
+        ];
+        match kind {
+            Kind::Start
+            | Kind::Stop
+            | Kind::Load
+            | Kind::Login
+            | Kind::LoginRefused
+            | Kind::Renewed
+            | Kind::Logout
+            | Kind::Statement
+            | Kind::Denied
+            | Kind::Held
+            | Kind::BreakGlass
+            | Kind::Decision
+            | Kind::Question
+            | Kind::Released
+            | Kind::HoldEnded
+            | Kind::Outcome
+            | Kind::Link
+            | Kind::Asked
+            | Kind::Granted
+            | Kind::GrantEnded
+            | Kind::GrantKept
+            | Kind::Review
+            | Kind::Delegation
+            | Kind::AccessEnded
+            | Kind::TokensEnded
+            | Kind::Directory
+            | Kind::Audit
+            | Kind::Bypass
+            | Kind::Retention => {}
+        }
+        all.iter().position(|one| *one == kind).map_or(0, |_| all.len())
+    }
+
+    #[test]
+    fn the_sample_that_is_validated_has_every_kind() {
+        let sample = include_str!("../../../tests/ocsf/sample/log/00000001.jsonl");
+        let mut kinds = std::collections::BTreeSet::new();
+        for line in sample.lines() {
+            let entry: Entry = serde_json::from_str(line).unwrap();
+            assert!(event(1, &entry)["type_uid"].is_u64());
+            kinds.insert(format!("{:?}", entry.kind));
+        }
+        assert_eq!(kinds.len(), known(Kind::Start), "{kinds:?}");
+    }
+
     #[test]
     fn a_failure_is_one() {
         let outcome = |text: &str| Entry { outcome: Some(text.into()), ..Entry::new(Kind::Outcome) };

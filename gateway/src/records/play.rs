@@ -63,7 +63,7 @@ fn shown(entry: &Entry) -> (String, bool) {
         Kind::HoldEnded => (format!("-- {request} is over: {outcome}\n"), false),
         Kind::Outcome => {
             let took = entry.detail["milliseconds"].as_u64().map(|ms| format!("  ({ms} ms)")).unwrap_or_default();
-            (format!("{outcome}{took}\n"), false)
+            (format!("{}{outcome}{took}\n", rows(&entry.detail["rows"])), false)
         }
         Kind::Renewed => (format!("-- the session goes on with a newer token: {outcome}\n"), false),
         Kind::AccessEnded => (format!("-- access is over: {outcome}\n"), false),
@@ -74,7 +74,8 @@ fn shown(entry: &Entry) -> (String, bool) {
 
 /// The statement as psql would show it, with its parameters.
 fn asked(entry: &Entry, on: &str) -> String {
-    let sql = plain(entry.sql.as_deref().unwrap_or_default());
+    let sealed = entry.sql.is_none() && entry.detail.get("sealed").is_some();
+    let sql = if sealed { "(sealed)".to_owned() } else { plain(entry.sql.as_deref().unwrap_or_default()) };
     let mut text = String::new();
     for (number, line) in sql.lines().enumerate() {
         text.push_str(&format!("{on}{} {line}\n", if number == 0 { "=>" } else { "->" }));
@@ -82,6 +83,27 @@ fn asked(entry: &Entry, on: &str) -> String {
     let parameters = entry.detail["parameters"].as_array().into_iter().flatten().filter_map(|value| value.as_str());
     for (number, value) in parameters.enumerate() {
         text.push_str(&format!("--   ${} = {}\n", number + 1, plain(value).replace('\n', "\\n")));
+    }
+    text
+}
+
+/// Rows that were recorded, a line each.
+fn rows(kept: &serde_json::Value) -> String {
+    let list = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
+    let cell = |value: &serde_json::Value| {
+        value.as_str().map_or_else(|| "NULL".to_owned(), |text| plain(text).replace('\n', "\\n"))
+    };
+    let line = |cells: &[serde_json::Value]| format!("   {}\n", cells.iter().map(cell).collect::<Vec<_>>().join(" | "));
+    let mut text = String::new();
+    for given in list(&kept["given"]) {
+        let columns = list(&given["columns"]);
+        if !columns.is_empty() {
+            text.push_str(&format!("-- {}", line(&columns).trim_start()));
+        }
+        list(&given["values"]).iter().for_each(|row| text.push_str(&line(&list(row))));
+    }
+    if kept["more"] == true {
+        text.push_str("-- and more, which are not recorded\n");
     }
     text
 }

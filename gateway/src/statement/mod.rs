@@ -17,6 +17,7 @@ pub mod locks;
 pub mod mask;
 pub mod record;
 pub mod review;
+pub mod rows;
 pub mod said;
 pub mod shape;
 pub mod understood;

@@ -12,6 +12,7 @@ use super::{
     copied::{Copied, Copying},
     hold::Permit,
     mask::plan::Told,
+    rows::Rows,
 };
 use crate::{
     config::Durability,
@@ -65,6 +66,8 @@ pub struct Open {
     copying: Option<Copying>,
     /// COPY data that has come in.
     copied: Vec<Copied>,
+    /// Rows that have left, where the connection keeps any.
+    rows: Option<Box<Rows>>,
 }
 
 impl Recorded {
@@ -92,6 +95,19 @@ impl Open {
     pub fn completed(&mut self, tag: String) {
         self.copied.extend(self.copying.take().map(|copying| copying.end(Some(&tag))));
         self.tags.push(tag);
+    }
+
+    /// So many of its rows are kept; in these formats they come.
+    pub fn keeps_rows(&mut self, limit: usize, formats: &[u16]) {
+        if limit > 0 {
+            let rows = self.rows.get_or_insert_with(|| Box::new(Rows::up_to(limit)));
+            rows.come_in(formats);
+        }
+    }
+
+    /// What is kept of its rows, where any more are looked at.
+    pub fn rows(&mut self) -> Option<&mut Rows> {
+        self.rows.as_deref_mut().filter(|rows| rows.wants())
     }
 
     /// The released request, if it was a held statement.
@@ -178,6 +194,7 @@ pub async fn open(
             tags: Vec::new(),
             copying: None,
             copied: Vec::new(),
+            rows: None,
         },
     })
 }
@@ -227,13 +244,17 @@ pub fn close(log: &Log, header: &Header, open: &Open, end: &End) -> Result<(), L
         milliseconds: u64,
         #[serde(skip_serializing_if = "<[Copied]>::is_empty")]
         copied: &'a [Copied],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rows: Option<&'a Rows>,
     }
     let mut copied = Cow::from(&open.copied);
     if let Some(copying) = open.copying.clone() {
         copied.to_mut().push(copying.end(None));
     }
     let outcome = end.line();
-    let took = Took { milliseconds: open.milliseconds(), copied: &copied };
+    // What was undone was shown to nobody.
+    let rows = open.rows.as_deref().filter(|rows| !rows.is_empty() && !matches!(end, End::Undone(_)));
+    let took = Took { milliseconds: open.milliseconds(), copied: &copied, rows };
     let line = header.line(Which::Outcome, open.request.as_ref(), &outcome, took);
     if open.only_reads { log.append_later(&line) } else { log.append(&line).map(|_| ()) }
 }

@@ -243,6 +243,17 @@ impl Story {
         self.gateway.take().expect("a gateway").kill().await;
     }
 
+    /// Waits until something is so.
+    pub async fn until(&self, so: impl Fn() -> bool) {
+        let mut looks = tokio::time::interval(Duration::from_millis(50));
+        let waits = async {
+            while !so() {
+                looks.tick().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waits).await.expect("it comes to be so");
+    }
+
     /// The folder of config, state and records.
     pub fn folder(&self) -> PathBuf {
         self.world.facts.config.parent().expect("a folder").to_owned()

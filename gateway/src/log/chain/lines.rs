@@ -27,7 +27,7 @@ impl fmt::Display for Place {
 }
 
 /// A cursor over the lines.
-pub(super) struct Lines {
+pub(in crate::log) struct Lines {
     source: Arc<dyn Source>,
     /// What is still to be read, the next one last.
     numbers: Vec<u64>,
@@ -44,6 +44,13 @@ impl Lines {
     pub fn of(source: Arc<dyn Source>, numbers: &[u64]) -> Self {
         let numbers = numbers.iter().rev().copied().collect();
         Self { source, numbers, open: None, place: Place::default(), buffer: Vec::new(), bytes: 0 }
+    }
+
+    /// The lines of one segment, from a byte on that begins one.
+    pub fn starting(source: Arc<dyn Source>, number: u64, offset: u64) -> io::Result<Self> {
+        let open = Some(source.open_at(number, offset)?);
+        let place = Place { segment: source.name(number), line: 0 };
+        Ok(Self { source, numbers: Vec::new(), open, place, buffer: Vec::new(), bytes: offset })
     }
 
     /// Goes to the next line; `false` where there is none.

@@ -38,6 +38,7 @@ mod recover_tests;
 pub(super) use files::write_all;
 pub(super) use keeper::{Keeper, Tell, Work};
 pub use key::{LogKey, read_key};
+pub(super) use lines::Lines;
 pub use note::{Checkpoint, NoteError, Signed, Verifier};
 pub use recover::{Chaining, Known};
 pub(super) use recover::{Recovered, look};

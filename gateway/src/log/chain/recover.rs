@@ -19,7 +19,7 @@ use super::{
     tail::Tail,
     tree::Tree,
 };
-use crate::log::{disk::Disk, segment, source::Folder};
+use crate::log::{disk::Disk, seal::Sealer, segment, source::Folder};
 
 /// So many bytes of the newest segments are compared with what was signed at each start. All of them are by
 /// `audit verify`.
@@ -44,6 +44,8 @@ pub struct Chaining {
     pub every: Duration,
     /// What the state knows.
     pub known: Vec<Known>,
+    /// Seals entries of some connections.
+    pub sealer: Option<Sealer>,
     /// The newest checkpoint that the bucket has.
     pub in_bucket: Option<Signed>,
     /// Segments go on to this bucket, and older ones may be there only. So many bytes may wait for it.

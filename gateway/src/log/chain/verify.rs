@@ -1,6 +1,12 @@
 //! Whether a log is what was signed: offline, with the public key alone, in one pass.
 
-use std::{fmt, io, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt, io,
+    sync::Arc,
+};
+
+use memchr::memmem;
 
 use super::{
     files::Leaves,
@@ -9,7 +15,10 @@ use super::{
     tail::Tail,
     tree::Tree,
 };
-use crate::log::source::{Records, Source};
+use crate::log::{
+    entry::Line,
+    source::{Records, Source},
+};
 
 /// How far it is, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +42,10 @@ pub struct Found {
     pub torn: bool,
     /// How many bytes of entries there are.
     pub bytes: u64,
+    /// How many entries are sealed.
+    pub sealed: u64,
+    /// Of how many of these the key was destroyed, as the log says.
+    pub destroyed: u64,
 }
 
 /// What is wrong with a log, first.
@@ -187,6 +200,7 @@ impl Audit {
         let signed = self.newest.checkpoint.size;
         let mut lines = Lines::of(Arc::clone(&self.source), &self.numbers);
         let (mut tree, mut tail, mut torn, mut next) = (Tree::default(), Tail::default(), false, 0);
+        let mut seals = Seals::default();
         while lines.advance()? {
             let index = tree.size();
             if !lines.is_whole() {
@@ -212,6 +226,7 @@ impl Audit {
             {
                 return Ok(self.at(&lines, what));
             }
+            seals.take(lines.line());
             tree.push(leaf);
             if let Some(bad) = self.missed(&tree, &mut next) {
                 return Ok(Err(bad));
@@ -241,6 +256,8 @@ impl Audit {
             unsigned: entries - signed,
             torn,
             bytes: lines.bytes,
+            sealed: seals.of.values().sum(),
+            destroyed: seals.destroyed.iter().filter_map(|key| seals.of.get(key)).sum(),
         }))
     }
 
@@ -327,6 +344,30 @@ impl Audit {
             }
         }
         Ok(true)
+    }
+}
+
+/// What is sealed, by which key, and which keys are destroyed.
+#[derive(Default)]
+struct Seals {
+    of: HashMap<String, u64>,
+    destroyed: HashSet<String>,
+}
+
+impl Seals {
+    /// Looks at a line without reading it: quotes within texts are escaped.
+    fn take(&mut self, line: &[u8]) {
+        const SEALED: &[u8] = b"\"sealed\":\"";
+        const RETENTION: &[u8] = b"\"kind\":\"retention\"";
+        if let Some(at) = memmem::find(line, SEALED) {
+            let id = line.get(at + SEALED.len()..).unwrap_or_default().split(|byte| *byte == b':').next();
+            *self.of.entry(String::from_utf8_lossy(id.unwrap_or_default()).into_owned()).or_default() += 1;
+        } else if memmem::find(line, RETENTION).is_some()
+            && let Ok(read) = serde_json::from_slice::<Line>(line)
+        {
+            let keys = read.entry.detail["keys"].as_array().cloned().unwrap_or_default();
+            self.destroyed.extend(keys.iter().filter_map(|key| key.as_str().map(str::to_owned)));
+        }
     }
 }
 

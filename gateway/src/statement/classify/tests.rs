@@ -177,6 +177,7 @@ pub(super) fn names() -> Names {
     Names {
         search_path: vec!["pg_catalog".into(), "public".into()],
         temporary: vec!["scratch".into()],
+        acting: Vec::new(),
         prepared: [
             ("del".to_owned(), "PREPARE del AS DELETE FROM orders WHERE id = $1".to_owned()),
             ("proto".to_owned(), "SELECT * FROM customers WHERE id = $1".to_owned()),
