@@ -331,3 +331,53 @@ async fn what_keeps_a_checkpoint_from_being_written_takes_the_log_down() {
         assert_eq!(log.down(), Some(said), "{broken}");
     }
 }
+
+/// How often something fails in the next test; `COUNTERSIGN_FAULTS` says otherwise.
+const FAULTS: u64 = 240;
+
+#[tokio::test]
+async fn whatever_fails_and_when_no_acknowledged_entry_is_lost_and_none_is_acknowledged_after() {
+    let faults = std::env::var("COUNTERSIGN_FAULTS").ok().and_then(|count| count.parse().ok()).unwrap_or(FAULTS);
+    let kinds = [ErrorKind::StorageFull, ErrorKind::Other, ErrorKind::QuotaExceeded, ErrorKind::TimedOut];
+    let (mut failed, mut lost) = (0, 0);
+    for fault in 0..faults {
+        let records = tempfile::tempdir().unwrap();
+        let disk = FaultyDisk::default();
+        let kind = kinds[usize::try_from(fault % 4).unwrap()];
+        // A write, a write that is cut short, an fsync, or a file beside; sooner or later.
+        let (how, after) = (fault / 4 % 4, usize::try_from(fault / 16 % 15).unwrap());
+        let log = Log::open_on(records.path(), chaining(records.path()), || Box::new(disk.clone()), 900).unwrap();
+        disk.change(|plan| match how {
+            0 => plan.writes = std::iter::repeat_n(Ok(usize::MAX), after).chain([Err(kind)]).collect(),
+            1 => plan.writes = std::iter::repeat_n(Ok(usize::MAX), after).chain([Ok(7), Err(kind)]).collect(),
+            2 => plan.syncs = std::iter::repeat_n(Ok(()), after).chain([Err(kind)]).collect(),
+            _ => plan.broken = Some(["leaves", "checkpoints", "checkpoint"][after % 3]),
+        });
+        let mut acknowledged = Vec::new();
+        let mut down = false;
+        for n in 0..20 {
+            let sql = format!("select {n}");
+            let done = log.append_durably(&Entry { sql: Some(sql.clone()), ..Entry::new(Kind::Statement) }).await;
+            assert!(!(down && done.is_ok()), "fault {fault}: it is never retried into silence");
+            match done {
+                Ok(()) => acknowledged.push(sql),
+                Err(_) => down = true,
+            }
+        }
+        failed += u64::from(down);
+        drop(log);
+        let log = open_log(records.path()).unwrap_or_else(|error| panic!("fault {fault}: {error}"));
+        lost += u64::from(log.opened().cut > 0);
+        drop(log);
+        let there: Vec<String> = read(records.path()).map(|entry| entry.unwrap().1.sql.unwrap()).collect();
+        assert!(there.starts_with(&acknowledged), "fault {fault}: {acknowledged:?} in {there:?}");
+        if there.is_empty() {
+            // Nothing was ever signed.
+            continue;
+        }
+        let key = chaining(records.path()).key.verifier();
+        let found = super::chain::verify(&records.path().into(), &key, &[], |_| {}).unwrap();
+        assert_eq!(found.unwrap().unsigned, 0, "fault {fault}");
+    }
+    assert!(failed > faults / 2 && lost > 0, "{failed}, {lost}");
+}
