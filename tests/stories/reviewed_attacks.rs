@@ -2,7 +2,10 @@
 
 use countersign_shared::request::Choice;
 
-use crate::harness::Story;
+use crate::harness::{
+    Story,
+    wire::{Script, Wire},
+};
 
 const AT_COMMIT: &str = r#"
 permit (principal, action, resource)
@@ -121,4 +124,20 @@ async fn rows_do_not_come_by_copy_before_anybody_is_asked() {
     let refused = ana.runs(copy).gets_refused().await;
     assert!(refused.code == "42501" && refused.message.contains("COPY"), "{refused:?}");
     assert_eq!(story.number("select count(*) from goods where kind = 'a'").await, 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_close_before_anything_else_makes_nothing_pass() {
+    let story = Story::under_review().await;
+    let token = story.world.idp.token_for("ana").expect("a token");
+    let group = |name: &str| Script::default().close(name).runs("delete from goods where id = 2").sync();
+    for script in
+        [group(""), group("nothing of the kind"), Script::default().sync().close("").runs("delete from goods").sync()]
+    {
+        let mut wire = Wire::log_in(story.world.facts.listen, "shop", &token).await;
+        wire.sends(script).await;
+        let id = wire.is_held().await;
+        story.decides("priya", &id, Choice::Deny).await.expect("she may");
+        assert_eq!(story.number("select count(*) from goods").await, 10);
+    }
 }

@@ -433,13 +433,16 @@ impl Session {
     }
 
     pub(super) fn on_close(&mut self, target: Target, name: &str, frame: &Bytes) {
+        // Before anything has run there is nothing to close, and nothing has been asked about names: the server would
+        // wait for the group's end then, and what follows would be opaque.
+        let fresh = self.next_run == 0 && self.names.search_path.is_empty();
         let sent = match target {
             Target::Statement => {
                 self.names.prepared.remove(name);
                 self.memory.forget_prepared();
-                self.prepared.remove(name).is_none_or(|prepared| prepared.sent)
+                self.prepared.remove(name).map_or(!fresh, |prepared| prepared.sent)
             }
-            Target::Portal => self.portals.remove(name).is_none_or(|portal| portal.sent),
+            Target::Portal => self.portals.remove(name).map_or(!fresh, |portal| portal.sent),
         };
         if sent {
             self.send(frame, Sent::Close);
