@@ -8,8 +8,8 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    access, answer, ask, blocks::Message, digest, direct, home, life, question, reach, request, review, samples,
-    visible::is_hidden,
+    access, answer, ask, blocks::Message, details, digest, direct, home, life, question, reach, request, review,
+    samples, visible::is_hidden,
 };
 
 /// What hostile texts are made of: what Slack reads as more than text, what the eye misses, what ends a
@@ -156,6 +156,15 @@ fn what_is_shown_is_what_runs_whatever_the_statement() {
             });
         }
         assert_eq!(read_back(&code[0]), expected(&sql), "{sql:?}");
+        let form = details::details(&view, true, &base());
+        harmless(&form["blocks"], None, &sql);
+        let mut whole = Vec::new();
+        walk(&form["blocks"], &mut |value| {
+            if value["type"] == "rich_text_preformatted" {
+                whole.push(value["elements"][0]["text"].as_str().unwrap().to_owned());
+            }
+        });
+        assert_eq!(whole, code, "Details say the same: {sql:?}");
         assert_eq!(code[1].lines().count(), 1, "a parameter is one line: {sql:?}");
         count += 1;
     }
