@@ -5,7 +5,8 @@
 //! are in the log: what is sealed stays sealed.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -60,17 +61,31 @@ impl Cursor {
         records.join("siem.json")
     }
 
-    /// What an earlier run left of this log; else what came before this run is not sent.
+    /// What an earlier run left of this log. Where there is none, what came before this run is not sent; where it can't be
+    /// read, nobody knows what the collector has, and it gets all of it again.
     fn read(records: &Path, log: &Log) -> Self {
-        let opened = log.opened();
-        let read = fs::read(Self::path(records)).ok().and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
-        read.filter(|cursor| cursor.log == opened.origin)
-            .unwrap_or_else(|| Self { log: opened.origin.clone(), sent: opened.entries })
+        let (opened, path) = (log.opened(), Self::path(records));
+        let from = |sent| Self { log: opened.origin.clone(), sent };
+        let read = match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice::<Self>(&bytes).map_err(io::Error::from),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return from(opened.entries),
+            Err(error) => Err(error),
+        };
+        match read {
+            Ok(cursor) if cursor.log == opened.origin => cursor,
+            Ok(_) => from(opened.entries),
+            Err(error) => {
+                tracing::error!(%error, path = %path.display(), "what [siem] has is not known; it gets the whole log again");
+                from(0)
+            }
+        }
     }
 
     fn write(&self, records: &Path) -> io::Result<()> {
         let (path, draft) = (Self::path(records), Self::path(records).with_extension("new"));
-        fs::write(&draft, serde_json::to_vec(self)?)?;
+        let mut file = fs::File::create(&draft)?;
+        file.write_all(&serde_json::to_vec(self)?)?;
+        file.sync_data()?;
         fs::rename(draft, path)
     }
 }
@@ -115,7 +130,8 @@ impl Siem {
         let client = client.map_err(io::Error::other)?;
         let cursor = Cursor::read(folder, log);
         // They are here, mostly; a bucket that is away keeps none of them back.
-        let follower = Arc::new(std::sync::Mutex::new(Follower::new(&folder.into(), cursor.sent)?));
+        let follower = Follower::new(&folder.into(), cursor.sent).or_else(|_| Follower::new(&whole, cursor.sent))?;
+        let follower = Arc::new(std::sync::Mutex::new(follower));
         Ok(Self { config, client, records: folder.to_owned(), whole, follower, cursor, most: MOST })
     }
 
@@ -265,6 +281,6 @@ mod tests {
         assert_eq!(Cursor::read(two.path(), &other).sent, 0);
         assert_eq!(Cursor::read(two.path(), &other).log, other.opened().origin);
         fs::write(Cursor::path(one.path()), "half a").unwrap();
-        assert_eq!(Cursor::read(one.path(), &log).sent, 1);
+        assert_eq!(Cursor::read(one.path(), &log).sent, 0, "what nobody knows to be there is sent again");
     }
 }
