@@ -10,7 +10,7 @@ use url::Url;
 use super::{
     blocks::{self, TEXT_LIMIT},
     effects, impact, outcome,
-    request::{asks, block_id, fits, own_notes, page, parameters, reason_fits},
+    request::{asks, block_id, fits, own_notes, parameters, reason_fits, stands, what_it_is},
     visible::{length, short, visible},
 };
 
@@ -64,18 +64,19 @@ pub fn details(request: &RequestView, decides: bool, base: &Url) -> Value {
         let what = blocks::plain(&outcome::access(access));
         shown.lines(vec![blocks::line(vec![blocks::bold("Access: "), what])]);
     } else {
-        shown.code("Statement", &visible(&request.sql));
-        shown.code("Parameters", &visible(&parameters(request)));
+        shown.code(what_it_is(request), &visible(&request.sql));
+        if !request.parameters.is_empty() {
+            shown.code("Parameters", &visible(&parameters(request)));
+        }
     }
+    shown.lines(impact::sample(request));
     let asked = request.questions.iter().map(|one| format!("{} asked: {}", short(&one.by, 200), visible(&one.text)));
     shown.list("Questions:", asked);
     if !shown.whole {
         let more = "It does not fit here. The request's page has all of it.";
         shown.lines(vec![blocks::line(vec![blocks::bold(more)])]);
     }
-    let standing = blocks::line(vec![blocks::bold(&outcome::standing(request))]);
-    let link = blocks::line(vec![blocks::link(&page(base, &request.id), "The request's page")]);
-    shown.lines(vec![standing, link]);
+    shown.lines(stands(request, base, true));
     let open = request.state == State::Pending && request.kind != RequestKind::Review;
     if decides && open && shown.whole && fits(request) {
         shown.blocks.push(blocks::actions(&block_id(&request.id, &request.digest), vec![impact::button(request)]));
@@ -109,11 +110,8 @@ impl Shown {
 
     /// A text that is visible already, in as many blocks of code as it takes.
     fn code(&mut self, head: &str, text: &str) {
-        if text.is_empty() {
-            return;
-        }
         self.lines(vec![blocks::line(vec![blocks::bold(head)])]);
-        let pieces = pieces(text, TEXT_LIMIT);
+        let pieces = if text.is_empty() { vec![""] } else { pieces(text, TEXT_LIMIT) };
         self.whole &= pieces.len() <= PIECES;
         for piece in pieces.iter().take(PIECES) {
             self.lines(vec![blocks::code(piece)]);

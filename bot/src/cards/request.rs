@@ -284,11 +284,16 @@ fn does(view: &RequestView) -> Vec<Value> {
     ]
 }
 
+/// What stands above the statement.
+pub(super) const fn what_it_is(view: &RequestView) -> &'static str {
+    if view.at_commit { "Has run, in this order, and waits for its COMMIT" } else { "Statement" }
+}
+
 fn runs(view: &RequestView) -> Vec<Value> {
     if let Some(access) = &view.access {
         return vec![blocks::line(vec![blocks::bold("Access: "), blocks::plain(&outcome::access(access))])];
     }
-    let what = if view.at_commit { "Has run, in this order, and waits for its COMMIT" } else { "Statement" };
+    let what = what_it_is(view);
     let mut elements = vec![blocks::line(vec![blocks::bold(what)])];
     code(&mut elements, &view.sql, "statement");
     if !view.parameters.is_empty() {
@@ -308,7 +313,7 @@ fn code(elements: &mut Vec<Value>, text: &str, what: &str) {
     }
 }
 
-fn stands(view: &RequestView, base: &Url, whole: bool) -> Vec<Value> {
+pub(super) fn stands(view: &RequestView, base: &Url, whole: bool) -> Vec<Value> {
     let mut lines = vec![blocks::line(vec![blocks::bold(&outcome::standing(view))])];
     let page = page(base, &view.id);
     if view.state == State::Pending {

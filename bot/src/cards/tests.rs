@@ -139,6 +139,29 @@ fn a_redacted_card_says_who_and_where_and_nothing_of_what_anybody_wrote() {
     }
 }
 
+/// Whoever approves under Details must have read there what a card would have said.
+#[test]
+fn details_say_all_that_a_card_says() {
+    let mut compared = 0;
+    let all = samples::samples();
+    for (at, card) in all.iter().enumerate() {
+        let Some(name) = card["name"].as_str().and_then(|name| name.strip_prefix("card: ")) else { continue };
+        // Two may have one name; its own comes next.
+        let own = format!("form: details: {name}");
+        let form = all[at..].iter().find(|sample| sample["name"] == own.as_str()).expect("its details");
+        // What does not fit a card is cut there.
+        let cut = card.to_string().contains("cannot be approved here") || card.to_string().contains("(cut)");
+        let said: Vec<&str> = strings(&form["view"]["blocks"]);
+        for block in card["blocks"].as_array().unwrap().iter().filter(|block| block["type"] == "rich_text" && !cut) {
+            for text in strings(&block["elements"]) {
+                assert!(said.contains(&text), "{name}: {text:?} is not under Details");
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 100, "{compared}");
+}
+
 #[test]
 fn notifications_carry_nothing_that_anybody_wrote() {
     let impact = Impact {
