@@ -32,6 +32,7 @@ mod killed;
 mod linking;
 mod login;
 mod masking;
+mod meanings;
 mod outages;
 mod own_catalog;
 mod parking;

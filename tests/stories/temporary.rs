@@ -98,3 +98,22 @@ async fn nothing_that_hangs_on_something_temporary_writes_unasked() {
         session.runs(text).ends().await.unwrap_or_else(|refused| panic!("{text}: {refused:?}"));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sequence_is_moved_by_no_other_name() {
+    let story = Story::under(NO_WRITES).await;
+    let direct = story.world.upstream.connect().await.expect("a way into the database");
+    direct.batch_execute("create sequence moved start 50; select nextval('moved')").await.expect("a sequence");
+    let oid: u32 = direct.query_one("select 'moved'::regclass::oid", &[]).await.expect("its oid").get(0);
+    let session = story.logs_in("ana").await;
+    for (makes, moves) in [
+        (format!("create temp sequence \"{oid}\""), format!("select setval('{oid}', 1, false)")),
+        ("create temp sequence movedx".to_owned(), "select setval('movedx'::varchar(5), 1, false)".to_owned()),
+        ("create temp sequence movedy".to_owned(), "select nextval('movedy'::varchar(5))".to_owned()),
+    ] {
+        session.runs(&makes).ends().await.expect("a sequence of one's own");
+        assert_eq!(session.runs(&moves).gets_refused().await.code, "42501", "{moves}");
+    }
+    let at: i64 = direct.query_one("select last_value from moved", &[]).await.expect("where it is").get(0);
+    assert_eq!(at, 50);
+}

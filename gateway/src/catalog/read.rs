@@ -1,5 +1,5 @@
 //! Asks a server for its catalog. Every name is qualified, and the search path holds `pg_catalog`
-//! alone, so that nothing in the database can stand in for what is asked, and so that the texts of
+//! before all else, so that nothing in the database can stand in for what is asked, and so that the texts of
 //! views and expressions come back with all other names qualified. For PostgreSQL 14 to 18.
 
 use super::{read_rows::Reader, snapshot::Snapshot};
@@ -21,8 +21,10 @@ pub trait CatalogQuery: Send {
     }
 }
 
+/// The server's own names first. Temporary relations and types come before all others where their schema is not listed.
+pub(super) const PATH: &str = "pg_catalog, pg_temp";
 /// Before anything else is asked.
-pub(super) const PIN: &str = "SET search_path TO pg_catalog";
+pub(super) const PIN: &str = "SET search_path TO pg_catalog, pg_temp";
 
 /// One row, one column; differs whenever anything in the catalog that a snapshot holds does.
 /// Temporary objects and statistics don't count. `{versions}` stands for something of the versions of

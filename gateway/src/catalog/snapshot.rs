@@ -103,6 +103,8 @@ pub struct Hazard {
     pub transitions: Vec<String>,
     /// Changes whenever what would run changes.
     pub stamp: String,
+    /// Whether it may be put off to the end of the transaction.
+    pub deferrable: bool,
 }
 
 /// Code that something other than the statement calls.

@@ -226,6 +226,7 @@ impl Session {
                     frame,
                     sent: true,
                     confirmed: true,
+                    meant: None,
                 };
                 self.prepared.insert(name.clone(), Arc::new(prepared));
             }

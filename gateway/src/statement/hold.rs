@@ -147,6 +147,7 @@ fn refusal(denial: Denial, analysis: &Analysis, connection: &str) -> Refusal {
             return Refusal::Syntax { message: message.clone(), position: *position };
         }
         (Some(Doubt::UnknownRelation { name }), None) => return Refusal::UnknownRelation { name: name.clone() },
+        (Some(Doubt::UnknownFunction { name }), None) => return Refusal::UnknownFunction { name: name.clone() },
         _ => {}
     }
     let what = denial.effect.as_ref().map_or_else(

@@ -143,6 +143,14 @@ struct Detail<'a, E> {
     /// Columns that an approval revealed.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     revealed: &'a [String],
+    /// What EXECUTE runs, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    executes: Vec<&'a (String, String)>,
+}
+
+/// What the EXECUTEs of a text run, which it does not say itself.
+fn executes(request: &Request) -> Vec<&(String, String)> {
+    request.analysis.statements.iter().flat_map(|statement| &statement.executes).collect()
 }
 
 /// What is told of a statement that is held, in its entry's detail.
@@ -153,8 +161,9 @@ pub fn held(request: &Request, header: &Header, digest: Digest, rules: &[String]
     let application = header.entry.detail["application"].as_str();
     let parameters = request.parameters_as_text();
     let (masked, revealed) = (&request.masking.told, &request.masking.revealed);
-    let detail =
-        Detail { parameters, effects, digest: Some(digest), rules: Some(rules), application, masked, revealed };
+    let executes = executes(request);
+    let (digest, rules) = (Some(digest), Some(rules));
+    let detail = Detail { parameters, effects, digest, rules, application, masked, revealed, executes };
     // Texts, lists and a digest: nothing that JSON can't hold.
     serde_json::to_value(detail).unwrap_or_default()
 }
@@ -178,7 +187,8 @@ pub async fn open(
     let application = rules.and_then(|_| header.entry.detail["application"].as_str());
     let parameters = request.parameters_as_text();
     let (masked, revealed) = (&request.masking.told, &request.masking.revealed);
-    let detail = Detail { parameters, effects, digest: None, rules, application, masked, revealed };
+    let executes = executes(request);
+    let detail = Detail { parameters, effects, digest: None, rules, application, masked, revealed, executes };
     let mut line = header.line(Which::Statement, held, permit.outcome(), detail);
     line.sql = Some(&request.sql);
     let only_reads = held.is_none() && request.analysis.only_reads;
@@ -297,6 +307,7 @@ mod tests {
             application: None,
             masked: &[],
             revealed: &[],
+            executes: vec![],
         };
         let mut line = header.line(Which::Statement, Some(&id), "released", detail);
         line.sql = Some(&request.sql);

@@ -21,6 +21,12 @@ pub(super) enum Piece {
     TypeOf(Vec<String>),
     /// What is not in the text.
     Unseen(&'static str),
+    /// The query of a cursor.
+    Cursor(String),
+    /// FETCH or MOVE: of a cursor that may have been opened elsewhere.
+    Fetches,
+    /// Errors are caught.
+    Catches,
 }
 
 /// Blocks, loops and branches within each other.
@@ -96,6 +102,7 @@ impl Reader<'_> {
         self.tokens.expect("begin")?;
         self.statements()?;
         if self.tokens.take("exception") {
+            self.pieces.push(Piece::Catches);
             while self.tokens.take("when") {
                 // Names of conditions, or SQLSTATE and a constant.
                 self.tokens.text_up_to(&["then"])?;
@@ -161,7 +168,7 @@ impl Reader<'_> {
             self.tokens.expect("is")?;
         }
         let query = self.tokens.text_up_to(&[";"])?;
-        self.pieces.push(Piece::Sql(query));
+        self.pieces.push(Piece::Cursor(query));
         self.cursors.push(name.to_owned());
         self.tokens.expect(";")?;
         Ok(true)
@@ -234,6 +241,7 @@ impl Reader<'_> {
                 if text.contains('(') {
                     self.unseen("how far it moves a cursor is computed");
                 }
+                self.pieces.push(Piece::Fetches);
                 self.tokens.expect(";")
             }
             _ => self.sql(),
@@ -424,7 +432,7 @@ impl Reader<'_> {
                 return self.skip_to_end();
             }
             let query = self.tokens.text_up_to(&[";"])?;
-            self.pieces.push(Piece::Sql(query));
+            self.pieces.push(Piece::Cursor(query));
         } else {
             self.cursor_arguments()?;
         }

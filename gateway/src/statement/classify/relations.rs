@@ -58,9 +58,25 @@ impl Walk<'_> {
             return Meaning { temporary: is_temporary(), relation: None };
         }
         if !schema.is_empty() {
-            return Meaning { temporary: false, relation: self.snapshot.relation(schema, name).cloned() };
+            let relation = self.snapshot.relation(schema, name).cloned();
+            if let Some(relation) = &relation {
+                self.resolves(relation.oid);
+            }
+            return Meaning { temporary: false, relation };
         }
-        let relation = self.path().find_map(|schema| self.snapshot.relation(schema, name)).cloned();
+        let (relation, several) = {
+            let mut all = self.path().filter_map(|schema| self.snapshot.relation(schema, name));
+            (all.next().cloned(), all.next().is_some())
+        };
+        if let Some(relation) = &relation {
+            self.resolves(relation.oid);
+        }
+        if several && self.plans_are_kept {
+            // A plan from before the first of them was there goes on with another.
+            self.opaque(format!(
+                "which {name} a function uses of several on the search path rests on what came before"
+            ));
+        }
         // A temporary relation hides a permanent one; but it may be gone, with a rollback for
         // instance, so that both count.
         Meaning { temporary: self.place == Place::Text && is_temporary(), relation }

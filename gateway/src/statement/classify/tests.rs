@@ -456,7 +456,7 @@ fn statements_about_the_session_are_named() {
         ("SET ROLE admin", "privilege"),
         ("SET SESSION AUTHORIZATION DEFAULT", "set"),
         ("SET SESSION AUTHORIZATION admin", "privilege"),
-        ("SET row_security = off", "privilege"),
+        ("SET row_security = off", "set"),
         ("SET session_replication_role = replica", "privilege"),
         ("SET my.tenant = '7'", "privilege"),
         ("SET NAMES 'UTF8'", "set"),

@@ -16,11 +16,7 @@ const DEEPEST_EXECUTE: usize = 4;
 
 impl Walk<'_> {
     pub fn explain(&mut self, n: &ExplainStmt) {
-        let runs = n.options.iter().any(|option| match &option.node {
-            Some(NodeEnum::DefElem(o)) => o.defname == "analyze" && !o.arg.as_deref().is_some_and(is_off),
-            _ => true,
-        });
-        if runs {
+        if runs_it(n) {
             self.maybe(&n.query);
         } else {
             self.only_planned(|walk| walk.maybe(&n.query));
@@ -79,8 +75,8 @@ impl Walk<'_> {
         // `CURSOR_OPT_HOLD` of PostgreSQL's parser.
         let hold = n.options & 0x0020 != 0;
         self.found.statement.cursor = Some(CursorMove::Declares { name: n.portalname.clone(), hold });
-        if self.found.rests_on_session {
-            self.opaque("what a function of the cursor's query does depends on names when its rows are fetched");
+        if self.found.rests_on_session || self.found.statement.changes_session {
+            self.opaque("what the cursor's query does depends on names when its rows are fetched");
         }
     }
 
@@ -136,6 +132,27 @@ impl Walk<'_> {
             }
         }
     }
+}
+
+/// Whether an EXPLAIN runs what it explains.
+pub(super) fn runs_it(n: &ExplainStmt) -> bool {
+    n.options.iter().any(|option| match &option.node {
+        Some(NodeEnum::DefElem(o)) => o.defname == "analyze" && !o.arg.as_deref().is_some_and(is_off),
+        _ => true,
+    })
+}
+
+/// Whether a statement is one about the transaction or the session that rests on no name of the database's.
+pub(super) fn is_control(node: &Node) -> bool {
+    matches!(
+        node.node,
+        Some(
+            NodeEnum::TransactionStmt(_)
+                | NodeEnum::VariableSetStmt(_)
+                | NodeEnum::DeallocateStmt(_)
+                | NodeEnum::DiscardStmt(_)
+        )
+    )
 }
 
 /// Whether an option's value is one of the ways to say no. Anything else counts as yes.

@@ -262,6 +262,8 @@ impl Walk<'_> {
             N::DeclareCursorStmt(n) => self.declare_cursor(n),
             N::FetchStmt(n) => {
                 self.on_connection(Action::Select);
+                // What its query does, it does now.
+                self.found.statement.changes_session = true;
                 self.found.statement.cursor = Some(CursorMove::Fetches { name: n.portalname.clone() });
             }
             N::ClosePortalStmt(n) => {
@@ -274,7 +276,10 @@ impl Walk<'_> {
             N::TransactionStmt(n) => self.transaction(n),
             N::VariableSetStmt(n) => self.set(n),
             N::VariableShowStmt(n) => self.show(n),
-            N::ConstraintsSetStmt(_) => self.on_connection(Action::Set),
+            N::ConstraintsSetStmt(_) => {
+                self.found.settles = true;
+                self.on_connection(Action::Set);
+            }
             N::DiscardStmt(n) => self.discard(n),
             N::ListenStmt(_) | N::UnlistenStmt(_) => self.on_connection(Action::Listen),
             N::NotifyStmt(_) => self.on_connection(Action::Notify),

@@ -124,7 +124,9 @@ impl<'a> Reader<'a> {
         }
         for effect in found.effects.iter().chain(&found.executed) {
             match &effect.object {
-                Object::Table { schema, name } => self.touched(effect.action, &(schema.clone(), name.clone())),
+                Object::Table { schema, name } => {
+                    self.touched(effect.action, &(schema.clone(), name.clone()));
+                }
                 _ if effect.action == Action::Opaque => self.doubt("a function of it can't be seen into"),
                 _ => {}
             }
