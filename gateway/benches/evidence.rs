@@ -139,12 +139,14 @@ fn verified(folder: &Path) -> Duration {
 
 fn searches(records: &Records, index: Option<&Index>, rounds: bool) {
     let day = |before: i64| (Utc::now() - TimeDelta::days(before)).format("%Y-%m-%d").to_string();
-    let id: DateTime<Utc> = Utc::now();
+    let now: DateTime<Utc> = Utc::now();
+    // The 31st write is a delete from orders.
+    let id = statement(30 * WRITES + 1).0;
     let table = [
-        "table:orders action:delete by:person07 since:7d".to_owned(),
-        "table:orders action:delete".to_owned(),
+        "table:orders action:delete since:7d".to_owned(),
+        "table:orders action:delete by:person29".to_owned(),
         "by:person07 action:update on:shop".to_owned(),
-        "sql:\"where id = 577777\"".to_owned(),
+        format!("sql:\"{id}\""),
         "n123456".to_owned(),
         "by:nobody".to_owned(),
         format!("kind:login since:{} until:{}", day(10), day(9)),
@@ -152,7 +154,7 @@ fn searches(records: &Records, index: Option<&Index>, rounds: bool) {
         "sql:\"delete from\"".to_owned(),
     ];
     for words in table {
-        let asked = Search::parse(&words, id).unwrap();
+        let asked = Search::parse(&words, now).unwrap();
         let (mut hits, mut told) = (0_u64, search::Told::default());
         let mut once = || {
             hits = 0;

@@ -300,7 +300,8 @@ fn remove(path: &Path) -> io::Result<()> {
 
 /// Looks now and then, until it is dropped.
 pub async fn keep(gateway: Arc<Gateway>) {
-    let records = gateway.config.records();
+    // What is here: nobody asks a bucket each minute, and what is there was here before.
+    let records = Records::from(gateway.config.gateway.records.as_path());
     let Some(index) = Index::beside(&records).filter(|_| gateway.config.gateway.index) else { return };
     let mut looks = tokio::time::interval(LOOK);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -46,7 +46,13 @@ pub fn plan(there: &[There], over: &[(u64, u64)]) -> Vec<Vec<u64>> {
         let mut before: Vec<&There> = there.iter().filter(|there| Some(&there.last) < part.first()).collect();
         while let Some(last) = before.pop() {
             let between = |(number, _): &&(u64, u64)| *number > last.last && Some(number) < part.first();
-            if bytes + last.bytes > WHOLE || last.bytes > 2 * bytes || over.iter().any(|segment| between(&segment)) {
+            // The oldest may have gone to a bucket: what can't be read again stays as it is.
+            let gone = over.first().is_none_or(|(oldest, _)| *oldest > last.first);
+            if gone
+                || bytes + last.bytes > WHOLE
+                || last.bytes > 2 * bytes
+                || over.iter().any(|segment| between(&segment))
+            {
                 break;
             }
             let along =
@@ -79,6 +85,8 @@ mod tests {
             // Somebody took one away.
             (vec![there(1, 1, WHOLE), there(3, 3, WHOLE)], big(1..=3), vec![vec![2]]),
             (vec![there(1, 1, 1000), there(3, 3, 1000)], small(1..=4), vec![vec![2], vec![3, 4]]),
+            // The first of its segments are in a bucket only.
+            (vec![there(1, 10, 1000)], small(9..=11), vec![vec![11]]),
             // All is there.
             (vec![there(1, 9, 10)], small(1..=9), vec![]),
         ];
