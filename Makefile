@@ -1,6 +1,6 @@
 # The few commands that people and CI both run. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test tools bench evidence fuzz fmt lint audit clean regress drivers matrix ocsf kills scim libpq masks pictures emulate
+.PHONY: help demo test tools bench evidence fuzz fmt lint audit clean regress drivers matrix ocsf kills scim libpq masks orders pictures emulate
 
 # rustup's folder is not on the PATH of every shell.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -36,6 +36,9 @@ kills: ## Kill the gateway a thousand times under load, with PostgreSQL's log as
 
 evidence: ## The log at ten million entries (ENTRIES): appended, verified, indexed, searched (takes 3 GB of disk, some minutes)
 	PACK=1 cargo bench --locked --package countersign-gateway --bench evidence
+
+orders: ## Every order of the steps of two and three who meet at a hold (some minutes)
+	cargo test --locked --package countersign-gateway --lib -- interleavings --include-ignored --nocapture --test-threads=1
 
 masks: ## Every form of a query by every channel, with planted values, and what came of it (some minutes)
 	cargo test --locked --package countersign-tests --test stories masking::every_form -- --ignored --nocapture

@@ -18,4 +18,6 @@ pub mod whom;
 #[cfg(test)]
 pub(crate) mod house;
 #[cfg(test)]
+mod interleavings;
+#[cfg(test)]
 mod stories;
