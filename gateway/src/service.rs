@@ -19,7 +19,7 @@ use crate::{
     log::{Entry, Kind},
     metrics::{LoadResult, Metrics},
     policy::{self, Watched},
-    records::retention,
+    records::{index, retention},
     runtime::{Gateway, Holds},
     sessions::Sessions,
     siem,
@@ -145,6 +145,7 @@ impl Service {
         });
         let sending = siem::start(&gateway, stop.clone());
         let forgetting = tokio::spawn(retention::keep(Arc::clone(&gateway)));
+        let indexing = tokio::spawn(index::keep(Arc::clone(&gateway)));
         let watching = tokio::spawn(tell_policy_loads(Arc::clone(&gateway), stop.clone()));
         let keeping = tokio::spawn(keep::keep(Arc::clone(&gateway)));
         let polling = tokio::spawn(poll::poll(Arc::clone(&gateway)));
@@ -185,6 +186,7 @@ impl Service {
         evidence.abort();
         polling.abort();
         forgetting.abort();
+        indexing.abort();
         evidence::stop(&gateway).await;
         if let Some(Ok(Some(mut siem))) = match sending {
             Some(sending) => Some(sending.await),

@@ -399,6 +399,7 @@ fn config(provider: &Provider, folder: &std::path::Path) -> Config {
             records: folder.join("records"),
             bucket: None,
             compress_after: None,
+            index: false,
             policy: folder.join("policy"),
             policy_signers: None,
             tls: None,

@@ -53,6 +53,8 @@ struct Object {
 pub(super) struct Inside {
     pub manner: Manner,
     objects: BTreeMap<String, Vec<Object>>,
+    /// How many requests it has sent away.
+    pub sent_away: usize,
     /// Every key that was put, in order.
     pub puts: Vec<String>,
     /// What of the requests was signed for.
@@ -123,7 +125,10 @@ async fn answer(
     let mut inside = inside.lock().unwrap();
     let manner = inside.manner;
     match manner {
-        Manner::Away => return no(StatusCode::SERVICE_UNAVAILABLE, "SlowDown"),
+        Manner::Away => {
+            inside.sent_away += 1;
+            return no(StatusCode::SERVICE_UNAVAILABLE, "SlowDown");
+        }
         Manner::Refuses => return no(StatusCode::FORBIDDEN, "AccessDenied"),
         _ => {}
     }

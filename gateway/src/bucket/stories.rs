@@ -147,6 +147,88 @@ async fn while_the_bucket_is_away_the_log_waits_and_where_it_is_full_only_what_e
     assert_eq!(there.await.unwrap(), taken + 2);
 }
 
+/// The clock of all that waits is the test's own; the log and the bucket are real.
+#[tokio::test]
+async fn a_bucket_that_is_away_for_an_hour_gets_everything_in_order_once_it_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let bucket = StandIn::start(Manner::Keeps).await;
+    let spool = 60_000;
+    let (mut log, mut written) = (open(folder.path(), spool), Vec::new());
+    let mut writes = |log: &Log| {
+        let sql = format!("select {}", written.len());
+        let taken = log.append(&statement(&sql)).map(|_| written.push(sql));
+        (taken, written.len() as u64)
+    };
+    let mut keeping = custody(&log, &bucket);
+    writes(&log).0.unwrap();
+    keeping.round().await.unwrap();
+
+    bucket.inside().manner = Manner::Away;
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    for _ in 0..2 {
+        let works = async {
+            for _ in 0..30 {
+                (0..5).for_each(|_| writes(&log).0.expect("there is room for an hour's work"));
+                let sent_away = bucket.inside().sent_away;
+                tokio::time::advance(Duration::from_secs(60)).await;
+                // It is tried again and again.
+                while bucket.inside().sent_away == sent_away {
+                    tokio::time::advance(Duration::from_millis(50)).await;
+                }
+            }
+        };
+        tokio::select! {
+            () = keeping.run() => panic!("it gave up"),
+            () = works => {}
+        }
+        // The gateway dies meanwhile, and another one goes on.
+        drop((keeping, log));
+        log = open(folder.path(), spool);
+        keeping = custody(&log, &bucket);
+    }
+    assert!(began.elapsed() >= Duration::from_secs(3600));
+    tokio::time::resume();
+
+    // An hour more of work in a moment, and it is full: nothing new begins.
+    let full = loop {
+        if let (Err(full), _) = writes(&log) {
+            break full;
+        }
+    };
+    assert!(matches!(full, LogDown::Full(_)), "{full}");
+    bucket.inside().manner = Manner::Keeps;
+    let (config, key) = (bucket.config(), chaining(folder.path()).key.verifier());
+    let all_there = async {
+        let entries = loop {
+            // Passes as soon as there is room.
+            if let (Ok(()), entries) = writes(&log) {
+                break entries;
+            }
+            tokio::task::yield_now().await;
+        };
+        let size =
+            |note: bytes::Bytes| String::from_utf8_lossy(&note).lines().nth(1).and_then(|size| size.parse().ok());
+        while bucket.object("prod/log/checkpoint").and_then(size) != Some(entries) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = keeping.run() => panic!("it gave up"),
+        () = all_there => {}
+        () = tokio::time::sleep(Duration::from_secs(45)) => panic!("it is not all there"),
+    }
+    let (found, there) = tokio::task::spawn_blocking(move || {
+        let records = Records::from(config);
+        let found = verify(&records, &key, &[], |_| {}).unwrap();
+        (found, read(records).map(|entry| entry.unwrap().1.sql.unwrap()).collect::<Vec<_>>())
+    })
+    .await
+    .unwrap();
+    assert_eq!(there, written);
+    assert_eq!(found.unwrap().newest.checkpoint.size, written.len() as u64);
+}
+
 #[tokio::test]
 async fn a_gateway_that_was_killed_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();

@@ -71,6 +71,7 @@ pub(super) fn read(table: &Table<'_>, s3: Option<&Table<'_>>) -> Option<GatewayC
         records: place.folder,
         bucket: place.bucket,
         compress_after: compress_after(table),
+        index: table.truth("index").unwrap_or(true),
         policy: doc.path(table.text("policy").map_or("policy", |found| found.value)),
         policy_signers: policy_signers(table),
         tls,

@@ -51,6 +51,7 @@ mod tests_upstream;
 pub use check::{Checked, check, check_all, policy_folder};
 pub use password::Password;
 pub use places::{Places, places};
+pub(crate) use reader::nearest;
 pub use route::{QuietConfig, RouteConfig, Severity};
 pub use scim::ScimTokens;
 pub use upstream::{Authorities, LoginRule, Upstream, UpstreamTls, Whose};
@@ -121,6 +122,8 @@ pub struct GatewayConfig {
     pub bucket: Option<BucketConfig>,
     /// Segments that are over for so long are packed; `None`: none are.
     pub compress_after: Option<Duration>,
+    /// Whether segments that are over are indexed for searches.
+    pub index: bool,
     /// The folder of policies.
     pub policy: PathBuf,
     /// Who signs policies before they count, where somebody must.

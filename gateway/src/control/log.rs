@@ -17,7 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::{App, answer::Refused, caller::Caller, sight};
 use crate::{
     log::{Entry, Kind},
-    records::{entries, export::Format, find::Search},
+    records::{export::Format, find::Search, index::Index, search},
 };
 
 /// So many bytes are sent together.
@@ -75,25 +75,19 @@ pub(super) async fn read(
     tokio::task::spawn_blocking(move || {
         let _place = place;
         let mut chunk = Vec::with_capacity(CHUNK);
-        for entry in entries(&records) {
-            match entry {
-                Ok((seq, entry)) if sight.sees(&entry) && search.fits(&entry) => {
-                    chunk.extend_from_slice(Format::JsonLines.line(seq, &entry).as_bytes());
-                    chunk.push(b'\n');
-                }
-                Ok(_) => {}
-                // The answer breaks off: half a log must not look like a whole one.
-                Err(error) => {
-                    tracing::error!(%error, "the log can't be read on");
-                    let _gone = sender.blocking_send(Err(io::Error::other("the log can't be read on")));
-                    return;
-                }
+        let found = search::search(&records, Index::beside(&records).as_ref(), &search, |seq, entry| {
+            if sight.sees(entry) {
+                chunk.extend_from_slice(Format::JsonLines.line(seq, entry).as_bytes());
+                chunk.push(b'\n');
             }
-            if chunk.len() >= CHUNK && sender.blocking_send(Ok(Bytes::from(std::mem::take(&mut chunk)))).is_err() {
-                return;
-            }
+            chunk.len() < CHUNK || sender.blocking_send(Ok(Bytes::from(std::mem::take(&mut chunk)))).is_ok()
+        });
+        // The answer breaks off: half a log must not look like a whole one.
+        if let Err(error) = &found {
+            tracing::error!(%error, "the log can't be read on");
         }
-        let _gone = sender.blocking_send(Ok(Bytes::from(chunk)));
+        let rest = found.map(|_| Bytes::from(chunk)).map_err(|_| io::Error::other("the log can't be read on"));
+        let _gone = sender.blocking_send(rest);
     });
     let body = Body::from_stream(ReceiverStream::new(chunks));
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())

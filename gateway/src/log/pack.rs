@@ -2,13 +2,14 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufReader, Read, Write},
+    io::{self, BufReader, Read},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
 use super::{
     disk::sync_folder,
+    frames::pack_into,
     segment::{packed_path_of, path_of, unpacking},
 };
 
@@ -27,12 +28,7 @@ pub fn pack(folder: &Path, number: u64) -> io::Result<(PathBuf, u64)> {
     };
     let draft = packed.with_extension("new");
     let out = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-    let mut encoder = zstd::Encoder::new(out, LEVEL)?;
-    encoder.include_checksum(true)?;
-    encoder.set_pledged_src_size(Some(size))?;
-    io::copy(&mut BufReader::new(File::open(&plain)?), &mut encoder)?;
-    let mut out = encoder.finish()?;
-    out.flush()?;
+    pack_into(File::open(&plain)?, &out, LEVEL)?;
     out.sync_all()?;
     if !reads_the_same(File::open(&plain)?, unpacking(File::open(&draft)?)?)? {
         return Err(io::Error::other(format!("{}: it does not unpack to what was packed", draft.display())));

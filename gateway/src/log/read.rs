@@ -34,6 +34,24 @@ pub enum ReadError {
         /// What is wrong with it.
         why: String,
     },
+    /// What an index says is at a place is not there.
+    #[error("{path}, entry {seq}: {why}")]
+    Misplaced {
+        /// In which segment.
+        path: PathBuf,
+        /// Which entry.
+        seq: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An entry is not the one of which a hash is kept.
+    #[error("{path}: entry {seq} is not the one whose hash is in `leaves`; one of them was changed")]
+    Changed {
+        /// In which segment.
+        path: PathBuf,
+        /// Which entry.
+        seq: u64,
+    },
     /// The last line has no end: an entry that is being written, or was when the gateway died.
     #[error("{path}, line {line}: the last entry is not whole")]
     Torn {

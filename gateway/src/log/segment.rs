@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{disk::sync_folder, entry::Line};
+use super::{disk::sync_folder, entry::Line, frames::unpacking_at};
 
 /// Where the log lies below the folder of records.
 pub(super) fn folder_of(records: &Path) -> PathBuf {
@@ -58,6 +58,26 @@ pub(super) fn open(folder: &Path, number: u64) -> io::Result<Box<dyn BufRead + S
             Err(io::Error::new(ErrorKind::NotFound, format!("{}: {e}", plain.display())))
         }
         Err(e) => Err(e),
+    }
+}
+
+/// The same without its first `offset` bytes, which are not read where they need not be.
+pub(super) fn open_at(folder: &Path, number: u64, offset: u64) -> io::Result<Box<dyn BufRead + Send>> {
+    if offset == 0 {
+        return open(folder, number);
+    }
+    if let Ok(mut file) = File::open(path_of(folder, number)) {
+        file.seek(SeekFrom::Start(offset))?;
+        return Ok(Box::new(BufReader::with_capacity(1 << 14, file)));
+    }
+    match File::open(packed_path_of(folder, number)) {
+        Ok(file) => Ok(Box::new(unpacking_at(file, offset)?)),
+        // It may have been packed a moment ago, or be gone.
+        Err(_) => {
+            let mut reading = open(folder, number)?;
+            io::copy(&mut (&mut reading).take(offset), &mut io::sink())?;
+            Ok(reading)
+        }
     }
 }
 

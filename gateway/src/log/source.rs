@@ -3,13 +3,14 @@
 
 use std::{
     fs,
-    io::{self, BufRead, ErrorKind, Read as _, Seek as _},
+    io::{self, BufRead, ErrorKind},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use super::{
     chain::files::{self, Leaves},
+    frames::unpacking_at,
     seal::Opener,
     segment::{self, folder_of, path_of},
 };
@@ -24,14 +25,8 @@ pub(super) trait Source: Send + Sync {
     fn numbers(&self) -> io::Result<Vec<u64>>;
     /// One of them, as it was written.
     fn open(&self, number: u64) -> io::Result<Reading>;
-    /// The same, without its first bytes.
-    fn open_at(&self, number: u64, offset: u64) -> io::Result<Reading> {
-        let mut reading = self.open(number)?;
-        if offset > 0 {
-            io::copy(&mut (&mut reading).take(offset), &mut io::sink())?;
-        }
-        Ok(reading)
-    }
+    /// The same, without its first bytes; alone, where others are not read after it.
+    fn open_at(&self, number: u64, offset: u64) -> io::Result<Reading>;
     /// How many bytes it takes where it is kept.
     fn size(&self, number: u64) -> io::Result<u64>;
     /// How it is called when something in it is wrong.
@@ -81,6 +76,12 @@ impl Records {
     #[must_use]
     pub fn opened(self, opener: Option<Opener>) -> Self {
         Self { opener: opener.map(Arc::new), ..self }
+    }
+
+    /// The folder of records; `None` where they are in a bucket only.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
     }
 
     pub(super) fn opener(&self) -> Option<Arc<Opener>> {
@@ -144,14 +145,7 @@ impl Source for Folder {
     }
 
     fn open_at(&self, number: u64, offset: u64) -> io::Result<Reading> {
-        // One that is not packed need not be read up to there.
-        if let Ok(mut file) = fs::File::open(path_of(&self.0, number)) {
-            file.seek(io::SeekFrom::Start(offset))?;
-            return Ok(Box::new(io::BufReader::with_capacity(1 << 18, file)));
-        }
-        let mut reading = self.open(number)?;
-        io::copy(&mut (&mut reading).take(offset), &mut io::sink())?;
-        Ok(reading)
+        segment::open_at(&self.0, number, offset)
     }
 
     fn size(&self, number: u64) -> io::Result<u64> {
@@ -194,6 +188,10 @@ impl Source for BucketReader {
 
     fn open(&self, number: u64) -> io::Result<Reading> {
         segment::unpacking(io::Cursor::new(self.segment(number)?))
+    }
+
+    fn open_at(&self, number: u64, offset: u64) -> io::Result<Reading> {
+        Ok(Box::new(unpacking_at(io::Cursor::new(self.alone(number)?), offset)?))
     }
 
     fn size(&self, number: u64) -> io::Result<u64> {

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -69,6 +70,16 @@ impl Leaves {
     /// Goes to the one at `index`.
     pub fn seek(&mut self, index: u64) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(index * 32)).map(|_| ())
+    }
+
+    /// The one at `index`, wherever it is; `None` where there is none yet.
+    pub fn at(&self, index: u64) -> io::Result<Option<Hash>> {
+        let mut hash = Hash::default();
+        match self.file.get_ref().read_exact_at(&mut hash, index * 32) {
+            Ok(()) => Ok(Some(hash)),
+            Err(e) if e.kind() == ErrorKind::UnexpectedEof => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     /// The next one; `None` at the end.

@@ -90,9 +90,14 @@ impl Lines {
         line.strip_suffix(b"\n").unwrap_or(line)
     }
 
+    /// The same, with [`LEAF`] before it.
+    pub fn prefixed(&self) -> &[u8] {
+        self.buffer.strip_suffix(b"\n").unwrap_or(&self.buffer)
+    }
+
     /// Its hash in the tree.
     pub fn leaf(&self) -> Hash {
-        prefixed_leaf(self.buffer.strip_suffix(b"\n").unwrap_or(&self.buffer))
+        prefixed_leaf(self.prefixed())
     }
 
     /// The number that it says it has. Only the beginning is looked at: that is how the writer begins a line.

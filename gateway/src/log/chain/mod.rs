@@ -27,7 +27,7 @@ mod lines;
 mod note;
 mod recover;
 mod tail;
-mod tree;
+pub(super) mod tree;
 mod verify;
 
 #[cfg(test)]
