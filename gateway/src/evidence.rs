@@ -109,24 +109,25 @@ pub async fn loaded(log: &Log, config: &Config, policies: &Policies) -> Result<(
     let before = last.read();
     let (policy_before, config_before) =
         before.as_ref().map(|(policy, config)| (policy.as_slice(), config.as_str())).unzip();
-    // It was read a moment ago; what is there now is what a reader of the log wants to compare with.
-    let text = std::fs::read_to_string(&config.file).unwrap_or_default();
-    log.append_durably(&loads::config(config, &text, config_before)).await?;
+    log.append_durably(&loads::config(config, config_before)).await?;
     log.append_durably(&loads::policy(policies, &config.gateway.policy, policy_before)).await?;
-    last.write(policies.texts(), &text);
+    last.write(policies.texts(), config.text.reveal());
     Ok(())
 }
 
-/// The entry of policies that are in force in place of others.
-#[must_use]
-pub fn reloaded(config: &Config, policies: &Policies) -> Entry {
-    let last = Last::of(&config.gateway.records);
-    let before = last.read();
-    let entry = loads::policy(policies, &config.gateway.policy, before.as_ref().map(|(policy, _)| policy.as_slice()));
-    if let Some((_, config)) = before {
-        last.write(policies.texts(), &config);
-    }
-    entry
+/// Has in the log that policies will be in force in place of others.
+///
+/// # Errors
+/// Where the log can't take it; then they must not be.
+pub async fn reloaded(gateway: &Gateway, policies: &Arc<Policies>) -> Result<(), LogDown> {
+    let (records, folder) = (gateway.config.gateway.records.clone(), gateway.config.gateway.policy.clone());
+    let (next, before) = (Arc::clone(policies), gateway.policies());
+    // Reading git's files and comparing texts takes its time.
+    let entry = tokio::task::spawn_blocking(move || loads::policy(&next, &folder, Some(before.texts()))).await;
+    let entry = entry.map_err(|died| LogDown::Broken(format!("the entry of a load can't be made: {died}")))?;
+    gateway.log.append_durably(&entry).await?;
+    Last::of(&records).write(policies.texts(), gateway.config.text.reveal());
+    Ok(())
 }
 
 /// Puts a checkpoint of all that is there into the state.
