@@ -1,6 +1,6 @@
 //! The log at the start and at the stop of a gateway, and its newest checkpoint in the state.
 
-use std::sync::Arc;
+use std::{os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc};
 
 use chrono::Utc;
 use serde_json::json;
@@ -9,6 +9,7 @@ use crate::{
     bucket::{
         client::{Bucket, BucketError},
         custody::{Custody, LAST},
+        newest,
         probe::probe,
     },
     config::{Config, GatewayConfig},
@@ -33,8 +34,10 @@ pub async fn open(config: &Config, store: &dyn Store) -> Result<(Log, Custody), 
     let key = LogKey::load_or_create(&settings.log_key).map_err(not)?;
     let known = store.checkpoints().await.map_err(not)?;
     let bucket = settings.bucket.as_ref().map(|config| Bucket::new(config).map(Arc::new)).transpose().map_err(not)?;
+    make_private(&settings.records).map_err(|e| not(format!("{}: {e}", settings.records.display())))?;
+    let verifier = key.verifier();
     let (proven, in_bucket) = match &bucket {
-        Some(bucket) => proven(bucket, settings, &key.verifier()).await?,
+        Some(bucket) => proven(bucket, settings, &verifier).await?,
         None => (false, None),
     };
     let spool = settings.bucket.as_ref().map(|config| (config.spool, config.to_string()));
@@ -47,7 +50,7 @@ pub async fn open(config: &Config, store: &dyn Store) -> Result<(Log, Custody), 
         let (origin, size) = (&before.origin, before.size);
         tracing::warn!(origin, size, "a new log begins; the state knows another one, in another folder");
     }
-    let mut custody = Custody::new(log.clone(), settings.compress_after, bucket, proven);
+    let mut custody = Custody::new(log.clone(), settings.compress_after, bucket, verifier, proven);
     custody.begin().map_err(|e| not(format!("{}: {e}", settings.records.display())))?;
     Ok((log, custody))
 }
@@ -62,7 +65,7 @@ async fn proven(
     let what = format!("{} {:?}", bucket.config(), bucket.config().lock);
     let remembered = settings.records.join("bucket-proven");
     match probe(bucket).await {
-        Ok(()) => {}
+        Ok(tried) => tried.tell(bucket.config()),
         Err(error @ BucketError::Away(..)) => {
             if std::fs::read_to_string(&remembered).is_ok_and(|before| before == what) {
                 tracing::error!(%error, "the log waits here; the bucket's lock was tried by an earlier run, and is again");
@@ -72,14 +75,14 @@ async fn proven(
         }
         Err(error) => return Err(not(format!("[s3] {error}"))),
     }
-    std::fs::create_dir_all(&settings.records)
-        .and_then(|()| std::fs::write(&remembered, what))
-        .map_err(|e| not(format!("{}: {e}", remembered.display())))?;
-    let newest = bucket.get("log/checkpoint").await.map_err(|error| not(format!("[s3] {error}")))?;
-    let opened = newest.map(|note| key.open(&String::from_utf8_lossy(&note))).transpose();
-    let newest = opened
-        .map_err(|why| not(format!("[s3] {}: the newest checkpoint there does not count: {why}", bucket.config())))?;
-    Ok((true, newest))
+    std::fs::write(&remembered, what).map_err(|e| not(format!("{}: {e}", remembered.display())))?;
+    let newest = async { newest::signed(bucket, &bucket.list("log").await?, key).await };
+    Ok((true, newest.await.map_err(|error| not(format!("[s3] {error}")))?))
+}
+
+/// Makes the folder of records, for its owner alone.
+fn make_private(records: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(records)
 }
 
 /// The first entry of a run: what was found, what was cut, and what came before.

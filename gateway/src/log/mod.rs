@@ -43,7 +43,7 @@ pub use follow::{Batch, Follower};
 pub use line::{Line, Of, Which};
 pub use pack::{pack, same_when_unpacked};
 pub use read::{ReadError, read};
-pub(crate) use segment::{last_entry, number_of, size as segment_size};
+pub(crate) use segment::{LONGEST, last_entry, number_of, size as segment_size};
 pub use source::Records;
 pub use writer::{Checkpoints, Log, Opened, Position};
 

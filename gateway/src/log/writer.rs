@@ -172,6 +172,7 @@ impl Log {
         let at = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", folder.display()));
         make_folders(records, &folder).map_err(at)?;
         let lock = lock(&folder)?;
+        super::pack::remove_drafts(&folder).map_err(at)?;
         let numbers = segment::list(&folder).map_err(at)?;
         let (written, torn) = ended(&folder, &numbers)?;
         let mut chaining = chaining;
@@ -353,6 +354,11 @@ impl Log {
     #[must_use]
     pub fn down(&self) -> Option<LogDown> {
         self.0.shared.down().or_else(|| self.0.shared.full())
+    }
+
+    /// Takes the log down for good: somebody knows it to be another than it is.
+    pub fn refuse(&self, what: &str, why: &dyn std::fmt::Display) -> LogDown {
+        self.0.shared.fail(what, why)
     }
 
     /// Ends the segment that is being written, where it has entries, and waits until the checkpoint at its end is kept.
