@@ -39,7 +39,7 @@ mod faults;
 pub(crate) mod testing;
 
 pub use entry::{Entry, Kind, Record};
-pub use follow::{Batch, Follower};
+pub use follow::{Batch, Follower, Leaf};
 pub use line::{Line, Of, Which};
 pub use pack::{pack, same_when_unpacked};
 pub use read::{ReadError, read};
