@@ -390,6 +390,7 @@ fn config(provider: &Provider, folder: &std::path::Path) -> Config {
     };
     Config {
         file: folder.join("countersign.toml"),
+        text: countersign_shared::secret::Secret::new(String::new()),
         gateway: GatewayConfig {
             listen: "127.0.0.1:0".parse().unwrap(),
             control: "127.0.0.1:0".parse().unwrap(),

@@ -17,6 +17,7 @@ use tokio::runtime::Runtime;
 use super::{
     BucketConfig,
     client::{Bucket, BucketError},
+    newest::newest,
 };
 use crate::log::number_of;
 
@@ -45,7 +46,7 @@ fn said(error: &BucketError) -> io::Error {
 }
 
 impl BucketReader {
-    /// Asks what is there: the newest checkpoint first, so that it is never newer than what it vouches for.
+    /// Asks what is there: checkpoints first, so that none is newer than what it vouches for.
     ///
     /// # Errors
     /// Where the bucket can't be read.
@@ -56,15 +57,19 @@ impl BucketReader {
         let (tell, told) = sync_channel(1);
         let asked = Arc::clone(&bucket);
         runtime.spawn(async move {
-            let found = async { Ok((asked.get("log/checkpoint").await?, asked.list("log").await?)) };
+            let found = async {
+                let before = asked.list("log").await?;
+                let newest = newest(&asked, &before).await?;
+                // Again, since a list that is long is no moment's: it may have a note, and not yet the segment before.
+                Ok((newest, before, asked.list("log").await?))
+            };
             let _gone = tell.send(found.await);
         });
         let answer: Result<_, BucketError> = told.recv().map_err(io::Error::other)?;
-        let (newest, names) = answer.map_err(|error| said(&error))?;
-        let newest = newest.map(|note| String::from_utf8_lossy(&note).into_owned());
+        let (newest, before, names) = answer.map_err(|error| said(&error))?;
         let segments = names.iter().filter_map(|(name, length)| Some((number_of(name)?, *length))).collect();
         let mut notes: Vec<_> =
-            names.into_iter().map(|(name, _)| name).filter(|name| name.ends_with(".note")).collect();
+            before.into_iter().map(|(name, _)| name).filter(|name| name.ends_with(".note")).collect();
         notes.sort();
         Ok(Self {
             bucket,

@@ -81,6 +81,8 @@ impl fmt::Display for Problem {
 pub struct Config {
     /// Where it was read from; relative paths in it start at its folder.
     pub file: PathBuf,
+    /// What it says, as it was read; not for printing, since a command may hold a secret.
+    pub text: Secret<String>,
     /// `[gateway]`.
     pub gateway: GatewayConfig,
     /// `[[identity]]`.

@@ -233,7 +233,9 @@ impl Session {
                     Box::pin(self.lose_runs()).await;
                     return Err(Ended::Quiet);
                 }
-                if let Some(run) = run {
+                // What fails in a Parse or a Bind is the next run's, though that has not begun.
+                let mut skipped = skipped.into_iter();
+                if let Some(run) = run.or_else(|| skipped.next()) {
                     self.end_run(run, RunEnd::Failed(report)).await?;
                 }
                 for run in skipped {

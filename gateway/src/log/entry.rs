@@ -195,7 +195,8 @@ pub trait Record {
     /// Where JSON can't hold it.
     fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()>;
 
-    /// Whether it says how something ended that is in the log: it is taken where nothing new may begin.
+    /// Whether it says how something ended that is in the log, or lets nobody do anything: it is taken where nothing new
+    /// may begin.
     fn ends(&self) -> bool;
 }
 
@@ -216,6 +217,11 @@ impl Record for Entry {
                 | Kind::LoginRefused
                 | Kind::Denied
                 | Kind::Stop
+                // Without these no gateway starts, no policy changes, and no key ends while a bucket is away.
+                | Kind::Start
+                | Kind::Load
+                | Kind::Retention
+                | Kind::Audit
         )
     }
 }

@@ -43,12 +43,12 @@ mod faults;
 pub(crate) mod testing;
 
 pub use entry::{Entry, Kind, Record};
-pub use follow::{Batch, Follower};
+pub use follow::{Batch, Follower, Leaf};
 pub use line::{Line, Of, Which};
 pub(crate) use lookup::{Lookup, parsed};
 pub use pack::{pack, same_when_unpacked};
 pub use read::{ReadError, read};
-pub(crate) use segment::{last_entry, number_of, size as segment_size};
+pub(crate) use segment::{LONGEST, last_entry, number_of, size as segment_size};
 pub use source::Records;
 pub use writer::{Checkpoints, Log, Opened, Position};
 

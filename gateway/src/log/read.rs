@@ -1,15 +1,12 @@
 //! All entries of a folder, in order.
 
-use std::{
-    io::{self, BufRead as _},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{io, path::PathBuf, sync::Arc};
 
 use super::{
     Entry,
     entry::Line,
     seal::Opener,
+    segment::read_line,
     source::{Reading, Records, Source},
 };
 
@@ -112,7 +109,7 @@ impl Entries {
                 continue;
             };
             let mut bytes = Vec::new();
-            let read = open.file.read_until(b'\n', &mut bytes);
+            let read = read_line(&mut open.file, &mut bytes);
             if read.map_err(|why| ReadError::Io { path: open.path.clone(), why })? == 0 {
                 self.open = None;
                 continue;

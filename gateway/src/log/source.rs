@@ -14,7 +14,14 @@ use super::{
     seal::Opener,
     segment::{self, folder_of, path_of},
 };
-use crate::bucket::{BucketConfig, reader::BucketReader};
+use crate::{
+    bucket::{
+        BucketConfig,
+        newest::{last_note, newer},
+        reader::BucketReader,
+    },
+    regular,
+};
 
 /// What a segment reads as.
 pub(crate) type Reading = Box<dyn BufRead + Send>;
@@ -33,6 +40,10 @@ pub(super) trait Source: Send + Sync {
     fn name(&self, number: u64) -> PathBuf;
     /// The newest checkpoint; one who reads it first is never older than what they read after it.
     fn checkpoint(&self) -> io::Result<Option<String>>;
+    /// One that is kept elsewhere, which this log must go on from.
+    fn elsewhere(&self) -> Option<String> {
+        None
+    }
     /// Older ones.
     fn checkpoints(&self) -> io::Result<Option<String>>;
     /// The hashes of all entries. `None`: there are none, and need be none.
@@ -119,8 +130,8 @@ fn place_of(records: &Path) -> PathBuf {
 pub(super) struct Folder(pub PathBuf);
 
 impl Folder {
-    /// The checkpoints that a bucket keeps beside each segment.
-    fn notes(&self) -> io::Result<Option<String>> {
+    /// The files of checkpoints that a bucket keeps beside each segment.
+    fn note_names(&self) -> io::Result<Vec<PathBuf>> {
         let mut names = Vec::new();
         for file in fs::read_dir(&self.0)? {
             let path = file?.path();
@@ -129,6 +140,12 @@ impl Folder {
             }
         }
         names.sort();
+        Ok(names)
+    }
+
+    /// What they say.
+    fn notes(&self) -> io::Result<Option<String>> {
+        let names = self.note_names()?;
         let notes = names.iter().map(|path| Ok(files::text(path)?.unwrap_or_default()));
         let notes = notes.collect::<io::Result<String>>()?;
         Ok((!names.is_empty()).then_some(notes))
@@ -161,7 +178,15 @@ impl Source for Folder {
             let why = format!("{}: there is no such folder", self.0.display());
             return Err(io::Error::new(ErrorKind::NotFound, why));
         }
-        files::text(&files::checkpoint(&self.0))
+        let checkpoint = files::text(&files::checkpoint(&self.0))?;
+        if files::checkpoints(&self.0).exists() {
+            return Ok(checkpoint);
+        }
+        // A copy of a bucket's.
+        let names = self.note_names()?;
+        let last = last_note(names.iter().filter_map(|path| path.file_name()?.to_str()));
+        let note = last.map(|name| files::text(&self.0.join(name))).transpose()?.flatten();
+        Ok(newer(checkpoint, note))
     }
 
     fn checkpoints(&self) -> io::Result<Option<String>> {
@@ -254,6 +279,10 @@ impl Source for Spool {
 
     fn checkpoint(&self) -> io::Result<Option<String>> {
         self.folder.checkpoint()
+    }
+
+    fn elsewhere(&self) -> Option<String> {
+        self.bucket.newest().map(str::to_owned)
     }
 
     fn checkpoints(&self) -> io::Result<Option<String>> {

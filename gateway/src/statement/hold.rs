@@ -247,6 +247,9 @@ impl Held {
         entry.sql = Some(wish.request.sql.to_string());
         entry.outcome = Some("hold".to_owned());
         entry.detail = record::held(wish.request, header, wish.digest, &wish.rules);
+        if let Some(reason) = &wish.asked.reason {
+            entry.detail["reason"] = serde_json::json!(reason);
+        }
         if !wish.impact.is_empty() {
             entry.detail["impact"] = serde_json::json!(wish.impact);
         }

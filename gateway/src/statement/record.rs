@@ -252,6 +252,9 @@ pub fn close(log: &Log, header: &Header, open: &Open, end: &End) -> Result<(), L
     #[derive(Serialize)]
     struct Took<'a> {
         milliseconds: u64,
+        /// The server said no: the outcome is a SQLSTATE and what it said.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        failed: bool,
         #[serde(skip_serializing_if = "<[Copied]>::is_empty")]
         copied: &'a [Copied],
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -264,7 +267,8 @@ pub fn close(log: &Log, header: &Header, open: &Open, end: &End) -> Result<(), L
     let outcome = end.line();
     // What was undone was shown to nobody.
     let rows = open.rows.as_deref().filter(|rows| !rows.is_empty() && !matches!(end, End::Undone(_)));
-    let took = Took { milliseconds: open.milliseconds(), copied: &copied, rows };
+    let failed = matches!(end, End::Failed(_));
+    let took = Took { milliseconds: open.milliseconds(), failed, copied: &copied, rows };
     let line = header.line(Which::Outcome, open.request.as_ref(), &outcome, took);
     if open.only_reads { log.append_later(&line) } else { log.append(&line).map(|_| ()) }
 }

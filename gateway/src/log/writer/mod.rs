@@ -213,6 +213,11 @@ impl Log {
         self.0.shared.down().or_else(|| self.0.shared.full())
     }
 
+    /// Takes the log down for good: somebody knows it to be another than it is.
+    pub fn refuse(&self, what: &str, why: &dyn std::fmt::Display) -> LogDown {
+        self.0.shared.fail(what, why)
+    }
+
     /// Ends the segment that is being written, where it has entries, and waits until the checkpoint at its end is kept.
     ///
     /// # Errors

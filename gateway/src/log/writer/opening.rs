@@ -50,6 +50,7 @@ impl Log {
         let at = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", folder.display()));
         make_folders(records, &folder).map_err(at)?;
         let lock = lock(&folder)?;
+        super::super::pack::remove_drafts(&folder).map_err(at)?;
         let numbers = segment::list(&folder).map_err(at)?;
         let (written, torn) = ended(&folder, &numbers)?;
         let mut chaining = chaining;
