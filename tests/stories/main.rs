@@ -58,6 +58,7 @@ mod signing_in;
 mod smuggling;
 mod standing_in;
 mod temporary;
+mod temporary_later;
 mod transactions;
 mod two_bots;
 mod unasked;

@@ -249,13 +249,22 @@ SELECT c.conrelid, 'the exclusion constraint ' || c.conname, ",
   WHERE c.contype = 'x' AND op.oid >= 16384"
 );
 
+/// An operator, and what it runs: the planner puts its negator in place of NOT, and its commutator where it
+/// turns the two sides around, and theirs again.
 const OPERATORS: &str = concat!(
-    "SELECT o.oprname, n.nspname, ",
+    "WITH RECURSIVE reached (written, run) AS (
+  SELECT oid, oid FROM pg_catalog.pg_operator
+  UNION
+  SELECT r.written, l.other FROM reached r JOIN pg_catalog.pg_operator o ON o.oid = r.run
+    CROSS JOIN LATERAL (VALUES (o.oprnegate), (o.oprcom)) AS l (other) WHERE l.other <> 0)
+SELECT w.oprname, n.nspname, ",
     function_columns!(),
-    " FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
+    " FROM reached r JOIN pg_catalog.pg_operator w ON w.oid = r.written
+  JOIN pg_catalog.pg_namespace n ON n.oid = w.oprnamespace
+  JOIN pg_catalog.pg_operator o ON o.oid = r.run
   JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode OR p.oid >= 16384 AND p.oid IN (o.oprrest, o.oprjoin)
   JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
-  WHERE o.oid >= 16384"
+  WHERE w.oid >= 16384 OR o.oid >= 16384"
 );
 
 const TYPES: &str = "

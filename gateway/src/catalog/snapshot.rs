@@ -142,6 +142,12 @@ impl Expression {
         self.what.starts_with("the default of ")
     }
 
+    /// Whether ANALYZE, REINDEX and CLUSTER compute it.
+    #[must_use]
+    pub fn is_kept_up(&self) -> bool {
+        self.what.starts_with("an index ") || self.what.starts_with("the statistics ")
+    }
+
     /// Whether the planner reads it for whatever touches the table, and runs what of it is immutable
     /// and has constant arguments.
     #[must_use]

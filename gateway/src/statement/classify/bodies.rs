@@ -241,7 +241,7 @@ impl Walk<'_> {
                             self.use_type(column.type_oid, "", None);
                         }
                     }
-                    None if meaning.temporary => {}
+                    None if meaning.temporary => self.types_of_temporary(name),
                     None => self.unknown_relation(schema, name),
                 }
             }

@@ -7,6 +7,7 @@ use pg_query::{
 
 use super::{
     Doubt, literals,
+    relations::is_temporary_schema,
     walk::{Place, Walk},
 };
 use crate::{
@@ -245,6 +246,7 @@ impl Walk<'_> {
             for oid in self.snapshot.types_named(name).to_vec() {
                 self.type_is_used(oid);
             }
+            self.temporary_type(name);
         }
     }
 
@@ -253,6 +255,9 @@ impl Walk<'_> {
         match strings(name).as_slice() {
             [] => {}
             [name] => self.operator_written(name),
+            [.., schema, _] if is_temporary_schema(schema) => {
+                self.opaque("what a temporary operator runs can't be seen");
+            }
             [.., schema, name] => self.operator_in(name, |candidate| candidate == *schema),
         }
     }
@@ -273,7 +278,7 @@ impl Walk<'_> {
         self.operator_in(name, |schema| any || path.iter().any(|reached| reached == schema));
     }
 
-    fn operator_in(&mut self, name: &str, reaches: impl Fn(&str) -> bool) {
+    pub fn operator_in(&mut self, name: &str, reaches: impl Fn(&str) -> bool) {
         self.found.uses_names = true;
         let snapshot = self.snapshot;
         for (schema, code) in snapshot.operator_hazards(name) {
@@ -301,8 +306,10 @@ impl Walk<'_> {
             return;
         }
         self.found.uses_names = true;
-        if super::relations::is_temporary_schema(&schema) {
+        if is_temporary_schema(&schema) {
             self.opaque("a temporary type may be a domain, whose checks can't be seen");
+        } else if schema.is_empty() {
+            self.temporary_type(&name);
         }
         let oids: Vec<u32> = self
             .snapshot
@@ -315,6 +322,19 @@ impl Walk<'_> {
             .collect();
         for oid in oids {
             self.type_is_used(oid);
+        }
+    }
+
+    /// A type without a schema, which is looked for among the temporary ones first.
+    fn temporary_type(&mut self, name: &str) {
+        if self.place != Place::Text || !self.names.temporary_types.contains(name) {
+            return;
+        }
+        self.reads_literals();
+        if self.names.temporary.contains_key(name) {
+            self.types_of_temporary(name);
+        } else {
+            self.opaque("a temporary type may be a domain, whose checks can't be seen");
         }
     }
 

@@ -19,6 +19,7 @@ mod query;
 mod relations;
 mod settings;
 mod stored;
+mod temporary;
 mod utility;
 mod visit;
 mod walk;
@@ -32,13 +33,15 @@ mod tests_bodies;
 #[cfg(test)]
 mod tests_planning;
 #[cfg(test)]
+mod tests_temporary;
+#[cfg(test)]
 mod tests_tools;
 
 use pg_query::protobuf::{ParseResult, RawStmt};
 use serde::{Deserialize, Serialize};
 
 use super::effect::{Action, Effect};
-use crate::catalog::{Snapshot, builtins::FIRST_USER_OID};
+use crate::catalog::{Snapshot, Temporary, builtins::FIRST_USER_OID};
 
 pub use parse::off_thread;
 pub(super) use parse::with_tree;
@@ -202,10 +205,12 @@ pub struct Names {
     /// The effective search path as the server has it: schemas in order, `pg_catalog` where it
     /// stands, the session's temporary schema (`pg_temp_3`) if it has one.
     pub search_path: Vec<String>,
-    /// Temporary relations of this session.
-    pub temporary: Vec<String>,
-    /// Those of them with a view's query, rules, triggers or row policies: a write there is more than one of rows.
-    pub acting: Vec<String>,
+    /// Where something new without a schema goes; `None` where there is no such place, or it is not known.
+    pub creates_in: Option<String>,
+    /// Temporary relations of this session by name.
+    pub temporary: std::collections::BTreeMap<String, Temporary>,
+    /// Names of its temporary types, those of rows and arrays included.
+    pub temporary_types: std::collections::BTreeSet<String>,
     /// SQL-level and protocol-level prepared statements by name, with their texts.
     pub prepared: std::collections::BTreeMap<String, String>,
     /// The name of the login upstream; `SET ROLE` to it is a no-op.
@@ -213,6 +218,11 @@ pub struct Names {
 }
 
 impl Names {
+    /// Whether something new without a schema is temporary.
+    fn creates_temporary(&self) -> bool {
+        self.creates_in.as_ref().or(self.search_path.first()).is_some_and(|schema| is_temporary_schema(schema))
+    }
+
     /// Whether a name without a schema is the server's own wherever the server has it.
     fn looks_in_pg_catalog_first(&self) -> bool {
         let mut listed = self.search_path.iter().map(String::as_str);

@@ -236,14 +236,7 @@ impl Reader<'_> {
                 self.skip_to_end()
             }
             "open" => self.open(),
-            "fetch" | "move" => {
-                let text = self.tokens.text_up_to(&[";"])?;
-                if text.contains('(') {
-                    self.unseen("how far it moves a cursor is computed");
-                }
-                self.pieces.push(Piece::Fetches);
-                self.tokens.expect(";")
-            }
+            "fetch" | "move" => self.fetch(),
             _ => self.sql(),
         }
     }
@@ -437,6 +430,24 @@ impl Reader<'_> {
             self.cursor_arguments()?;
         }
         self.tokens.expect(";")
+    }
+
+    /// `FETCH [[direction] {FROM | IN}] cursor INTO …`, MOVE likewise: how far it goes is an expression.
+    fn fetch(&mut self) -> Taken {
+        const DIRECTIONS: [&str; 9] =
+            ["next", "prior", "first", "last", "absolute", "relative", "all", "forward", "backward"];
+        self.tokens.skip()?;
+        let begin = self.tokens.position();
+        self.tokens.text_up_to(&["from", "in", "into", ";"])?;
+        if self.tokens.is("from") || self.tokens.is("in") {
+            self.tokens.set_position(begin);
+            if DIRECTIONS.iter().any(|word| self.tokens.take(word)) {
+                self.tokens.take("all");
+            }
+            self.expression_up_to(&["from", "in"])?;
+        }
+        self.pieces.push(Piece::Fetches);
+        self.skip_to_end()
     }
 
     /// Any other statement is SQL's own, without its INTO and the variables behind that.

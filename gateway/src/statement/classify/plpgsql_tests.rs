@@ -55,7 +55,27 @@ fn every_statement_of_the_language_gives_up_its_sql() {
             &["type int", "cursor SELECT * FROM t WHERE id = k", "expression k = 2", "expression 3", "fetches"],
         ),
         ("DECLARE c NO SCROLL CURSOR IS SELECT 1; BEGIN NULL; END", &["cursor SELECT 1"]),
-        ("BEGIN OPEN c FOR SELECT * FROM t; MOVE FORWARD 5 FROM c; END", &["cursor SELECT * FROM t", "fetches"]),
+        (
+            "BEGIN OPEN c FOR SELECT * FROM t; MOVE FORWARD 5 FROM c; END",
+            &["cursor SELECT * FROM t", "expression 5", "fetches"],
+        ),
+        (
+            "BEGIN FETCH c INTO x; FETCH FROM c INTO x; MOVE IN c; FETCH LAST FROM c INTO x; MOVE BACKWARD ALL IN c; MOVE ALL FROM c; END",
+            &["fetches", "fetches", "fetches", "fetches", "fetches", "fetches"],
+        ),
+        (
+            "BEGIN FETCH RELATIVE 1::dd FROM c INTO x; MOVE ABSOLUTE r.wr IN c; FETCH BACKWARD 1 ### 1 FROM c INTO x; MOVE f(1) IN c; END",
+            &[
+                "expression 1 :: dd",
+                "fetches",
+                "expression r . wr",
+                "fetches",
+                "expression 1 ### 1",
+                "fetches",
+                "expression f ( 1 )",
+                "fetches",
+            ],
+        ),
         ("BEGIN OPEN c FOR EXECUTE q; END", &["unseen it runs a query that it puts together (OPEN … FOR EXECUTE)"]),
         ("BEGIN FOREACH x SLICE 1 IN ARRAY f(y) LOOP NULL; END LOOP; END", &["expression f ( y )"]),
         (

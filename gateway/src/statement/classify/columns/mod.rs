@@ -18,6 +18,8 @@ mod writes;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_temporary;
+#[cfg(test)]
 mod tests_writes;
 
 use std::collections::{BTreeMap, BTreeSet};
