@@ -259,7 +259,7 @@ fn a_broken_change_leaves_the_version_before_in_force() {
 fn the_policies_in_the_documentation_load() {
     let guide = include_str!("../../../docs/policy.md");
     let blocks: Vec<&str> = guide.split("```cedar\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(blocks.len(), 4);
+    assert_eq!(blocks.len(), 5);
     for block in blocks {
         assert_eq!(told(&[("guide.cedar", block)]), [""; 0], "{block}");
     }

@@ -15,6 +15,7 @@ use super::{
     rows::Rows,
 };
 use crate::{
+    approval::allowance::Run,
     config::Durability,
     log::{Entry, Kind, Line, Log, LogDown, Of, Which},
     wire::backend::Report,
@@ -58,6 +59,8 @@ pub struct Recorded {
 #[derive(Clone, Debug)]
 pub struct Open {
     request: Option<RequestId>,
+    /// The run of it, where more than one was allowed.
+    run: Option<u32>,
     only_reads: bool,
     since: Instant,
     /// Command tags so far; a simple Query may have several.
@@ -116,6 +119,12 @@ impl Open {
         self.request.as_ref()
     }
 
+    /// Which of its runs, where more than one was allowed.
+    #[must_use]
+    pub const fn run(&self) -> Option<u32> {
+        self.run
+    }
+
     /// Milliseconds since it was forwarded.
     #[must_use]
     pub fn milliseconds(&self) -> u64 {
@@ -143,6 +152,9 @@ struct Detail<'a, E> {
     /// Columns that an approval revealed.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     revealed: &'a [String],
+    /// Which run it is of what somebody allowed, and who did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allowance: Option<serde_json::Value>,
 }
 
 /// What is told of a statement that is held, in its entry's detail.
@@ -153,8 +165,8 @@ pub fn held(request: &Request, header: &Header, digest: Digest, rules: &[String]
     let application = header.entry.detail["application"].as_str();
     let parameters = request.parameters_as_text();
     let (masked, revealed) = (&request.masking.told, &request.masking.revealed);
-    let detail =
-        Detail { parameters, effects, digest: Some(digest), rules: Some(rules), application, masked, revealed };
+    let (digest, rules, allowance) = (Some(digest), Some(rules), None);
+    let detail = Detail { parameters, effects, digest, rules, application, masked, revealed, allowance };
     // Texts, lists and a digest: nothing that JSON can't hold.
     serde_json::to_value(detail).unwrap_or_default()
 }
@@ -178,7 +190,8 @@ pub async fn open(
     let application = rules.and_then(|_| header.entry.detail["application"].as_str());
     let parameters = request.parameters_as_text();
     let (masked, revealed) = (&request.masking.told, &request.masking.revealed);
-    let detail = Detail { parameters, effects, digest: None, rules, application, masked, revealed };
+    let allowance = permit.run().map(Run::evidence);
+    let detail = Detail { parameters, effects, digest: None, rules, application, masked, revealed, allowance };
     let mut line = header.line(Which::Statement, held, permit.outcome(), detail);
     line.sql = Some(&request.sql);
     let only_reads = held.is_none() && request.analysis.only_reads;
@@ -189,6 +202,7 @@ pub async fn open(
     Ok(Recorded {
         open: Open {
             request: held.cloned(),
+            run: permit.run().map(Run::number),
             only_reads,
             since: Instant::now(),
             tags: Vec::new(),
@@ -297,6 +311,7 @@ mod tests {
             application: None,
             masked: &[],
             revealed: &[],
+            allowance: None,
         };
         let mut line = header.line(Which::Statement, Some(&id), "released", detail);
         line.sql = Some(&request.sql);
