@@ -59,6 +59,24 @@ const deeds = {
   },
   picture_of_message: (name, text) => picture(name, message(text)),
   picture_of_form: (name) => picture(name, modal()),
+  // Terminals one below the other: a title and what stands in it, of each.
+  picture_of_terminals: async (name, ...terminals) => {
+    const screen = await context.newPage();
+    await screen.setContent('<style>body{margin:0;font:13px/1.45 "DejaVu Sans Mono",monospace}main{display:inline-grid;'
+      + 'gap:14px;padding:14px;background:#e8e6e3}section{background:#1d1f21;color:#d7dae0;border-radius:8px}h1{font:600 12px '
+      + 'sans-serif;margin:0;padding:7px 12px;color:#9da5b4;border-bottom:1px solid #333}pre{margin:0;padding:10px 12px;'
+      + 'font:inherit}</style><main></main>');
+    await screen.evaluate((all) => {
+      for (let at = 0; at < all.length; at += 2) {
+        const section = document.createElement('section');
+        section.append(Object.assign(document.createElement('h1'), { textContent: all[at] }));
+        section.append(Object.assign(document.createElement('pre'), { textContent: all[at + 1] }));
+        document.querySelector('main').append(section);
+      }
+    }, terminals);
+    await screen.locator('main').screenshot({ path: `${folder}/${name}.png` });
+    await screen.close();
+  },
   picture_of_home: (name) => picture(name, page.locator('#home')),
 };
 

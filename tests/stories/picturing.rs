@@ -150,3 +150,48 @@ async fn a_held_statement_a_denial_a_broken_glass_a_home_tab_and_a_review() {
     page.does("submits", &[]).await;
     page.sees("1 kept").await;
 }
+
+const CLASSIFIED: &str = r#"classify = [
+  { column = "public.customers.email", as = "pii", mask = "email" },
+  { column = "public.customers.ssn", as = "pii", mask = "last4" },
+  { column = "public.customers.phone", as = "pii" },
+]
+"#;
+
+/// Priya sees personal data.
+const SEES: &str = r#"
+permit (principal == User::"priya@acme.dev", action == Action::"reveal", resource)
+when { resource.classification == "pii" };
+"#;
+
+const CUSTOMERS: &str =
+    "SELECT id, email, ssn, phone, lower(email) AS low, country\nFROM customers ORDER BY id LIMIT 4";
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a browser; `make pictures` runs it"]
+async fn one_query_as_two_people_see_it() {
+    let story = Story::serves_with(|config, folder| {
+        fs::write(folder.join("policy/91-sees.cedar"), SEES).expect("a policy");
+        let name = "name     = \"shop\"\n";
+        assert!(config.contains(name), "{config}");
+        config.replace(name, &format!("{name}{CLASSIFIED}"))
+    })
+    .await;
+    let mut terminals = Vec::new();
+    for (who, title) in [("ana", "ana@acme.dev, engineering"), ("priya", "priya@acme.dev, who may reveal pii")] {
+        let output = story.psql_runs(who, CUSTOMERS).await;
+        assert!(output.status.success(), "{output:?}");
+        let (rows, notices) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(rows.contains("****"), who == "ana", "{rows}");
+        let typed = CUSTOMERS.replace('\n', "\nshop-> ");
+        let notices = notices.replace("; ", ";\n         ");
+        terminals.extend([title.to_owned(), format!("shop=> {typed};\n{notices}{}", rows.trim_end())]);
+    }
+    let folder = env::var_os("COUNTERSIGN_PICTURES").map_or_else(|| story.folder(), PathBuf::from);
+    let mut page = Chromium::opens(&story.workspace.url(), &folder).await;
+    let mut about = vec!["masked"];
+    about.extend(terminals.iter().map(String::as_str));
+    page.does("picture_of_terminals", &about).await;
+    let taken = fs::read(folder.join("masked.png")).expect("a picture");
+    assert!(taken.starts_with(b"\x89PNG"));
+}

@@ -19,6 +19,8 @@ pub mod whom;
 #[cfg(test)]
 pub(crate) mod house;
 #[cfg(test)]
+mod interleavings;
+#[cfg(test)]
 mod stories;
 #[cfg(test)]
 pub(crate) mod stories_allowing;

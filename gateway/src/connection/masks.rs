@@ -417,7 +417,7 @@ impl Session {
         let mut fields = Fields::of(body);
         let (overall, count) = (fields.u8()?, usize::from(fields.u16()?));
         let shield = run.plan.shields.get(run.at);
-        let form = shield.and_then(|shield| shield.copies.as_ref()).filter(|_| overall == 0);
+        let form = shield.and_then(|shield| shield.copies.as_ref()).filter(|form| overall == form.code());
         let shown = match run.leaves() {
             Leaves::Columns(shown) if shown.len() == count => shown.clone(),
             _ => vec![Shown::Masked(crate::statement::mask::rules::Mask::Redact); count],
@@ -514,10 +514,18 @@ fn refusal_of(hidden: &Hidden) -> Refusal {
     let how = match hidden.used {
         Use::Output => "gives",
         Use::Predicate => "chooses, joins, orders or groups rows by",
+        Use::Lookup => "looks rows up by",
+        Use::Join => "joins rows by",
         Use::Source => "writes, copies or hands to code",
     };
     let message = format!("this statement {how} {what}, which you may not see");
-    let mut detail = format!("No policy permits reveal with use \"{}\".", hidden.used);
+    let mut detail = match hidden.used {
+        Use::Lookup | Use::Join => {
+            let (word, compare) = (hidden.used.word(), hidden.used.compare());
+            format!("No policy permits reveal with use \"{word}\" and compare \"{compare}\".")
+        }
+        other => format!("No policy permits reveal with use \"{other}\"."),
+    };
     if let Some(because) = &hidden.because {
         detail = format!("{detail} {because}.");
     }

@@ -261,7 +261,8 @@ fn columns(
         for (column, uses, written) in roles.chain(written) {
             let new = || ColumnLine { column: column.object().display(connection), uses: Vec::new(), written: false };
             let line = lines.entry(column.clone()).or_insert_with(new);
-            line.uses.extend(uses);
+            // Here a predicate is one, whatever it compares.
+            line.uses.extend(uses.into_iter().map(|used| if used.is_predicate() { Use::Predicate } else { used }));
             line.uses.sort_unstable();
             line.uses.dedup();
             line.written |= written;

@@ -298,6 +298,14 @@ impl Held {
         Ok(Self { id, expires_at, digest: wish.digest, needed: wish.needed, waiting, since })
     }
 
+    /// One for a request that is there already.
+    #[cfg(test)]
+    pub(crate) fn of(gateway: &Gateway, new: &NewRequest) -> Self {
+        let (id, needed, waiting) = (new.id.clone(), new.needed.clone(), gateway.holds.wait_for(&new.id));
+        let since = std::time::Instant::now();
+        Self { id, expires_at: new.expires_at, digest: new.digest, needed, waiting, since }
+    }
+
     /// Until something about the request changes.
     pub async fn rung(&self) {
         self.waiting.rung().await;

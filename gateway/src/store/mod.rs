@@ -29,6 +29,8 @@ mod conformance_reviews;
 mod conformance_tokens;
 #[cfg(test)]
 mod conformance_usage;
+#[cfg(test)]
+pub(crate) mod turns;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};

@@ -6,7 +6,7 @@ use countersign_shared::request::Choice;
 
 use super::POLICY;
 use crate::{
-    fidelity::wire::Wire,
+    fidelity::wire::{Wire, copy_done, query},
     harness::{Story, client::Client},
 };
 
@@ -271,4 +271,91 @@ async fn an_approved_write_gives_back_masked_rows_and_its_late_errors_quote_noth
     assert_eq!(refused.code, "23503");
     assert!(!format!("{refused:?}").contains("zqcanary"), "{refused:?}");
     assert_eq!(story.number("select count(*) from people where id = 1").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_leaves_by_a_binary_copy_can_be_read_as_what_it_is() {
+    let story = Story::with_masks(SUPPORT, "").await;
+    let mut wire = Wire::through(&story, "ana", &[]).await;
+    let columns = "id, email, ssn, dob, born, salary, token, secret, name";
+    let copied = super::Channel::BinaryCopy
+        .asks_within(&mut wire, &format!("select {columns} from people where id in (1, 9) order by id"), false)
+        .await;
+    assert_eq!(copied.error(), None);
+    let mut direct = Wire::direct(&story.world.upstream, &[]).await;
+    let make = format!("create temp table taken as select {columns} from people limit 0");
+    let mut out = [query(&make), query("copy taken from stdin (format binary)")].concat();
+    for frame in copied.0.iter().filter(|frame| frame.tag == b'd') {
+        out.push(b'd');
+        out.extend(u32::try_from(frame.body.len() + 4).expect("a short row").to_be_bytes());
+        out.extend(&frame.body);
+    }
+    out.extend(copy_done());
+    let looks =
+        "select string_agg(concat_ws('|', id, email, ssn, dob, born at time zone 'utc', salary, secret, name), ';'
+        order by id) || (select count(distinct token) from taken where token::text not like 'deadbeef%') from taken";
+    out.extend(query(looks));
+    direct.send(&out).await;
+    let (mut ready, mut rows) = (0, Vec::new());
+    while ready < 3 {
+        let frame = direct.frame().await.expect("the session goes on");
+        assert_ne!(frame.tag, b'E', "{:?}", frame.field(b'M'));
+        ready += usize::from(frame.tag == b'Z');
+        if frame.tag == b'D' {
+            rows.push(String::from_utf8_lossy(&frame.body[6..]).into_owned());
+        }
+    }
+    let expected = "1|z***@example.com|****7701|1987-01-01|1987-01-01 00:00:00|[redacted]|name 1;9|nobody known1";
+    assert_eq!(rows, [expected], "what the database reads of it; nine has NULLs");
+}
+
+/// Everybody may look somebody up by a whole e-mail address, and join by what is hashed.
+const COMPARED: &str = r#"
+permit (principal, action, resource) unless { action == Action::"reveal" };
+permit (principal, action == Action::"reveal", resource == Column::"shop/public.people.email")
+when { context.use == "predicate" && context.compare == "constant" };
+permit (principal, action == Action::"reveal", resource)
+when { resource.classification == "secret" && ["join"].contains(context.compare) };
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn equality_with_a_constant_and_joins_can_be_permitted_apart() {
+    let story = Story::with_masks(COMPARED, "").await;
+    let ana = story.logs_in("ana").await;
+    let passes = [
+        ("select id, email from people where email = 'zqcanary1@example.com'", "a whole address"),
+        ("select id from people where id > 0 and email = 'zqcanary1@example.com'::text", "and more"),
+        ("update people set name = name where email = 'zqcanary1@example.com'", "a write of that row"),
+        ("select id from people_v where mail = 'zqcanary1@example.com'", "through a view"),
+        ("select a.id, b.token from people a join people b on a.token = b.token", "a join of what is hashed"),
+        ("select count(*) from people a join people b using (token)", "USING"),
+        ("select 1 from people a, people b where a.secret = b.secret and a.email = 'x'", "both"),
+    ];
+    for (sql, why) in passes {
+        ana.runs(sql).ends().await.unwrap_or_else(|refused| panic!("{why}: {sql}: {refused:?}"));
+    }
+    let refused = [
+        ("select id from people where email like 'zq%'", "a part of it"),
+        ("select id from people where email in ('a', 'zqcanary1@example.com')", "a list"),
+        ("select id from people where email = any ('{a,b}')", "an array"),
+        ("select id from people where email > 'zq'", "an order"),
+        ("select id from people where email = 'zqcanary1@example.com' or id = 1", "OR"),
+        ("select id from people where not email = 'zqcanary1@example.com'", "NOT"),
+        ("select id from people where lower(email) = 'zqcanary1@example.com'", "an expression over it"),
+        ("select id from people where email = 'a' order by email", "and an order"),
+        ("select id from people where email = name", "another column"),
+        (
+            "select id from people where token = 'deadbeef-0000-0000-0000-000000000001'",
+            "a constant, where joins are permitted",
+        ),
+        ("select p.id from people p join goods g on g.label = p.secret", "a join with what anybody may fill"),
+        ("select p.id from people p join (values ('a'), ('b')) v (k) on v.k = p.secret", "a list of guesses"),
+        ("select a.id from people a join people b on a.token > b.token", "another comparison"),
+    ];
+    for (sql, why) in refused {
+        assert_eq!(ana.runs(sql).gets_refused().await.code, "42501", "{why}: {sql}");
+    }
+    let told = ana.runs("select id from people where secret = 'x'").gets_refused().await;
+    assert_eq!(told.message, "this statement looks rows up by public.people.secret (secret), which you may not see");
+    assert!(told.detail.contains("use \"predicate\" and compare \"constant\""), "{told:?}");
 }

@@ -339,7 +339,10 @@ impl World<'_> {
         if is_statement(effect.action) {
             pairs.extend(self.sql.clone().map(|sql| ("sql".to_owned(), sql)));
         }
-        pairs.extend(used.map(|used| ("use".to_owned(), Value::new_string(used.to_string()))));
+        if let Some(used) = used {
+            pairs.push(("use".to_owned(), Value::new_string(used.word().to_owned())));
+            pairs.push(("compare".to_owned(), Value::new_string(used.compare().to_owned())));
+        }
         if effect.action == Action::Request {
             pairs.extend(
                 self.duration.map(|seconds| ("duration".to_owned(), Value::new_duration(format!("{seconds}s")))),

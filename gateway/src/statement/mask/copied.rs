@@ -1,4 +1,5 @@
-//! COPY TO STDOUT under a plan: the text and CSV forms, row by row (manual, COPY, File Formats).
+//! COPY TO STDOUT under a plan, row by row: the text and CSV forms here (manual, COPY, File Formats), the binary one
+//! beside it.
 
 use pg_query::{
     NodeEnum,
@@ -6,6 +7,7 @@ use pg_query::{
 };
 
 use super::{
+    copied_binary::{self, Place},
     plan::Shown,
     rules::Mask,
     value::{HashKey, Kind, masked},
@@ -13,7 +15,16 @@ use super::{
 
 /// How the rows of a COPY are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Form {
+pub enum Form {
+    /// As text or CSV.
+    Lines(Lines),
+    /// In binary.
+    Binary,
+}
+
+/// The text and CSV forms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lines {
     csv: bool,
     delimiter: u8,
     null: Vec<u8>,
@@ -37,8 +48,9 @@ impl Form {
             options.insert(option.defname.to_ascii_lowercase(), option.arg.as_deref());
         }
         let word = |name: &str| options.get(name).copied().flatten().and_then(text);
-        let csv = match word("format").unwrap_or_else(|| "text".to_owned()).to_ascii_lowercase().as_str() {
-            "text" => false,
+        let format = word("format").unwrap_or_else(|| "text".to_owned()).to_ascii_lowercase();
+        let csv = match format.as_str() {
+            "text" | "binary" => false,
             "csv" => true,
             other => return Err(format!("the format {other}")),
         };
@@ -49,6 +61,9 @@ impl Form {
         let utf8 = word("encoding").is_none_or(|name| matches!(name.to_ascii_lowercase().as_str(), "utf8" | "utf-8"));
         if !utf8 {
             return Err("another encoding than UTF8".to_owned());
+        }
+        if format == "binary" {
+            return Ok(Self::Binary);
         }
         let one = |name: &str, default: u8| match options.get(name) {
             None => Ok(default),
@@ -79,7 +94,16 @@ impl Form {
                 _ => return Err("its header".to_owned()),
             },
         };
-        Ok(Self { csv, delimiter, null, quote, escape, header })
+        Ok(Self::Lines(Lines { csv, delimiter, null, quote, escape, header }))
+    }
+
+    /// The format code of CopyOutResponse.
+    #[must_use]
+    pub const fn code(&self) -> u8 {
+        match self {
+            Self::Lines(_) => 0,
+            Self::Binary => 1,
+        }
     }
 }
 
@@ -99,9 +123,18 @@ type Field<'r> = (&'r [u8], Option<Vec<u8>>);
 /// would do to another type is done by name of the mask alone.
 #[derive(Debug)]
 pub struct CopyMask {
-    form: Form,
-    columns: Vec<Option<(Mask, Kind)>>,
-    header: bool,
+    columns: Vec<Column>,
+    how: How,
+}
+
+/// What is done to a column.
+pub(super) type Column = Option<(Mask, Kind)>;
+
+#[derive(Debug)]
+enum How {
+    /// The flag says that the row of names is still to come.
+    Lines(Lines, bool),
+    Binary(Place),
 }
 
 impl CopyMask {
@@ -113,33 +146,48 @@ impl CopyMask {
             Shown::Masked(mask) => Some((*mask, kinds.get(at).copied().unwrap_or(Kind::Other))),
         };
         let columns = shown.iter().enumerate().map(column).collect();
-        Self { form: form.clone(), columns, header: form.header }
+        let how = match form {
+            Form::Lines(lines) => How::Lines(lines.clone(), lines.header),
+            Form::Binary => How::Binary(Place::Start),
+        };
+        Self { columns, how }
     }
 
-    /// One row as the server sends it, with its end of line. `None` where it is not what its form says.
+    /// One message of the server's: a row with its end of line, or a part of the binary form. `None` where it is not
+    /// what its form says.
     pub fn row(&mut self, row: &[u8], key: &HashKey) -> Option<Vec<u8>> {
-        if std::mem::take(&mut self.header) {
+        match &mut self.how {
             // Names of columns, which its statement says itself.
-            return Some(row.to_vec());
+            How::Lines(_, names @ true) => {
+                *names = false;
+                Some(row.to_vec())
+            }
+            How::Lines(lines, false) => lines.row(&self.columns, row, key),
+            How::Binary(place) => copied_binary::message(place, &self.columns, row, key),
         }
+    }
+}
+
+impl Lines {
+    fn row(&self, columns: &[Column], row: &[u8], key: &HashKey) -> Option<Vec<u8>> {
         let (line, end) = match row {
             [line @ .., b'\r', b'\n'] => (line, &b"\r\n"[..]),
             [line @ .., b'\n'] => (line, &b"\n"[..]),
             _ => return None,
         };
-        let fields = if self.form.csv { self.csv_fields(line)? } else { self.text_fields(line) };
-        if fields.len() != self.columns.len() {
+        let fields = if self.csv { self.csv_fields(line)? } else { self.text_fields(line) };
+        if fields.len() != columns.len() {
             return None;
         }
         let mut out = Vec::with_capacity(row.len());
-        for (at, ((raw, value), column)) in fields.into_iter().zip(&self.columns).enumerate() {
+        for (at, ((raw, value), column)) in fields.into_iter().zip(columns).enumerate() {
             if at > 0 {
-                out.push(self.form.delimiter);
+                out.push(self.delimiter);
             }
             match (column, value) {
                 (None, _) | (Some(_), None) => out.extend_from_slice(raw),
                 (Some((mask, kind)), Some(value)) => match masked(*mask, *kind, false, &value, key) {
-                    None => out.extend_from_slice(&self.form.null),
+                    None => out.extend_from_slice(&self.null),
                     Some(value) => self.write(&value, &mut out),
                 },
             }
@@ -149,16 +197,16 @@ impl CopyMask {
     }
 
     fn write(&self, value: &[u8], out: &mut Vec<u8>) {
-        if self.form.csv {
+        if self.csv {
             // In quotes it is never NULL and never the end of data.
-            out.push(self.form.quote);
+            out.push(self.quote);
             for byte in value {
-                if *byte == self.form.quote || *byte == self.form.escape {
-                    out.push(self.form.escape);
+                if *byte == self.quote || *byte == self.escape {
+                    out.push(self.escape);
                 }
                 out.push(*byte);
             }
-            out.push(self.form.quote);
+            out.push(self.quote);
             return;
         }
         for byte in value {
@@ -166,7 +214,7 @@ impl CopyMask {
                 b'\n' => out.extend_from_slice(b"\\n"),
                 b'\r' => out.extend_from_slice(b"\\r"),
                 b'\t' => out.extend_from_slice(b"\\t"),
-                byte if *byte == self.form.delimiter || *byte == b'\\' => out.extend_from_slice(&[b'\\', *byte]),
+                byte if *byte == self.delimiter || *byte == b'\\' => out.extend_from_slice(&[b'\\', *byte]),
                 byte => out.push(*byte),
             }
         }
@@ -177,11 +225,11 @@ impl CopyMask {
         loop {
             match line.get(at) {
                 Some(b'\\') => at += 2,
-                Some(byte) if *byte != self.form.delimiter => at += 1,
+                Some(byte) if *byte != self.delimiter => at += 1,
                 end => {
                     let stop = at.min(line.len());
                     let raw = &line[start..stop];
-                    fields.push((raw, (raw != self.form.null).then(|| unescaped(raw))));
+                    fields.push((raw, (raw != self.null).then(|| unescaped(raw))));
                     if end.is_none() {
                         return fields;
                     }
@@ -197,16 +245,16 @@ impl CopyMask {
         loop {
             let start = at;
             let mut value = Vec::new();
-            let quoted = line.get(at) == Some(&self.form.quote);
+            let quoted = line.get(at) == Some(&self.quote);
             if quoted {
                 at += 1;
                 loop {
                     let byte = *line.get(at)?;
                     let next = line.get(at + 1).copied();
-                    if byte == self.form.escape && next.is_some_and(|n| n == self.form.quote || n == self.form.escape) {
+                    if byte == self.escape && next.is_some_and(|n| n == self.quote || n == self.escape) {
                         value.extend(next);
                         at += 2;
-                    } else if byte == self.form.quote {
+                    } else if byte == self.quote {
                         at += 1;
                         break;
                     } else {
@@ -215,16 +263,16 @@ impl CopyMask {
                     }
                 }
             } else {
-                while line.get(at).is_some_and(|byte| *byte != self.form.delimiter) {
+                while line.get(at).is_some_and(|byte| *byte != self.delimiter) {
                     value.push(line[at]);
                     at += 1;
                 }
             }
             let raw = &line[start..at];
-            fields.push((raw, (quoted || raw != self.form.null).then_some(value)));
+            fields.push((raw, (quoted || raw != self.null).then_some(value)));
             match line.get(at) {
                 None => return Some(fields),
-                Some(byte) if *byte == self.form.delimiter => at += 1,
+                Some(byte) if *byte == self.delimiter => at += 1,
                 Some(_) => return None,
             }
         }
@@ -260,7 +308,8 @@ mod tests {
 
     fn form(csv: bool, null: &str) -> Form {
         let delimiter = if csv { b',' } else { b'\t' };
-        Form { csv, delimiter, null: null.as_bytes().to_vec(), quote: b'"', escape: b'"', header: false }
+        let null = null.as_bytes().to_vec();
+        Form::Lines(Lines { csv, delimiter, null, quote: b'"', escape: b'"', header: false })
     }
 
     fn masked_row(form: &Form, shown: &[Shown], row: &str) -> Option<String> {

@@ -164,7 +164,11 @@ fn may_copy(body: &str, classified: &[Column]) -> bool {
 fn uses(columns: &Columns, sensitive: &Sensitive) -> BTreeMap<Column, BTreeSet<Use>> {
     let mut uses = BTreeMap::<Column, BTreeSet<Use>>::new();
     for (column, roles) in &columns.own {
-        let other: BTreeSet<Use> = roles.iter().copied().filter(|role| *role != Use::Output).collect();
+        // What is joined with a column that anybody may fill is compared with as many constants.
+        let is_class = |with: &Column| !sensitive.classified(with).is_empty();
+        let joins_classes = columns.joined.get(column).is_some_and(|all| all.iter().all(is_class));
+        let role = |role: Use| if role == Use::Join && !joins_classes { Use::Predicate } else { role };
+        let other: BTreeSet<Use> = roles.iter().copied().filter(|role| *role != Use::Output).map(role).collect();
         if !other.is_empty() {
             for column in sensitive.classified(column) {
                 uses.entry(column).or_default().extend(&other);

@@ -14,6 +14,7 @@
 //! | [`report`] | errors and notices that may quote values |
 
 pub mod copied;
+mod copied_binary;
 pub mod exposure;
 pub mod hidden;
 pub mod plan;

@@ -350,7 +350,7 @@ impl Judge<'_, '_> {
             }
             Some(Copying::OutSomehow(what)) => {
                 let column = exposure.rows.gives.iter().next().cloned();
-                let why = format!("{what} of COPY can't be masked; use the text or CSV format, or SELECT");
+                let why = format!("{what} of COPY can't be masked; use plain text, CSV or binary, or SELECT");
                 self.hide(column.as_ref(), Use::Output, Some(why));
             }
             Some(Copying::Server) => {

@@ -102,6 +102,12 @@ impl SqliteStore {
     }
 }
 
+/// Others may have their turn here, where a test lets them.
+async fn step() {
+    #[cfg(test)]
+    super::turns::turn().await;
+}
+
 #[async_trait]
 impl Store for SqliteStore {
     async fn seen(&self, seen: &Seen) -> Result<(), StoreError> {
@@ -123,6 +129,7 @@ impl Store for SqliteStore {
     }
 
     async fn request(&self, id: &RequestId) -> Result<Option<Request>, StoreError> {
+        step().await;
         requests::one(&self.readers, id).await
     }
 
@@ -131,6 +138,7 @@ impl Store for SqliteStore {
     }
 
     async fn add_approval(&self, approval: &Approval) -> Result<Request, StoreError> {
+        step().await;
         let approval = approval.clone();
         self.write(move |db| Box::pin(async move { requests::approve(db, &approval).await })).await
     }
@@ -143,6 +151,7 @@ impl Store for SqliteStore {
         outcome: Option<&Outcome>,
     ) -> Result<bool, StoreError> {
         requests::refuse_illegal(from, to)?;
+        step().await;
         let (id, from, outcome) = (id.clone(), from.to_vec(), outcome.cloned());
         self.write(move |db| {
             Box::pin(async move { requests::change_state(db, &id, &from, to, outcome.as_ref()).await })

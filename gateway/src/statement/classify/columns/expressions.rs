@@ -35,6 +35,13 @@ impl Reader<'_> {
         self.record(&value, role);
     }
 
+    /// What rows must meet, where there is such a condition.
+    pub fn conditions<'n>(&mut self, nodes: impl IntoIterator<Item = &'n Node>) {
+        for node in nodes {
+            self.condition(node);
+        }
+    }
+
     pub fn use_all<'n>(&mut self, nodes: impl IntoIterator<Item = &'n Node>, role: Use) {
         for node in nodes {
             self.uses(node, role);

@@ -355,7 +355,7 @@ impl Reader<'_> {
     fn on(&mut self, n: &JoinExpr, joined: Level) -> Level {
         self.apart(|reader| {
             reader.scopes.push(joined);
-            reader.use_all(n.quals.as_deref(), Use::Predicate);
+            reader.conditions(n.quals.as_deref());
             reader.scopes.pop().unwrap_or_default()
         })
     }
@@ -376,17 +376,22 @@ impl Reader<'_> {
         }
         let mut merged = Vec::new();
         for name in &names {
-            let mut both = Value::default();
+            let (mut both, mut sides) = (Value::default(), Vec::new());
             for side in [&mut left, &mut right] {
-                match self.named(side, name) {
-                    Some((value, _)) => both.add(&value),
-                    None => both.add(&self.lost(&format!("which column {name} of a join is"))),
-                }
+                let value = match self.named(side, name) {
+                    Some((value, _)) => value,
+                    None => self.lost(&format!("which column {name} of a join is")),
+                };
+                both.add(&value);
+                sides.push(value);
                 if let Some(at) = side.fields.iter().position(|field| field.name.as_ref() == Some(name)) {
                     side.fields.remove(at);
                 }
             }
-            self.record(&both, Use::Predicate);
+            match sides.as_slice() {
+                [one, other] if one.is_one_column() && other.is_one_column() => self.record_join(one, other),
+                _ => self.record(&both, Use::Predicate),
+            }
             self.equality(&both);
             merged.push(Field::new(name, both));
         }

@@ -6,6 +6,7 @@
 //! told is every column of the table, in every role; and what may be incomplete has a doubt.
 
 mod code;
+mod conditions;
 mod expressions;
 mod from;
 mod naming;
@@ -39,21 +40,52 @@ pub enum Use {
     Output,
     /// It decides which rows there are, or their order or groups.
     Predicate,
+    /// The same, and no more than that it equals a constant.
+    Lookup,
+    /// The same, and no more than that it equals another column.
+    Join,
     /// Its values are written, or handed to code that may do anything with them.
     Source,
 }
 
 impl Use {
-    /// Each of them.
+    /// What is not known may be any of these.
     pub const ALL: [Self; 3] = [Self::Output, Self::Predicate, Self::Source];
+
+    /// `context.use`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Output => "output",
+            Self::Predicate | Self::Lookup | Self::Join => "predicate",
+            Self::Source => "source",
+        }
+    }
+
+    /// `context.compare`: of a predicate, with what the column is compared.
+    #[must_use]
+    pub const fn compare(self) -> &'static str {
+        match self {
+            Self::Lookup => "constant",
+            Self::Join => "join",
+            Self::Predicate => "other",
+            Self::Output | Self::Source => "none",
+        }
+    }
+
+    /// Whether it decides which rows there are.
+    #[must_use]
+    pub const fn is_predicate(self) -> bool {
+        matches!(self, Self::Predicate | Self::Lookup | Self::Join)
+    }
 }
 
 impl std::fmt::Display for Use {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Output => "output",
-            Self::Predicate => "predicate",
-            Self::Source => "source",
+            Self::Lookup => "predicate (= constant)",
+            Self::Join => "predicate (join)",
+            other => other.word(),
         })
     }
 }
@@ -101,6 +133,8 @@ pub struct Columns {
     /// The same as whoever says the statement chose it: without what a view's own query compares, nor
     /// what EXPLAIN does not show; with what decides how many rows a function gives.
     pub own: BTreeMap<Column, BTreeSet<Use>>,
+    /// Columns with the other columns that they are joined with.
+    pub joined: BTreeMap<Column, BTreeSet<Column>>,
     /// Those that are written.
     pub written: BTreeSet<Column>,
     /// The columns of its rows in order; `None` where it is not known how many there are.

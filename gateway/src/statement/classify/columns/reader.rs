@@ -27,6 +27,8 @@ pub(super) struct Reader<'a> {
     used: BTreeSet<(u32, Use)>,
     /// Those that the text itself chose.
     own: BTreeSet<(u32, Use)>,
+    /// Columns of one's own that are joined, both ways.
+    joins: BTreeSet<(u32, u32)>,
     written: BTreeSet<u32>,
     /// What decides whether a part of the text is carried out.
     conditions: BTreeSet<u32>,
@@ -61,6 +63,7 @@ impl<'a> Reader<'a> {
             numbers: HashMap::new(),
             used: BTreeSet::new(),
             own: BTreeSet::new(),
+            joins: BTreeSet::new(),
             conditions: BTreeSet::new(),
             locks_within: false,
             others: 0,
@@ -120,9 +123,17 @@ impl<'a> Reader<'a> {
         if self.muted == 0 {
             self.used.extend(value.from.iter().map(|number| (*number, role)));
             // What a view compares, whoever made the view chose; what a trigger reads, whoever made that.
-            if !(self.others > 0 || self.stored && role == Use::Predicate) {
+            if !(self.others > 0 || self.stored && role.is_predicate()) {
                 self.own.extend(value.from.iter().map(|number| (*number, role)));
             }
+        }
+    }
+
+    /// Two columns of which each is said to equal the other.
+    pub fn record_join(&mut self, one: &Value, other: &Value) {
+        for (value, with) in [(one, other), (other, one)] {
+            self.record(value, Use::Join);
+            self.joins.extend(value.from.iter().flat_map(|a| with.from.iter().map(|b| (*a, *b))));
         }
     }
 
@@ -324,6 +335,11 @@ impl<'a> Reader<'a> {
         for (number, role) in &self.own {
             for column in all(*number) {
                 columns.own.entry(column).or_default().insert(*role);
+            }
+        }
+        for (number, with) in &self.joins {
+            for column in all(*number) {
+                columns.joined.entry(column).or_default().insert(self.columns[*with as usize].clone());
             }
         }
         for number in &self.written {

@@ -17,6 +17,11 @@ impl Value {
         Self { from, bare: false }
     }
 
+    /// Whether it is the value of one column of a table that is known.
+    pub fn is_one_column(&self) -> bool {
+        self.bare && self.from.len() == 1
+    }
+
     pub fn add(&mut self, other: &Self) {
         self.bare = false;
         self.from.extend(&other.from);

@@ -80,7 +80,7 @@ impl Reader<'_> {
         self.scopes.push(Level::default());
         self.sources(&n.from_clause);
         let rows = if n.values_lists.is_empty() { self.targets(&n.target_list) } else { self.values(&n.values_lists) };
-        self.use_all(n.where_clause.as_deref(), Use::Predicate);
+        self.conditions(n.where_clause.as_deref());
         for node in &n.group_clause {
             self.position_or_value(node, &rows);
         }

@@ -69,7 +69,8 @@ fn short(column: &super::Column) -> String {
 pub(super) fn told(columns: &Columns) -> String {
     let mut told = String::new();
     for (letter, role) in [("o", Use::Output), ("p", Use::Predicate), ("s", Use::Source)] {
-        let used = columns.used.iter().filter(|(_, roles)| roles.contains(&role));
+        let fits = |used: &Use| *used == role || role == Use::Predicate && used.is_predicate();
+        let used = columns.used.iter().filter(|(_, roles)| roles.iter().any(fits));
         let used: Vec<String> = used.map(|(column, _)| short(column)).collect();
         if !used.is_empty() {
             write!(told, "{letter}: {} ", used.join(" ")).unwrap();
@@ -353,4 +354,63 @@ fn outputs_are_told_in_order_and_apart() {
         .map(|(sql, expected, why, found)| format!("{sql}\n  {why}\n  expected {expected}\n  found    {found}"))
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_a_condition_compares_is_told_apart() {
+    let cases: &[(&str, &str, &str)] = &[
+        ("SELECT 1 FROM c WHERE ssn = '1'", "c.ssn=const", "a literal"),
+        ("SELECT 1 FROM c WHERE $1 = ssn", "c.ssn=const", "a parameter, the other way round"),
+        (
+            "SELECT 1 FROM c WHERE ssn = '1'::text AND (name = $1 AND id = 3)",
+            "c.id=const c.name=const c.ssn=const",
+            "AND",
+        ),
+        ("UPDATE c SET name = 'x' WHERE ssn = '1'", "c.ssn=const", "UPDATE"),
+        ("DELETE FROM c WHERE ssn OPERATOR(pg_catalog.=) '1'", "c.ssn=const", "the server's own by its name"),
+        ("SELECT 1 FROM v WHERE mail = 'a'", "c.email=const c.name~", "through a view, whose own condition is another"),
+        ("SELECT 1 FROM c WHERE ssn = '1' OR id = 2", "c.id~ c.ssn~", "OR"),
+        ("SELECT 1 FROM c WHERE NOT ssn = '1'", "c.ssn~", "NOT"),
+        ("SELECT 1 FROM c WHERE ssn <> '1'", "c.ssn~", "another operator"),
+        ("SELECT 1 FROM c WHERE ssn OPERATOR(public.=) '1'", "c.ssn~", "an operator of another schema"),
+        ("SELECT 1 FROM c WHERE ssn LIKE '1'", "c.ssn~", "LIKE"),
+        ("SELECT 1 FROM c WHERE ssn IN ('1')", "c.ssn~", "IN"),
+        ("SELECT 1 FROM c WHERE ssn = ANY ('{1,2}')", "c.ssn~", "as many as one likes"),
+        ("SELECT 1 FROM c WHERE ssn::int = 1", "c.ssn~", "an expression over it"),
+        ("SELECT 1 FROM c WHERE ssn = lower('1')", "c.ssn~", "no constant"),
+        ("SELECT 1 FROM c WHERE ssn = (SELECT '1')", "c.ssn~", "a query"),
+        ("SELECT 1 FROM v WHERE low = '1'", "c.name~ c.ssn~", "an expression within a view"),
+        ("SELECT count(*) FROM c HAVING max(ssn) = '1'", "c.ssn~", "HAVING"),
+        ("SELECT 1 FROM c WHERE ssn = '1' ORDER BY ssn", "c.ssn=const c.ssn~", "and an order"),
+        ("SELECT 1 FROM c WHERE (ssn, id) = ('1', 2)", "c.id~ c.ssn~", "a row"),
+        ("SELECT 1 FROM c a JOIN c b ON a.ssn = b.ssn", "c.ssn=c.ssn", "a join"),
+        ("SELECT 1 FROM c, o WHERE note = ssn AND c.id = 1", "c.id=const c.ssn=o.note o.note=c.ssn", "a join in WHERE"),
+        ("SELECT 1 FROM c JOIN o USING (id)", "c.id=o.id o.id=c.id", "USING"),
+        ("SELECT 1 FROM c NATURAL JOIN o", "c.id=o.id o.id=c.id", "NATURAL"),
+        ("SELECT 1 FROM c LEFT JOIN o ON c.ssn || '' = o.note", "c.ssn~ o.note~", "an expression"),
+        ("SELECT 1 FROM c JOIN (VALUES ('1'), ('2')) x (k) ON k = ssn", "c.ssn~", "a list of guesses"),
+        ("SELECT 1 FROM c JOIN scratch ON scratch.k = ssn", "c.ssn~", "a temporary table"),
+        ("SELECT 1 FROM c JOIN (SELECT ssn || '' AS k FROM c) x ON k = c.ssn", "c.ssn~", "a query's expression"),
+    ];
+    let told = |columns: &Columns| {
+        let mut told = Vec::new();
+        for (column, roles) in &columns.used {
+            for role in roles {
+                match role {
+                    Use::Lookup => told.push(format!("{}=const", short(column))),
+                    Use::Predicate => told.push(format!("{}~", short(column))),
+                    Use::Join => {
+                        let with = columns.joined.get(column).expect("it is joined");
+                        told.extend(with.iter().map(|with| format!("{}={}", short(column), short(with))));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        told.sort();
+        told.join(" ")
+    };
+    for (sql, expected, why) in cases {
+        assert_eq!(told(&columns(sql)), *expected, "{why}: {sql}");
+    }
 }

@@ -327,7 +327,7 @@ impl Reader<'_> {
         let level = self.beside(&target, &n.from_clause);
         self.scopes.push(level);
         self.set(&mut target, &n.target_list);
-        self.use_all(n.where_clause.as_deref(), Use::Predicate);
+        self.conditions(n.where_clause.as_deref());
         let level = self.scopes.pop().unwrap_or_default();
         let rows = self.returning(&target, others(level), n.returning_clause.as_ref());
         self.with.truncate(outer);
@@ -340,7 +340,7 @@ impl Reader<'_> {
         let target = self.changed(relation, Events::DELETE);
         let level = self.beside(&target, &n.using_clause);
         self.scopes.push(level);
-        self.use_all(n.where_clause.as_deref(), Use::Predicate);
+        self.conditions(n.where_clause.as_deref());
         let level = self.scopes.pop().unwrap_or_default();
         let rows = self.returning(&target, others(level), n.returning_clause.as_ref());
         self.with.truncate(outer);
