@@ -4,7 +4,7 @@
 
 use countersign_shared::{
     api::{
-        AccessAnswer, AccessBody, AccessOption, DelegateBody, ExtendBody, GrantView, KeepBody, KeepView,
+        AccessAnswer, AccessBody, AccessOption, DecisionTaken, DelegateBody, ExtendBody, GrantView, KeepBody, KeepView,
         LinkChoiceBody, QuestionAsked, QuestionBody, RequestParked, RequestView, ReviewAnswerBody, ReviewBody,
         ReviewView, SessionView, SlackRef, StandIn,
     },
@@ -149,6 +149,17 @@ impl<'a> Acts<'a> {
     pub(crate) async fn park(&self, id: &RequestId) -> Result<RequestParked, ControlError> {
         let path = ["requests", id.as_str(), "park"];
         crate::control::read(self.change(Method::POST, &path, Vec::new()).await?).await
+    }
+
+    /// Ends what was allowed of a request for a time.
+    pub(crate) async fn end_allowance(&self, id: &RequestId) -> Result<DecisionTaken, ControlError> {
+        let path = ["requests", id.as_str(), "allowance"];
+        crate::control::read(self.change(Method::DELETE, &path, Vec::new()).await?).await
+    }
+
+    /// What of theirs, or of theirs to decide, is allowed for a time now.
+    pub(crate) async fn allowed(&self) -> Result<Vec<RequestView>, ControlError> {
+        self.get(&["requests"], Some("allowed=open")).await
     }
 
     /// The sessions that they may end.

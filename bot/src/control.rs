@@ -143,7 +143,7 @@ impl Control {
     ) -> Result<DecisionTaken, ControlError> {
         let url = self.url(&["requests", id.as_str(), "decisions"]);
         let (choice, digest, reason): (Choice, _, _) = (body.choice, body.digest, body.reason.clone());
-        let purpose = Purpose::Decision { request: id.clone(), digest, choice, reason, slack };
+        let purpose = Purpose::Decision { request: id.clone(), digest, choice, reason, allow: body.allow, slack };
         read(self.send(self.calls.post(url).json(body), purpose).await?).await
     }
 

@@ -252,6 +252,8 @@ impl Bot {
             match incoming {
                 Incoming::Press(press) => press::press(&bot, press).await,
                 Incoming::DenyForm(form) => press::denied(&bot, form).await,
+                Incoming::AllowForm(form) => press::allowed(&bot, form).await,
+                Incoming::End(press) => press::ends(&bot, press).await,
                 Incoming::Question(press) => question::pressed(&bot, press).await,
                 Incoming::Details(press) => details::pressed(&bot, press).await,
                 Incoming::Link(press) => linking::pressed(&bot, press).await,

@@ -1,6 +1,7 @@
 //! What a press becomes: a decision, signed and delivered. The gateway decides what it is worth.
 
 use countersign_shared::{
+    allow::Terms,
     api::{DecisionBody, Problem},
     bot_token::SlackAccount,
     digest::Digest,
@@ -11,7 +12,7 @@ use countersign_shared::{
 use crate::{
     Bot,
     account::account,
-    cards::{answer, deny, keep},
+    cards::{allow, answer, deny, keep},
     commands::{asker::Asker, grants},
     control::ControlError,
     digest, home,
@@ -19,6 +20,8 @@ use crate::{
         SlackError,
         decode::{DenyForm, Person, Press},
         decode_access::{GrantAction, GrantPress, KeepForm},
+        decode_allow::AllowForm,
+        decode_request::RequestPress,
     },
 };
 
@@ -43,6 +46,7 @@ struct Decision {
     digest: Digest,
     choice: Choice,
     reason: Option<String>,
+    allow: Option<Terms>,
     person: Person,
 }
 
@@ -64,9 +68,11 @@ pub(crate) async fn press(bot: &Bot, press: Press) {
         "withdraw" => Choice::Withdraw,
         // Before anything slow: the trigger ends after three seconds.
         "deny" => return ask_why(bot, &press, digest, &ear).await,
+        "allow" => return ask_how_long(bot, &press, digest, &ear).await,
         _ => return,
     };
-    let decision = Decision { request: press.request, digest, choice, reason: None, person: press.person };
+    let (request, person) = (press.request, press.person);
+    let decision = Decision { request, digest, choice, reason: None, allow: None, person };
     deliver(bot, decision, &ear).await;
 }
 
@@ -79,6 +85,54 @@ async fn ask_why(bot: &Bot, press: &Press, digest: Digest, ear: &Ear) {
     }
 }
 
+/// Opens the form that approves for a time. What is in it, policy says of the request as it is now; what is approved is
+/// what the presser saw.
+async fn ask_how_long(bot: &Bot, press: &Press, digest: Digest, ear: &Ear) {
+    let view = match bot.control().request(&press.request).await {
+        Ok(Some(view)) if view.state == State::Pending => view,
+        Ok(_) => return ear.tell(bot, answer::NOT_OPEN).await,
+        Err(error) => {
+            tracing::warn!(%error, request = %press.request, "a request could not be looked up");
+            return ear.tell(bot, answer::NO_ALLOW_FORM).await;
+        }
+    };
+    let Some(most) = view.allowable else { return ear.tell(bot, answer::NOT_ALLOWABLE).await };
+    let carried = allow::Carried { request: press.request.clone(), digest, channel: press.channel.clone() };
+    let Some(trigger) = &press.trigger else { return ear.tell(bot, answer::NO_ALLOW_FORM).await };
+    if let Err(error) = bot.slack().open_form(trigger, &allow::form(&view, &most, &carried)).await {
+        tracing::warn!(%error, request = %press.request, "the form to approve for a time did not open");
+        ear.tell(bot, answer::NO_ALLOW_FORM).await;
+    }
+}
+
+/// Does what the form says that approves for a time.
+pub(crate) async fn allowed(bot: &Bot, form: AllowForm) {
+    let mut ear = Ear { user: form.person.user.clone(), ..Ear::default() };
+    let (Some(carried), Some(terms)) = (form.carried, form.terms) else {
+        return ear.tell(bot, answer::NO_ALLOW_FORM).await;
+    };
+    ear.channel = carried.channel;
+    let decision = Decision {
+        request: carried.request,
+        digest: carried.digest,
+        choice: Choice::Approve,
+        reason: None,
+        allow: Some(terms),
+        person: form.person,
+    };
+    deliver(bot, decision, &ear).await;
+}
+
+/// Ends what was allowed for a time.
+pub(crate) async fn ends(bot: &Bot, press: RequestPress) {
+    let RequestPress { request, person, channel, response_url, trigger } = press;
+    let ear = Ear { user: person.user.clone(), channel, response_url };
+    let Some(asker) = Asker::of(bot, &person, ear, trigger).await else { return };
+    let ended = asker.acts().end_allowance(&request).await;
+    bot.touch(&request);
+    asker.tell(ended.map(|ended| answer::taken(&ended.message))).await;
+}
+
 /// Does what a submitted form says.
 pub(crate) async fn denied(bot: &Bot, form: DenyForm) {
     let mut ear = Ear { user: form.person.user.clone(), ..Ear::default() };
@@ -89,6 +143,7 @@ pub(crate) async fn denied(bot: &Bot, form: DenyForm) {
         digest: carried.digest,
         choice: Choice::Deny,
         reason: form.reason,
+        allow: None,
         person: form.person,
     };
     deliver(bot, decision, &ear).await;
@@ -157,13 +212,13 @@ async fn deliver(bot: &Bot, decision: Decision, ear: &Ear) {
             return ear.tell(bot, answer::WHO_ARE_YOU).await;
         }
     };
-    let Decision { request, digest, choice, reason, .. } = decision;
-    let body = DecisionBody { choice, digest, reason };
+    let Decision { request, digest, choice, reason, allow, .. } = decision;
+    let body = DecisionBody { choice, digest, reason, allow };
     let answer = bot.control().decide(&request, &body, account.clone()).await;
     bot.touch(&request);
     match answer {
         // The card shows it to everybody, unless it shows the same as before.
-        Ok(taken) if choice == Choice::Approve && taken.request.state == State::Pending => {
+        Ok(taken) if taken.request.state == State::Pending || allow.is_some() => {
             ear.tell(bot, &answer::taken(&taken.message)).await;
         }
         Ok(_) => {}

@@ -4,6 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use clap::Subcommand;
 use countersign_shared::{
+    allow::{Parameters, Terms},
     api::{DecisionBody, DecisionTaken, QuestionAsked, QuestionBody, RequestParked, RequestView},
     ids::RequestId,
     request::Choice,
@@ -22,8 +23,25 @@ pub enum What {
         /// Its id.
         id: RequestId,
     },
-    /// Says yes.
+    /// Says yes: once, or for a time where policy lets you.
     Approve {
+        /// Its id.
+        id: RequestId,
+        /// Allows the same text of the same principal for so many minutes, without asking again.
+        #[arg(long, requires_all = ["runs", "rows"])]
+        minutes: Option<u32>,
+        /// So many runs, the one that waits among them.
+        #[arg(long, requires = "minutes")]
+        runs: Option<u32>,
+        /// No run touches more rows than this.
+        #[arg(long, requires = "minutes")]
+        rows: Option<u64>,
+        /// With any values of its parameters.
+        #[arg(long, requires = "minutes")]
+        free_parameters: bool,
+    },
+    /// Ends what was allowed for a time.
+    End {
         /// Its id.
         id: RequestId,
     },
@@ -67,15 +85,27 @@ async fn work(api: &Api, what: What, json: bool) -> Result<String, String> {
     let print = |value: &dyn erased::Json| if json { value.json() } else { value.text() };
     match what {
         What::List => {
-            let list: Vec<RequestView> = api.call(Method::GET, "/v1/requests?state=pending", NOTHING).await?;
+            let mut list: Vec<RequestView> = api.call(Method::GET, "/v1/requests?state=pending", NOTHING).await?;
+            let allowed: Vec<RequestView> = api.call(Method::GET, "/v1/requests?allowed=open", NOTHING).await?;
+            list.extend(allowed);
             Ok(print(&list))
         }
         What::Show { id } => {
             let view: RequestView = api.call(Method::GET, &format!("/v1/requests/{id}"), NOTHING).await?;
             Ok(print(&vec![view]))
         }
-        What::Approve { id } => decide(api, &id, Choice::Approve, None).await,
-        What::Deny { id, reason } => decide(api, &id, Choice::Deny, Some(reason)).await,
+        What::Approve { id, minutes, runs, rows, free_parameters } => {
+            let parameters = if free_parameters { Parameters::Free } else { Parameters::Pinned };
+            let terms =
+                minutes.zip(runs).zip(rows).map(|((minutes, runs), rows)| Terms { minutes, runs, rows, parameters });
+            decide(api, &id, Choice::Approve, None, terms).await
+        }
+        What::Deny { id, reason } => decide(api, &id, Choice::Deny, Some(reason), None).await,
+        What::End { id } => {
+            let ended: DecisionTaken =
+                api.call(Method::DELETE, &format!("/v1/requests/{id}/allowance"), NOTHING).await?;
+            Ok(ended.message)
+        }
         What::Park { id } => {
             let parked: RequestParked = api.call(Method::POST, &format!("/v1/requests/{id}/park"), NOTHING).await?;
             Ok(parked.message)
@@ -88,18 +118,36 @@ async fn work(api: &Api, what: What, json: bool) -> Result<String, String> {
     }
 }
 
-async fn decide(api: &Api, id: &RequestId, choice: Choice, reason: Option<String>) -> Result<String, String> {
+async fn decide(
+    api: &Api,
+    id: &RequestId,
+    choice: Choice,
+    reason: Option<String>,
+    allow: Option<Terms>,
+) -> Result<String, String> {
     let view: RequestView = api.call(Method::GET, &format!("/v1/requests/{id}"), NOTHING).await?;
-    let body = DecisionBody { choice, digest: view.digest, reason };
+    let body = DecisionBody { choice, digest: view.digest, reason, allow };
     let taken: DecisionTaken = api.call(Method::POST, &format!("/v1/requests/{id}/decisions"), Some(&body)).await?;
     Ok(taken.message)
 }
 
 /// A list of requests, for people or for programs.
 mod erased {
-    use countersign_shared::api::RequestView;
+    use countersign_shared::{
+        api::{AllowanceView, RequestView},
+        request::State,
+    };
 
     use crate::api::plain;
+
+    /// What was allowed of it, and its runs.
+    fn allowed(allowance: &AllowanceView) -> String {
+        let AllowanceView { terms, until, approved_by, state, taken, ended_by, ended_why, .. } = allowance;
+        let by = ended_by.as_deref().map(|by| format!(" by {}", plain(by))).unwrap_or_default();
+        let why = ended_why.as_deref().map(|why| format!(": {}", plain(why))).unwrap_or_default();
+        let (until, approved) = (until.format("%H:%M:%S UTC"), plain(&approved_by.join(", ")));
+        format!("allowed {} by {approved} until {until}, {taken} taken; {state}{by}{why}", terms.sentence())
+    }
 
     pub trait Json {
         fn json(&self) -> String;
@@ -125,7 +173,14 @@ mod erased {
                     }
                     None => plain(sql),
                 };
-                format!("{id}  {state}  {principal}  {connection}\n    {what}")
+                let mut text = format!("{id}  {state}  {principal}  {connection}\n    {what}");
+                if let Some(most) = view.allowable.filter(|_| *state == State::Pending) {
+                    text.push_str(&format!("\n    may be allowed {}", most.sentence()));
+                }
+                if let Some(allowance) = &view.allowance {
+                    text.push_str(&format!("\n    {}", allowed(allowance)));
+                }
+                text
             };
             self.iter().map(line).collect::<Vec<_>>().join("\n")
         }

@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     access::{keep, poll, uses},
-    approval::{keys::load_or_create_bot_key, seal::SealKey},
+    approval::{allowance, keys::load_or_create_bot_key, seal::SealKey},
     bucket::custody::Custody,
     config::{Config, Problem},
     connection::{accept::Listener, shards::Shards, tls::web_acceptor},
@@ -167,6 +167,7 @@ impl Service {
         let keeping = tokio::spawn(keep::keep(Arc::clone(&gateway)));
         let polling = tokio::spawn(poll::poll(Arc::clone(&gateway)));
         let writing = tokio::spawn(keep::keep_written(Arc::clone(&gateway)));
+        let allowing = tokio::spawn(allowance::keep(Arc::clone(&gateway)));
         if let Some((listener, tls)) = public {
             let pages = control::public_router(Arc::clone(&gateway)).merge(more.clone());
             let stop = stop.clone();
@@ -200,6 +201,7 @@ impl Service {
         watching.abort();
         keeping.abort();
         writing.abort();
+        allowing.abort();
         evidence.abort();
         polling.abort();
         forgetting.abort();

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::impact::Impact;
 use crate::{
+    allow::Terms,
     bot_token::SlackAccount,
     digest::Digest,
     ids::{GrantId, RequestId, ReviewId, SessionId},
@@ -76,6 +77,65 @@ pub struct ApprovalView {
     pub at: DateTime<Utc>,
     /// Their Slack account where one is linked, to name them on a card.
     pub slack: Option<SlackRef>,
+    /// What they allowed beyond the one run that waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Terms>,
+}
+
+/// A denial that has not ended its request by itself, or the one that has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DenialView {
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A statement that may run again without anybody being asked, or could until it ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AllowanceView {
+    /// What was allowed.
+    pub terms: Terms,
+    /// Until when.
+    pub until: DateTime<Utc>,
+    /// Who allowed it.
+    pub approved_by: Vec<String>,
+    /// `open`, or how it ended: `expired`, `used`, `revoked`, `void`.
+    pub state: String,
+    /// So many runs were taken.
+    pub taken: u32,
+    /// The runs, in order.
+    pub runs: Vec<AllowedRun>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<DateTime<Utc>>,
+    /// Who ended it, if a person did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_by: Option<String>,
+    /// Why it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_why: Option<String>,
+}
+
+/// One run of such a statement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AllowedRun {
+    /// Its number; the first is 1.
+    pub number: u32,
+    /// When it was taken.
+    pub at: DateTime<Utc>,
+    /// In which session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    /// What came of it, once that is known: a command tag, the server's error, that it was undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// The server never ran it; it does not count.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub discarded: bool,
 }
 
 /// A Slack user by its ids.
@@ -186,6 +246,18 @@ pub struct RequestView {
     pub needed: Needed,
     /// What it has.
     pub approvals: Vec<ApprovalView>,
+    /// The most that an approver may allow of it beyond one run; nothing where it is approved once or not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowable: Option<Terms>,
+    /// What was allowed, once its first run has begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowance: Option<AllowanceView>,
+    /// Who said no.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub denials: Vec<DenialView>,
+    /// How many denials end it.
+    #[serde(default = "one")]
+    pub denials_needed: u32,
     /// What was asked about it by those who may decide, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub questions: Vec<QuestionView>,
@@ -203,6 +275,10 @@ pub struct RequestView {
     /// Some who may decide on it, whoever is asked first in front; for the bot alone, and while it waits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approvers: Vec<SlackRef>,
+}
+
+const fn one() -> u32 {
+    1
 }
 
 /// Somebody is told of requests in another's place. They decide by a right of their own.
@@ -238,6 +314,9 @@ pub struct DecisionBody {
     /// Why.
     #[serde(default)]
     pub reason: Option<String>,
+    /// Of an approval: what is allowed beyond the one run that waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Terms>,
 }
 
 /// The answer to a decision.

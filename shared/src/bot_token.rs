@@ -9,7 +9,7 @@ use chrono::Utc;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
-use crate::{digest::Digest, ids::RequestId, request::Choice};
+use crate::{allow::Terms, digest::Digest, ids::RequestId, request::Choice};
 
 /// The `iss` of every token of the bot's.
 pub const ISSUER: &str = "countersign-bot";
@@ -50,6 +50,9 @@ pub enum Purpose {
         choice: Choice,
         /// What was typed into the deny modal.
         reason: Option<String>,
+        /// What was chosen in the modal that allows more than one run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        allow: Option<Terms>,
         /// Who pressed it.
         slack: SlackAccount,
     },

@@ -4,6 +4,7 @@
 //! identifiers, the digest that an approval binds, the life of a request, separation of duties,
 //! and the types of the control API.
 
+pub mod allow;
 pub mod api;
 pub mod bot_token;
 pub mod digest;

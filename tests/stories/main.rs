@@ -1,6 +1,7 @@
 //! What people do, in words: against a real PostgreSQL, the stand-in for Slack, an identity
 //! provider, and the real binary in a process of its own.
 
+mod allowing;
 mod approving;
 mod asking;
 mod asking_ahead;

@@ -8,7 +8,7 @@ use countersign_shared::{
 
 use super::{
     access::when,
-    effects, outcome,
+    allow, effects, outcome,
     visible::{escaped, short},
 };
 
@@ -93,6 +93,16 @@ pub const LINK_CONFIRMED: &str = "Confirmed. What that account presses counts fr
 pub const LINK_REFUSED: &str = "Refused. The account is linked to nobody.";
 
 /// The modal did not open.
+pub const NO_ALLOW_FORM: &str = "The form to approve for a time did not open or can't be read; nothing was approved. Press the button again, or use the \
+     request's page.";
+
+/// Nothing is decided there any more.
+pub const NOT_OPEN: &str = "This request does not wait any more; nothing was approved.";
+
+/// Policy lets nobody approve it for a time.
+pub const NOT_ALLOWABLE: &str = "This can only be approved once; nothing was approved.";
+
+/// The form for a denial's reason did not open.
 pub const NO_FORM: &str = "Slack did not open the form for the reason; nothing was denied. Press Deny again.";
 
 /// A submitted form without what it should carry.
@@ -232,6 +242,18 @@ pub fn pending(to_decide: &[RequestView], own: &[RequestView]) -> String {
     if parts.is_empty() { "Nothing waits for you, and nothing of yours waits.".into() } else { parts.join("\n") }
 }
 
+/// The same, with what is allowed for a time now.
+#[must_use]
+pub fn with_allowed(waits: String, allowed: &[RequestView]) -> String {
+    let one = |view: &RequestView| {
+        let allowance = view.allowance.as_ref()?;
+        let (on, who) = (short(&view.connection, 63), short(&view.principal, 100));
+        Some(format!("• {}", escaped(&format!("{} on {on} by {who}: {}", view.id, allow::standing(allowance)))))
+    };
+    let lines: Vec<String> = allowed.iter().filter_map(one).take(20).collect();
+    if lines.is_empty() { waits } else { format!("{waits}\n*Allowed for a time*\n{}", lines.join("\n")) }
+}
+
 fn list(views: &[RequestView]) -> String {
     let mut lines: Vec<String> = views.iter().take(20).map(line).collect();
     if views.len() > 20 {
@@ -287,6 +309,11 @@ mod tests {
         assert!(text.contains("K7Q2AB9X on shop by ana@acme.dev, deletes rows from table public.orders"), "{text}");
         assert!(!text.to_lowercase().contains("delete from"), "{text}");
         assert_eq!(pending(&[], &[]), "Nothing waits for you, and nothing of yours waits.");
+        let allowed = RequestView { allowance: Some(samples::allowance("open")), ..samples::view() };
+        let text = with_allowed("Nothing.".into(), &[allowed]);
+        let said = "• K7Q2AB9X on shop by ana@acme.dev: Allowed for 30 min, 10 runs of at most 500 rows each";
+        assert!(text.contains(said), "{text}");
+        assert_eq!(with_allowed("Nothing.".into(), &[]), "Nothing.");
     }
 
     #[test]

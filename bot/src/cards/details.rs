@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
+    allow,
     blocks::{self, TEXT_LIMIT},
     effects, impact, outcome,
     request::{asks, block_id, fits, own_notes, parameters, reason_fits, stands, what_it_is},
@@ -79,7 +80,8 @@ pub fn details(request: &RequestView, decides: bool, base: &Url) -> Value {
     shown.lines(stands(request, base, true));
     let open = request.state == State::Pending && request.kind != RequestKind::Review;
     if decides && open && shown.whole && fits(request) {
-        shown.blocks.push(blocks::actions(&block_id(&request.id, &request.digest), vec![impact::button(request)]));
+        let buttons = [Some(impact::button(request)), allow::button(request)].into_iter().flatten().collect();
+        shown.blocks.push(blocks::actions(&block_id(&request.id, &request.digest), buttons));
     }
     view(request.id.as_str(), shown.blocks)
 }

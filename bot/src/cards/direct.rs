@@ -4,6 +4,7 @@ use countersign_shared::{api::RequestView, request::State};
 use url::Url;
 
 use super::{
+    allow,
     blocks::{self, Message},
     outcome,
     request::{block_id, page},
@@ -22,16 +23,20 @@ pub fn direct(view: &RequestView, base: &Url) -> Message {
         (state, Some(_)) => format!("{}: your wish for access to {connection} ({}).", outcome::heading(state), view.id),
     };
     let standing = outcome::standing(view);
-    let lines = vec![
+    let mut lines = vec![
         blocks::line(vec![blocks::bold(&head)]),
         blocks::code(&what),
         blocks::line(vec![blocks::plain(&standing)]),
-        blocks::line(vec![blocks::link(&page(base, &view.id), "The request's page")]),
     ];
+    if let Some(allowance) = &view.allowance {
+        lines.push(blocks::line(vec![blocks::bold(&allow::standing(allowance))]));
+    }
+    lines.push(blocks::line(vec![blocks::link(&page(base, &view.id), "The request's page")]));
     let mut blocks = vec![blocks::rich(lines)];
     if view.state == State::Pending {
         let withdraw = blocks::button("withdraw", "Withdraw", None, view.id.as_str());
         blocks.push(blocks::actions(&block_id(&view.id, &view.digest), vec![withdraw]));
     }
+    blocks.extend(allow::end_button(view));
     Message { text: escaped(&format!("{head} {}", outcome::pushed(view))), blocks }
 }

@@ -103,7 +103,11 @@ fn doubts(view: &RequestView) -> Vec<String> {
 
 /// The button that approves.
 pub fn button(view: &RequestView) -> Value {
-    let mut button = blocks::button("approve", &approve(view), Some("primary"), view.id.as_str());
+    with_doubts(blocks::button("approve", &approve(view), Some("primary"), view.id.as_str()), view)
+}
+
+/// A button with the second question that is asked before it counts, where there is one.
+pub fn with_doubts(mut button: Value, view: &RequestView) -> Value {
     let doubts = doubts(view);
     if !doubts.is_empty() {
         let text = |text: &str| json!({ "type": "plain_text", "text": text, "emoji": false });

@@ -1,6 +1,7 @@
 //! Every message that the bot posts, one function each. Pure: a view in, blocks out.
 
 pub mod access;
+pub mod allow;
 pub mod answer;
 pub mod ask;
 pub mod blocks;

@@ -1,7 +1,7 @@
 //! The card of a request: what will run, who asks, what it does, and where it stands.
 
 use countersign_shared::{
-    api::{EffectView, GrantView, Impact, RequestKind, RequestView},
+    api::{DenialView, EffectView, GrantView, Impact, RequestKind, RequestView},
     digest::Digest,
     ids::RequestId,
     request::State,
@@ -10,6 +10,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
+    allow,
     blocks::{self, Message, TEXT_LIMIT},
     effects, impact, life, outcome,
     visible::{escaped, length, parameter, reading_notes, short, visible},
@@ -125,6 +126,7 @@ pub fn card_of(view: &RequestView, grant: Option<&GrantView>, base: &Url) -> Mes
     if view.state == State::Pending {
         blocks.push(buttons(view, whole));
     }
+    blocks.extend(allow::end_button(view));
     Message { text: summary(view), blocks }
 }
 
@@ -159,7 +161,11 @@ pub fn redacted(view: &RequestView, base: &Url) -> Message {
         let details = blocks::button("details", "Details", None, view.id.as_str());
         blocks.extend([blocks::rich(lines), blocks::actions(&block_id(&view.id, &view.digest), vec![details])]);
     } else {
+        if let Some(allowance) = &view.allowance {
+            lines.push(blocks::line(vec![blocks::plain(allow::bare_standing(allowance))]));
+        }
         blocks.push(blocks::rich(lines));
+        blocks.extend(allow::end_button(view));
     }
     let text = escaped(&format!("{}: {} by {who} on {}: {standing}", head(view), view.id, short(&view.connection, 63)));
     Message { text, blocks }
@@ -315,6 +321,16 @@ fn code(elements: &mut Vec<Value>, text: &str, what: &str) {
 
 pub(super) fn stands(view: &RequestView, base: &Url, whole: bool) -> Vec<Value> {
     let mut lines = vec![blocks::line(vec![blocks::bold(&outcome::standing(view))])];
+    lines.extend(denials(view));
+    for approval in view.approvals.iter().filter(|_| view.allowance.is_none()) {
+        if let Some(terms) = &approval.allow {
+            let text = format!("{} allowed it {}.", short(&approval.approver, 100), terms.sentence());
+            lines.push(blocks::line(vec![blocks::plain(&text)]));
+        }
+    }
+    if let Some(allowance) = &view.allowance {
+        lines.push(blocks::line(vec![blocks::bold(&allow::standing(allowance))]));
+    }
     let page = page(base, &view.id);
     if view.state == State::Pending {
         if !is_review(view) {
@@ -331,6 +347,23 @@ pub(super) fn stands(view: &RequestView, base: &Url, whole: bool) -> Vec<Value> 
         }
     }
     lines.push(blocks::line(vec![blocks::link(&page, "The request's page")]));
+    lines
+}
+
+/// Who has said no, where one of them does not end it.
+fn denials(view: &RequestView) -> Vec<Value> {
+    if view.denials_needed < 2 || view.state != State::Pending {
+        return Vec::new();
+    }
+    let line = |denial: &DenialView| {
+        let why = denial.reason.as_deref().map(|why| format!(": {}", short(why, 200))).unwrap_or_default();
+        blocks::line(vec![blocks::plain(&format!("Denied by {}{why}.", short(&denial.by, 100)))])
+    };
+    let mut lines: Vec<Value> = view.denials.iter().take(10).map(line).collect();
+    if !lines.is_empty() {
+        let ends = format!("{} denials end it.", view.denials_needed);
+        lines.push(blocks::line(vec![blocks::plain(&ends)]));
+    }
     lines
 }
 
@@ -359,6 +392,7 @@ fn buttons(view: &RequestView, whole: bool) -> Value {
     } else {
         if whole {
             row.push(impact::button(view));
+            row.extend(allow::button(view));
         }
         "Deny"
     };

@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use countersign_shared::{
+    allow::{Parameters, Terms},
     api::{
-        AccessDigest, AccessOption, AccessView, ApprovalView, DigestAgent, DigestGrant, DigestPermission, DigestRole,
-        DigestSecret, DigestToken, EffectView, Finding, GrantView, KeepView, LinkView, ListedLink, Needed, Outcome,
-        QuestionView, RequestKind, RequestView, SessionView, SlackRef,
+        AccessDigest, AccessOption, AccessView, AllowanceView, AllowedRun, ApprovalView, DenialView, DigestAgent,
+        DigestGrant, DigestPermission, DigestRole, DigestSecret, DigestToken, EffectView, Finding, GrantView, KeepView,
+        LinkView, ListedLink, Needed, Outcome, QuestionView, RequestKind, RequestView, SessionView, SlackRef,
     },
     digest::{Digest, of_bytes},
     ids::{GrantId, RequestId, SessionId},
@@ -16,8 +17,8 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    answer, ask, blocks::Message, deny, details, digest as daily, direct, home, keep, life, linking, more, question,
-    reach, request,
+    allow, answer, ask, blocks::Message, deny, details, digest as daily, direct, home, keep, life, linking, more,
+    question, reach, request,
 };
 
 /// Whom the samples say is asked.
@@ -50,7 +51,13 @@ pub fn digest() -> Digest {
 /// A yes by priya.
 #[must_use]
 pub fn approval() -> ApprovalView {
-    ApprovalView { approver: "priya@acme.dev".into(), assurance: Assurance::Slack, at: noon(), slack: None }
+    ApprovalView {
+        approver: "priya@acme.dev".into(),
+        assurance: Assurance::Slack,
+        at: noon(),
+        slack: None,
+        allow: None,
+    }
 }
 
 /// A pending DELETE by ana.
@@ -80,6 +87,10 @@ pub fn view() -> RequestView {
         expires_at: noon() + TimeDelta::minutes(15),
         needed: Needed { count: 1, groups: Vec::new(), from: vec!["dba".into()], step_up: false, at_commit: false },
         approvals: Vec::new(),
+        allowable: None,
+        allowance: None,
+        denials: Vec::new(),
+        denials_needed: 1,
         questions: Vec::new(),
         outcome: None,
         channel: None,
@@ -87,6 +98,32 @@ pub fn view() -> RequestView {
         requester_slack: None,
         stand_ins: Vec::new(),
         approvers: Vec::new(),
+    }
+}
+
+/// What may be allowed of it.
+pub const MOST: Terms = Terms { minutes: 60, runs: 20, rows: 5_000, parameters: Parameters::Free };
+
+/// What was allowed of it, in one of its states.
+#[must_use]
+pub fn allowance(state: &str) -> AllowanceView {
+    let run = |number: u32, outcome: Option<&str>| AllowedRun {
+        number,
+        at: noon(),
+        session: None,
+        outcome: outcome.map(str::to_owned),
+        discarded: number == 2,
+    };
+    AllowanceView {
+        terms: Terms { minutes: 30, runs: 10, rows: 500, parameters: Parameters::Free },
+        until: noon() + TimeDelta::minutes(30),
+        approved_by: vec!["priya@acme.dev".into()],
+        state: state.into(),
+        taken: 2,
+        runs: vec![run(1, Some("DELETE 12")), run(2, Some("skipped")), run(3, None)],
+        ended_at: None,
+        ended_by: (state == "revoked").then(|| "<@U1>".into()),
+        ended_why: (state == "void").then(|| "<!channel> changed".into()),
     }
 }
 
@@ -273,6 +310,22 @@ fn variants() -> Vec<(String, RequestView)> {
                 ..view()
             },
         ),
+        ("may be allowed".into(), RequestView { allowable: Some(MOST), ..view() }),
+        (
+            "allowed by one of two".into(),
+            RequestView {
+                allowable: Some(MOST),
+                needed: Needed { count: 2, ..view().needed },
+                approvals: vec![ApprovalView { allow: Some(MOST), ..approval() }],
+                denials: vec![DenialView {
+                    by: "<!channel>".into(),
+                    at: noon(),
+                    reason: Some("not <!here> on a Friday".into()),
+                }],
+                denials_needed: 2,
+                ..view()
+            },
+        ),
         ("many effects".into(), RequestView { effects: vec![view().effects[0].clone(); 60], ..view() }),
         (
             "two needed".into(),
@@ -289,6 +342,11 @@ fn variants() -> Vec<(String, RequestView)> {
             },
         ),
     ];
+    for state in ["open", "used", "expired", "revoked", "void"] {
+        let (allowance, approvals) = (Some(allowance(state)), vec![approval()]);
+        let allowed = RequestView { state: State::Done, allowable: Some(MOST), allowance, approvals, ..view() };
+        all.push((format!("allowed, {state}"), allowed));
+    }
     let outcome = Outcome {
         by: Some("dario@acme.dev".into()),
         reason: Some("not on a Friday <!channel>".into()),
@@ -331,6 +389,10 @@ pub fn samples() -> Vec<Value> {
     }
     let carried = deny::Carried { request: id(), digest: digest(), channel: Some("C0123456789".into()) };
     all.push(json!({ "name": "form: deny", "view": deny::form(&carried) }));
+    let carried = allow::Carried { request: id(), digest: digest(), channel: Some("C0123456789".into()) };
+    for (name, most) in [("much", MOST), ("little", Terms { minutes: 1, runs: 1, rows: 1, ..MOST })] {
+        all.push(json!({ "name": format!("form: allow, {name}"), "view": allow::form(&view(), &most, &carried) }));
+    }
     let carried = keep::Carried { grant: grant().id, channel: None, ts: None };
     all.push(json!({ "name": "form: keep", "view": keep::form(&carried) }));
     let ended = GrantView { state: "revoked".into(), ended_by: Some("<@U1>".into()), ..grant() };

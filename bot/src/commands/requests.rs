@@ -7,5 +7,6 @@ use crate::cards::answer;
 pub(super) async fn run(asker: &Asker<'_>) -> Said {
     let link = asker.link().await?;
     let acts = asker.acts();
-    Ok(answer::pending(&acts.requests_to_decide().await?, &acts.own_requests(&link.principal).await?))
+    let waits = answer::pending(&acts.requests_to_decide().await?, &acts.own_requests(&link.principal).await?);
+    Ok(answer::with_allowed(waits, &acts.allowed().await?))
 }

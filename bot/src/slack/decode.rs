@@ -5,12 +5,13 @@ use serde_json::Value;
 
 use super::{
     decode_access::{self, AskForm, GrantPress, HomeOpened, KeepForm},
+    decode_allow::{self, AllowForm},
     decode_link::{self, LinkPress},
     decode_question::{self, QuestionForm},
     decode_request::{self, RequestPress},
     decode_review::{self, ReviewForm, ReviewPress},
 };
-use crate::cards::{deny, request::read_block_id};
+use crate::cards::{allow::END, deny, request::read_block_id};
 
 /// Something that a person did in Slack.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,10 @@ pub enum Incoming {
     Press(Press),
     /// The form for a denial's reason.
     DenyForm(DenyForm),
+    /// The form that approves for a time.
+    AllowForm(AllowForm),
+    /// The button that ends what was allowed.
+    End(RequestPress),
     /// The button that asks about a request.
     Question(RequestPress),
     /// The button that shows a request whole.
@@ -49,8 +54,8 @@ impl Incoming {
     #[must_use]
     pub fn number(&self) -> Option<&str> {
         match self {
-            Self::Press(_) | Self::DenyForm(_) => None,
-            Self::Question(press) | Self::Details(press) => press.trigger.as_deref(),
+            Self::Press(_) | Self::DenyForm(_) | Self::AllowForm(_) => None,
+            Self::Question(press) | Self::Details(press) | Self::End(press) => press.trigger.as_deref(),
             Self::Link(press) => press.trigger.as_deref(),
             Self::QuestionForm(form) => form.once.as_deref(),
             Self::Grant(press) => press.trigger.as_deref(),
@@ -76,7 +81,7 @@ pub struct Person {
 /// A press of a button.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Press {
-    /// `approve`, `deny`, `withdraw`.
+    /// `approve`, `allow`, `deny`, `withdraw`.
     pub action: String,
     /// The button's value.
     pub request: RequestId,
@@ -141,9 +146,11 @@ pub fn interaction(payload: &Value) -> Option<Incoming> {
             let question = || decode_request::press(payload, "ask").map(Incoming::Question);
             let link = || decode_link::press(payload).map(Incoming::Link);
             let details = || decode_request::press(payload, "details").map(Incoming::Details);
+            let end = || decode_request::press(payload, END).map(Incoming::End);
             press(payload)
                 .map(Incoming::Press)
                 .or_else(question)
+                .or_else(end)
                 .or_else(details)
                 .or_else(link)
                 .or_else(grant)
@@ -154,7 +161,14 @@ pub fn interaction(payload: &Value) -> Option<Incoming> {
             let keeps = || decode_access::keep_form(payload).map(Incoming::KeepForm);
             let reviews = || decode_review::form(payload).map(Incoming::ReviewForm);
             let questions = || decode_question::form(payload).map(Incoming::QuestionForm);
-            form(payload).map(Incoming::DenyForm).or_else(questions).or_else(asks).or_else(keeps).or_else(reviews)
+            let allows = || decode_allow::form(payload).map(Incoming::AllowForm);
+            form(payload)
+                .map(Incoming::DenyForm)
+                .or_else(allows)
+                .or_else(questions)
+                .or_else(asks)
+                .or_else(keeps)
+                .or_else(reviews)
         }
         _ => None,
     }
@@ -163,7 +177,7 @@ pub fn interaction(payload: &Value) -> Option<Incoming> {
 fn press(payload: &Value) -> Option<Press> {
     let actions = payload.get("actions")?.as_array()?;
     let action = actions.iter().find(|action| {
-        matches!(action.get("action_id").and_then(Value::as_str), Some("approve" | "deny" | "withdraw"))
+        matches!(action.get("action_id").and_then(Value::as_str), Some("approve" | "allow" | "deny" | "withdraw"))
     })?;
     let request: RequestId = text(action, "/value")?.parse().ok()?;
     Some(Press {

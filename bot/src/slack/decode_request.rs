@@ -58,7 +58,8 @@ mod tests {
         };
         for (name, expected) in [
             ("ask", Some(Incoming::Question(press.clone()))),
-            ("details", Some(Incoming::Details(press))),
+            ("details", Some(Incoming::Details(press.clone()))),
+            ("end_allowance", Some(Incoming::End(press))),
             ("other", None),
         ] {
             pressed["actions"] = json!([{ "action_id": name, "value": samples::id() }]);

@@ -4,6 +4,7 @@ pub mod check;
 pub mod connect;
 pub mod decode;
 pub mod decode_access;
+pub mod decode_allow;
 pub mod decode_link;
 pub mod decode_question;
 pub mod decode_request;

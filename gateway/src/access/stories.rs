@@ -83,7 +83,7 @@ impl House {
     }
 
     async fn says(&self, who: &str, request: &Request, choice: Choice) -> Result<String, Problem> {
-        let body = DecisionBody { choice, digest: request.new.digest, reason: None };
+        let body = DecisionBody { choice, digest: request.new.digest, reason: None, allow: None };
         take(&self.gateway, &self.chooser(who), &request.new.id, &body).await.map(|taken| taken.message)
     }
 

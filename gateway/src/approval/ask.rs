@@ -153,7 +153,7 @@ mod tests {
         let again = asks(&house, "priya@acme.dev", &request.id, "question 3").await.unwrap();
         assert!(again.message.contains("already"), "{}", again.message);
         assert_eq!(house.gateway.store.questions(&request.id).await.unwrap().len(), MOST as usize);
-        let body = DecisionBody { choice: Choice::Deny, digest: request.digest, reason: None };
+        let body = DecisionBody { choice: Choice::Deny, digest: request.digest, reason: None, allow: None };
         take(&house.gateway, &house.chooser("priya@acme.dev"), &request.id, &body).await.unwrap();
         let over = asks(&house, "priya@acme.dev", &request.id, "and now?").await.unwrap_err();
         assert!(over.code == "over" && over.error.contains("no question any more: it was denied"), "{over:?}");

@@ -1,6 +1,7 @@
 //! Which stored approvals count, as the people who gave them stand now.
 
 use chrono::{DateTime, Utc};
+use countersign_shared::duties::same_human;
 
 use crate::{
     runtime::Gateway,
@@ -9,7 +10,7 @@ use crate::{
 };
 
 /// The people whose approval of `request` counts: sealed by us, over this request and digest, not
-/// from the future, by somebody who is still known as the same human, with their groups of today.
+/// from the future, by somebody who is still known as the same human, with their groups of today, and has not denied it since.
 ///
 /// # Errors
 /// Where the state can't say; nothing counts then.
@@ -26,6 +27,10 @@ pub async fn countersigners(
             && gateway.seal.verify(approval);
         if !ours {
             tracing::warn!(request = %request.new.id, "an approval in the state does not count: it is not as we sealed it");
+            continue;
+        }
+        // Whoever has said no since does not say yes.
+        if request.denials.iter().any(|denial| same_human(&denial.by, &approval.approver)) {
             continue;
         }
         let person = gateway.store.person(&approval.approver.principal).await?;

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{TimeDelta, Utc};
 use countersign_shared::{
+    allow::Terms,
     api::{Needed, RequestKind, SessionView},
     bot_token::{BotKey, Purpose, SlackAccount},
     digest::{Digest, of_bytes},
@@ -25,7 +26,11 @@ use crate::{
         decide::{Asked, Asker, SessionFacts, SqlFacts, Wish},
         effect::{Action, Effect, Object},
     },
-    store::{NewRequest, Request, Seen, sqlite::SqliteStore},
+    store::{
+        NewRequest, Request, Seen,
+        allowances::{Allowable, Bound},
+        sqlite::SqliteStore,
+    },
 };
 
 /// Who writes needs one, who changes the schema two; a merge needs a fresh sign-in.
@@ -176,7 +181,7 @@ impl House {
     /// A click of `user`, as the bot signs it.
     pub fn click(&self, request: &NewRequest, choice: Choice, slack: SlackAccount) -> String {
         let (id, digest) = (request.id.clone(), request.digest);
-        self.bot.sign(Purpose::Decision { request: id, digest, choice, reason: None, slack }).unwrap()
+        self.bot.sign(Purpose::Decision { request: id, digest, choice, reason: None, allow: None, slack }).unwrap()
     }
 
     /// The request that `who` makes by doing `action` to the orders.
@@ -212,6 +217,7 @@ impl House {
             impact: Vec::new(),
             needed: Needed::default(),
             channel: None,
+            allowable: None,
         };
         self.gateway.store.create_request(&new).await.unwrap();
         let approval = self.gateway.seal.seal(crate::store::Approval {
@@ -221,6 +227,7 @@ impl House {
             assurance: Assurance::Cli,
             at: now,
             evidence: "test".into(),
+            allow: None,
             signature: String::new(),
         });
         self.gateway.store.add_approval(&approval).await.unwrap();
@@ -228,6 +235,24 @@ impl House {
     }
 
     pub async fn asks_until(&self, who: Human, groups: &[&str], action: Action, until: TimeDelta) -> NewRequest {
+        self.asks_with(who, groups, action, until, None).await
+    }
+
+    /// Ana's delete, of which approvers may allow so much.
+    pub async fn ana_deletes_for(&self, most: Terms) -> NewRequest {
+        let (ana, within) = (self.human("ana@acme.dev"), TimeDelta::minutes(15));
+        let bound = Bound { text: of_bytes(b"text"), free: of_bytes(b"free"), pinned: of_bytes(b"pinned") };
+        self.asks_with(ana, &["engineering"], Action::Delete, within, Some(Allowable { most, bound })).await
+    }
+
+    async fn asks_with(
+        &self,
+        who: Human,
+        groups: &[&str],
+        action: Action,
+        until: TimeDelta,
+        allowable: Option<Allowable>,
+    ) -> NewRequest {
         let now = Utc::now();
         let table = Object::Table { schema: "public".into(), name: "orders".into() };
         let asked = Asked {
@@ -263,6 +288,7 @@ impl House {
             channel: Some("C1".into()),
             created_at: now,
             expires_at: now + until,
+            allowable,
         };
         self.gateway.store.create_request(&new).await.unwrap();
         new
@@ -381,6 +407,7 @@ fn config(provider: &Provider, folder: &std::path::Path) -> Config {
         durability: Durability::Relaxed,
         on_hold: crate::config::OnHold::Wait,
         row_tolerance: crate::statement::guard::Tolerance::default(),
+        denials: 1,
         record_rows: 0,
         seal: None,
         record_keep: None,

@@ -4,6 +4,7 @@
 //! `take` is the one way in, whether the choice came from Slack, a page or the command line;
 //! `release` is the one way out.
 
+pub mod allowance;
 pub mod ask;
 pub mod count;
 pub mod keys;
@@ -21,3 +22,5 @@ pub(crate) mod house;
 mod interleavings;
 #[cfg(test)]
 mod stories;
+#[cfg(test)]
+pub(crate) mod stories_allowing;

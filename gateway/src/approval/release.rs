@@ -4,12 +4,15 @@ use chrono::{DateTime, Utc};
 use countersign_shared::{api::Outcome, digest::Digest, ids::RequestId, request::State};
 use serde_json::json;
 
-use super::count::countersigners;
+use super::{
+    allowance::{Run, agreed},
+    count::countersigners,
+};
 use crate::{
     log::{Entry, Kind},
     runtime::Gateway,
     statement::decide::{Asked, Decision, decide_by},
-    store::{Request, StoreError},
+    store::{Request, StoreError, allowances::Allowance},
 };
 
 /// Proof that a request went `approved → released`, durably and just now. Only [`release`] makes it.
@@ -17,6 +20,7 @@ use crate::{
 pub struct Released {
     request: RequestId,
     digest: Digest,
+    run: Option<Box<Run>>,
 }
 
 impl Released {
@@ -24,6 +28,12 @@ impl Released {
     #[must_use]
     pub const fn request(&self) -> &RequestId {
         &self.request
+    }
+
+    /// Its run, where more than one was allowed.
+    #[must_use]
+    pub fn run(&self) -> Option<&Run> {
+        self.run.as_deref()
     }
 
     /// What was approved.
@@ -73,11 +83,41 @@ pub async fn release(
         let _ended = gateway.store.move_request(id, &[State::Approved], State::Void, Some(&outcome)).await?;
         return Err(NotReleased::Void(why));
     }
+    let agreed = agreed(gateway, &request, asked, now).await?;
+    if agreed.as_ref().is_some_and(|agreed| now >= agreed.until) {
+        let why = "the time that it was allowed for ran out before it could run".to_owned();
+        let outcome = Outcome { reason: Some(why.clone()), ..Outcome::default() };
+        let _ended = gateway.store.move_request(id, &[State::Approved], State::Void, Some(&outcome)).await?;
+        return Err(NotReleased::Void(why));
+    }
     let mut entry = entry(Kind::Released, &request);
     entry.detail = json!({ "digest": digest.to_string(), "approvals": evidence(&request) });
+    if let Some(agreed) = &agreed {
+        entry.detail["allows"] = json!({ "terms": agreed.allowed.terms, "until": agreed.until });
+    }
     gateway.log.append_durably(&entry).await.map_err(|down| NotReleased::Unavailable(down.to_string()))?;
-    if gateway.store.move_request(id, &[State::Approved], State::Released, None).await? {
-        return Ok(Released { request: id.clone(), digest });
+    let session = request.new.session.as_ref();
+    let moved = match &agreed {
+        None => gateway.store.move_request(id, &[State::Approved], State::Released, None).await?,
+        Some(agreed) => {
+            let began_at = DateTime::from_timestamp_millis(now.timestamp_millis()).unwrap_or(now);
+            let allowance = Allowance {
+                request: id.clone(),
+                principal: asked.asker.human.principal.clone(),
+                connection: asked.connection.clone(),
+                text: agreed.allowed.bound.text,
+                runs: agreed.allowed.terms.runs,
+                began_at,
+                until: agreed.until,
+                end: None,
+                taken: Vec::new(),
+            };
+            gateway.store.release_allowed(&allowance, session).await?
+        }
+    };
+    if moved {
+        let run = agreed.map(|agreed| Box::new(Run::first(id, agreed)));
+        return Ok(Released { request: id.clone(), digest, run });
     }
     // The log says `released`, so it must also say that nothing came of it.
     let why = "it was ended at the last moment".to_owned();
@@ -121,12 +161,16 @@ async fn still_stands(
 }
 
 /// The approvals as the log names them, so that it needs no state to be checked.
-fn evidence(request: &Request) -> Vec<serde_json::Value> {
+pub(super) fn evidence(request: &Request) -> Vec<serde_json::Value> {
     let one = |approval: &crate::store::Approval| {
-        json!({
+        let mut one = json!({
             "approver": approval.approver.principal, "assurance": approval.assurance, "at": approval.at,
             "signature": approval.signature,
-        })
+        });
+        if let Some(allow) = &approval.allow {
+            one["allow"] = json!(allow);
+        }
+        one
     };
     request.approvals.iter().map(one).collect()
 }

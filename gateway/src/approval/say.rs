@@ -1,12 +1,14 @@
 //! What a person reads after choosing.
 
 use countersign_shared::{
+    allow::Terms,
     api::{Needed, Problem, RequestKind},
     duties::Conflict,
     ids::RequestId,
     request::{Choice, State},
 };
 
+use super::allowance::Agreed;
 use crate::store::{NewRequest, Request, StoreError};
 
 /// A problem with its stable word.
@@ -127,6 +129,65 @@ pub(super) fn approved(request: &NewRequest) -> String {
         RequestKind::Access => "Approved; access begins now.".into(),
         RequestKind::Review => "Reviewed; it is closed.".into(),
     }
+}
+
+pub(super) fn allowed(request: &NewRequest, agreed: &Agreed) -> String {
+    let terms = agreed.allowed.terms.sentence();
+    let when = if request.session.is_some() { "now" } else { "when it is sent again" };
+    format!("Allowed {terms}; it runs {when}, and the same text of theirs again without anybody being asked.")
+}
+
+pub(super) fn approved_once(request: &NewRequest) -> String {
+    let said = approved(request);
+    format!("{said} Once: not everybody who is needed allowed it for a time.")
+}
+
+pub(super) fn allows_nothing() -> Problem {
+    problem("bad_request", "Only an approval allows anything.", None)
+}
+
+pub(super) fn not_allowable() -> Problem {
+    let error = "This can't be allowed for a time: policy does not say so of it, or it is no single write whose rows the \
+                 server counts, shown whole and outside a transaction.";
+    problem("not_allowable", error, Some("Approve it once."))
+}
+
+pub(super) fn more_than_policy_lets(most: &Terms) -> Problem {
+    let error = format!("Policy lets it be allowed {} at most.", most.sentence());
+    problem("not_allowable", error, Some("Choose less, or approve it once."))
+}
+
+pub(super) fn fewer_rows_than_it_touches(stated: u64) -> Problem {
+    let error = format!("It would touch {stated} rows, so a limit below that would undo it at once.");
+    problem("not_allowable", error, Some("Choose a higher limit, or approve it once."))
+}
+
+pub(super) fn not_alike() -> Problem {
+    let error = "With your approval it would be approved, but not for a time: those who approved before did not allow just \
+                 that, or policy does not let you all allow it.";
+    problem("not_allowable", error, Some("Allow just what they did, or approve it once."))
+}
+
+pub(super) fn not_theirs_to_end() -> Problem {
+    let error = "Only whoever asked, allowed it or may approve it, and who administers the connection, may end this.";
+    problem("forbidden", error, None)
+}
+
+pub(super) fn nothing_to_end() -> Problem {
+    problem("over", "Nothing is allowed any more under this request.", None)
+}
+
+pub(super) fn allowance_ended() -> String {
+    "Ended; from now on it waits for approval again.".into()
+}
+
+pub(super) fn denied_before() -> String {
+    "You have denied this already; nothing was changed.".into()
+}
+
+pub(super) fn more_denials(needed: u32, have: usize) -> String {
+    let more = usize::try_from(needed).unwrap_or(usize::MAX).saturating_sub(have).max(1);
+    format!("Your denial is recorded; {more} more would end it. Your approval would not count any more.")
 }
 
 /// It has run; only somebody else can say that it was right.

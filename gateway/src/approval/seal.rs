@@ -10,7 +10,7 @@ use countersign_shared::{
 };
 
 use super::keys::{self, KeyError};
-use crate::store::{Approval, Term};
+use crate::store::{Approval, Term, allowances::Allowed};
 
 /// Ed25519.
 pub struct SealKey {
@@ -98,7 +98,19 @@ fn meaning(approval: &Approval) -> Digest {
         Assurance::StepUp => "step_up",
     };
     let at = format!("{}.{:09}", approval.at.timestamp(), approval.at.timestamp_subsec_nanos());
-    Fields::of("countersign/approval/v1")
+    // One that allows a single run means what it meant before there were others.
+    let fields = match &approval.allow {
+        None => Fields::of("countersign/approval/v1"),
+        Some(Allowed { terms, bound }) => Fields::of("countersign/approval-for-a-time/v1")
+            .field("minutes", terms.minutes.to_be_bytes())
+            .field("runs", terms.runs.to_be_bytes())
+            .field("rows", terms.rows.to_be_bytes())
+            .field("parameters", terms.parameters.as_str())
+            .field("text", bound.text.as_bytes())
+            .field("free", bound.free.as_bytes())
+            .field("pinned", bound.pinned.as_bytes()),
+    };
+    fields
         .field("request", approval.request.as_str())
         .field("digest", approval.digest.as_bytes())
         .field("principal", &approval.approver.principal)
@@ -114,9 +126,15 @@ fn meaning(approval: &Approval) -> Digest {
 #[cfg(test)]
 mod tests {
     use chrono::{TimeDelta, Utc};
-    use countersign_shared::{digest::of_bytes, duties::Human, ids::RequestId};
+    use countersign_shared::{
+        allow::{Parameters, Terms},
+        digest::of_bytes,
+        duties::Human,
+        ids::RequestId,
+    };
 
     use super::*;
+    use crate::store::allowances::Bound;
 
     #[test]
     fn a_seal_covers_every_field() {
@@ -135,6 +153,7 @@ mod tests {
             assurance: Assurance::Slack,
             at: Utc::now(),
             evidence: "token".into(),
+            allow: None,
             signature: String::new(),
         });
         assert!(key.verify(&sealed));
@@ -157,6 +176,25 @@ mod tests {
         ];
         for (field, changed) in table {
             assert!(!key.verify(&changed), "{field}");
+        }
+        let bound = Bound { text: of_bytes(b"t"), free: of_bytes(b"f"), pinned: of_bytes(b"p") };
+        let terms = Terms { minutes: 30, runs: 10, rows: 500, parameters: Parameters::Pinned };
+        let allowed = Allowed { terms, bound };
+        assert!(!key.verify(&Approval { allow: Some(allowed), ..sealed.clone() }), "allowed what was approved once");
+        let long = key.seal(Approval { allow: Some(allowed), ..sealed.clone() });
+        assert!(key.verify(&long));
+        let table = [
+            ("nothing", None),
+            ("minutes", Some(Allowed { terms: Terms { minutes: 31, ..terms }, bound })),
+            ("runs", Some(Allowed { terms: Terms { runs: 11, ..terms }, bound })),
+            ("rows", Some(Allowed { terms: Terms { rows: 501, ..terms }, bound })),
+            ("parameters", Some(Allowed { terms: Terms { parameters: Parameters::Free, ..terms }, bound })),
+            ("text", Some(Allowed { terms, bound: Bound { text: of_bytes(b"x"), ..bound } })),
+            ("what is bound", Some(Allowed { terms, bound: Bound { free: of_bytes(b"x"), ..bound } })),
+            ("values", Some(Allowed { terms, bound: Bound { pinned: of_bytes(b"x"), ..bound } })),
+        ];
+        for (field, allow) in table {
+            assert!(!key.verify(&Approval { allow, ..long.clone() }), "{field}");
         }
         let other = SealKey::load_or_create(&folder.path().join("other.key")).unwrap();
         assert!(!other.verify(&sealed), "another gateway's key");

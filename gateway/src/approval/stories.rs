@@ -19,7 +19,7 @@ use crate::{
 };
 
 fn body(request: &NewRequest, choice: Choice) -> DecisionBody {
-    DecisionBody { choice, digest: request.digest, reason: None }
+    DecisionBody { choice, digest: request.digest, reason: None, allow: None }
 }
 
 async fn chooses(house: &House, who: &Chooser, request: &NewRequest, choice: Choice) -> Result<DecisionTaken, Problem> {
@@ -128,6 +128,7 @@ async fn an_approval_that_was_cut_off_takes_effect_with_the_next_click() {
         assurance: Assurance::Cli,
         at: Utc::now(),
         evidence: "test".into(),
+        allow: None,
         signature: String::new(),
     });
     house.gateway.store.add_approval(&approval).await.unwrap();
@@ -229,6 +230,7 @@ async fn an_approval_that_we_did_not_sign_counts_for_nothing() {
         assurance: Assurance::StepUp,
         at: Utc::now(),
         evidence: String::new(),
+        allow: None,
         signature: "AAAA".into(),
     };
     house.gateway.store.add_approval(&forged).await.unwrap();

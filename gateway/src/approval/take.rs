@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use countersign_shared::{
+    allow::{Parameters, Terms},
     api::{DecisionBody, DecisionTaken, Needed, Outcome, Problem, RequestKind},
     duties::{self, Human},
     ids::RequestId,
@@ -9,14 +10,23 @@ use countersign_shared::{
 };
 use serde_json::json;
 
-use super::{count::countersigners, release::entry, say, view::view};
+use super::{
+    allowance::{self, agreed},
+    count::countersigners,
+    release::entry,
+    say,
+    view::view,
+};
 use crate::{
     access,
     log::Kind,
     policy::Policies,
     runtime::Gateway,
-    statement::decide::{Asked, Countersigner, Decision, Known, approvable, approves_by, decide},
-    store::{Approval, Request, StoreError},
+    statement::decide::{Asked, Countersigner, Decision, Known, allow::allows, approvable, approves_by, decide},
+    store::{
+        Approval, Request, StoreError,
+        allowances::{Allowed, Denial, HowEnded},
+    },
 };
 
 /// The longest reason that is kept, in characters.
@@ -68,10 +78,15 @@ pub async fn take(
         }
         let known = gateway.store.people().await.map_err(failed)?;
         may_choose(gateway, &request, who, body.choice, now)?;
-        match body.choice {
-            Choice::Approve => approve(gateway, &request, who, &known, now).await?,
-            Choice::Deny => end(gateway, &request, who, body, State::Denied).await?,
-            Choice::Withdraw => end(gateway, &request, who, body, State::Withdrawn).await?,
+        match (body.choice, body.allow) {
+            (Choice::Approve, None) => approve(gateway, &request, who, None, &known, now).await?,
+            (Choice::Approve, Some(terms)) => {
+                let allow = may_allow(gateway, &request, who, terms, &known, now).await?;
+                approve(gateway, &request, who, Some(allow), &known, now).await?
+            }
+            (_, Some(_)) => return Err(say::allows_nothing()),
+            (Choice::Deny, None) => deny(gateway, &request, who, body).await?,
+            (Choice::Withdraw, None) => withdraw(gateway, &request, who, body).await?,
         }
     };
     gateway.holds.ring(id);
@@ -147,15 +162,62 @@ fn chosen_before(request: &Request, who: &Chooser, choice: Choice) -> Option<Str
             let stands = matches!(request.state, State::Approved | State::Released | State::Done | State::Unknown);
             (approved && stands).then(say::approved_already)
         }
-        Choice::Deny => (request.state == State::Denied && ended_by_them()).then(say::ended_already),
+        Choice::Deny => {
+            let denied = request.denials.iter().any(|denial| denial.by == who.human);
+            let over = request.state == State::Denied && (denied || ended_by_them());
+            let open = denied && matches!(request.state, State::Pending | State::Approved);
+            over.then(say::ended_already).or_else(|| open.then(say::denied_before))
+        }
         Choice::Withdraw => (request.state == State::Withdrawn && ended_by_them()).then(say::ended_already),
     }
+}
+
+/// What `who` may allow of `request` beyond one run; they choose `terms`.
+async fn may_allow(
+    gateway: &Gateway,
+    request: &Request,
+    who: &Chooser,
+    mut terms: Terms,
+    known: &[Known],
+    now: DateTime<Utc>,
+) -> Result<Allowed, Problem> {
+    let fits = request.new.kind == RequestKind::Statement && !request.new.asked.at_commit;
+    let allowable = request.new.allowable.filter(|_| fits).ok_or_else(say::not_allowable)?;
+    if request.new.parameters.is_empty() {
+        terms.parameters = Parameters::Pinned;
+    }
+    if !terms.are_within(&allowable.most) {
+        return Err(say::more_than_policy_lets(&allowable.most));
+    }
+    let stated: u64 = request.new.impact.iter().filter_map(|one| one.rows).fold(0, u64::saturating_add);
+    if stated > terms.rows {
+        return Err(say::fewer_rows_than_it_touches(stated));
+    }
+    let allowed = Allowed { terms, bound: allowable.bound };
+    // With this approval, what the others gave, and what they gave that is just this.
+    let failed = |error: StoreError| say::store(&error, &request.new.id);
+    let own = Countersigner { human: who.human.clone(), groups: who.groups.clone(), assurance: who.assurance };
+    let with_own = async |alike: bool| {
+        let mut others = request.clone();
+        others.approvals.retain(|approval| !alike || approval.allow == Some(allowed));
+        let counted = countersigners(gateway, &others, now).await.map_err(failed)?;
+        Ok::<_, Problem>(counted.into_iter().chain([own.clone()]).collect::<Vec<_>>())
+    };
+    let (policies, asked) = (gateway.policies(), &request.new.asked);
+    let enough = |counted: &[Countersigner]| decide(&policies, asked, counted, known, now) == Decision::Allow;
+    let alike = with_own(true).await?;
+    let for_a_time = enough(&alike) && allows(&policies, asked, &alike, &terms, now);
+    if !for_a_time && enough(&with_own(false).await?) {
+        return Err(say::not_alike());
+    }
+    Ok(allowed)
 }
 
 async fn approve(
     gateway: &Gateway,
     request: &Request,
     who: &Chooser,
+    allow: Option<Allowed>,
     known: &[Known],
     now: DateTime<Utc>,
 ) -> Result<String, Problem> {
@@ -172,9 +234,13 @@ async fn approve(
         assurance: who.assurance,
         at: now,
         evidence: who.evidence.clone(),
+        allow,
         signature: String::new(),
     });
-    let said = json!({ "signature": approval.signature, "evidence": evidence_of(who) });
+    let mut said = json!({ "signature": approval.signature, "evidence": evidence_of(who) });
+    if let Some(allow) = allow {
+        said["allow"] = json!(allow);
+    }
     record(gateway, request, who, "approve", said).await?;
     match gateway.store.add_approval(&approval).await {
         Ok(request) => settle(gateway, &request, known, now, say::more_needed).await,
@@ -214,6 +280,13 @@ async fn settle(
             // A held statement's session releases it; nobody waits for a wish but us.
             if request.new.kind == RequestKind::Access {
                 access::right::give_approved(gateway, id).await.map_err(|why| say::not_given(&why))?;
+            }
+            let agreed = agreed(gateway, request, &request.new.asked, now.max(Utc::now())).await.map_err(failed)?;
+            if let Some(agreed) = agreed {
+                return Ok(say::allowed(&request.new, &agreed));
+            }
+            if request.approvals.iter().any(|approval| approval.allow.is_some()) {
+                return Ok(say::approved_once(&request.new));
             }
             Ok(say::approved(&request.new))
         }
@@ -256,29 +329,109 @@ async fn after_race(gateway: &Gateway, id: &RequestId) -> Result<String, Problem
     }
 }
 
-async fn end(
-    gateway: &Gateway,
-    request: &Request,
-    who: &Chooser,
-    body: &DecisionBody,
-    to: State,
-) -> Result<String, Problem> {
-    let id = &request.new.id;
+/// The reason in a choice, cut to what is kept.
+fn reason_of(body: &DecisionBody) -> Option<String> {
     let reason = body.reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
-    let reason = reason.map(|reason| reason.chars().take(LONGEST_REASON).collect::<String>());
-    let word = if to == State::Denied { "deny" } else { "withdraw" };
-    record(gateway, request, who, word, json!({ "reason": reason, "evidence": evidence_of(who) })).await?;
+    reason.map(|reason| reason.chars().take(LONGEST_REASON).collect())
+}
+
+async fn withdraw(gateway: &Gateway, request: &Request, who: &Chooser, body: &DecisionBody) -> Result<String, Problem> {
+    let id = &request.new.id;
+    let reason = reason_of(body);
+    record(gateway, request, who, "withdraw", json!({ "reason": reason, "evidence": evidence_of(who) })).await?;
     let outcome = Outcome { by: Some(who.human.principal.clone()), reason, ..Outcome::default() };
-    let moved = gateway.store.move_request(id, &[State::Pending, State::Approved], to, Some(&outcome)).await;
+    let open = [State::Pending, State::Approved];
+    let moved = gateway.store.move_request(id, &open, State::Withdrawn, Some(&outcome)).await;
     if moved.map_err(|error| say::store(&error, id))? {
-        let kind = request.new.kind;
-        return Ok(if to == State::Denied { say::denied(kind) } else { say::withdrawn(kind) });
+        return Ok(say::withdrawn(request.new.kind));
     }
+    not_taken(gateway, request, who, "withdraw").await
+}
+
+/// How many denials end a request.
+#[must_use]
+pub fn denials_needed(gateway: &Gateway, request: &Request) -> u32 {
+    let connection = gateway.config.connections.get(&request.new.asked.connection);
+    // What has run is found wrong by the first who finds so.
+    let several = connection.filter(|_| request.new.kind != RequestKind::Review);
+    several.map_or(1, |connection| connection.denials)
+}
+
+async fn deny(gateway: &Gateway, request: &Request, who: &Chooser, body: &DecisionBody) -> Result<String, Problem> {
+    let (id, needed) = (&request.new.id, denials_needed(gateway, request));
+    let reason = reason_of(body);
+    // With several, which one ends it is known only when it has been counted.
+    let word = if needed == 1 { "deny".to_owned() } else { format!("deny, one of {needed}") };
+    record(gateway, request, who, &word, json!({ "reason": reason, "evidence": evidence_of(who) })).await?;
+    let outcome = Outcome { by: Some(who.human.principal.clone()), reason: reason.clone(), ..Outcome::default() };
+    let denial = Denial { request: id.clone(), by: who.human.clone(), at: Utc::now(), reason };
+    match gateway.store.deny(&denial, needed, &outcome).await {
+        Ok(true) => {
+            if needed > 1 && request.new.kind == RequestKind::Access {
+                // No session says how it ended.
+                let mut ended = entry(Kind::HoldEnded, request);
+                ended.outcome = Some(State::Denied.to_string());
+                gateway.log.append_durably(&ended).await.map_err(|_| say::unavailable())?;
+            }
+            Ok(say::denied(request.new.kind))
+        }
+        Ok(false) => {
+            let now = gateway.store.request(id).await.map_err(|error| say::store(&error, id))?;
+            let have = now.map_or(1, |request| request.denials.len());
+            Ok(say::more_denials(needed, have))
+        }
+        Err(StoreError::Over { .. }) => not_taken(gateway, request, who, &word).await,
+        Err(error) => {
+            record(gateway, request, who, &format!("{word}, not taken"), json!({ "why": error.to_string() })).await?;
+            match error {
+                StoreError::AlreadyDecided => Ok(say::denied_before()),
+                error => Err(say::store(&error, id)),
+            }
+        }
+    }
+}
+
+/// The log holds a choice that came too late; it must say so too.
+async fn not_taken(gateway: &Gateway, request: &Request, who: &Chooser, word: &str) -> Result<String, Problem> {
+    let id = &request.new.id;
     record(gateway, request, who, &format!("{word}, not taken"), json!({ "why": "it was over" })).await?;
     match gateway.store.request(id).await.map_err(|error| say::store(&error, id))? {
         Some(request) => Err(say::over(&request)),
         None => Err(say::not_found(id)),
     }
+}
+
+/// Ends what was allowed of a request: whoever asked, allowed it or may approve it, or administers its connection
+/// (`administers`).
+///
+/// # Errors
+/// Why it did not end now.
+pub async fn end_allowance(
+    gateway: &Gateway,
+    who: &Human,
+    groups: &[String],
+    administers: bool,
+    id: &RequestId,
+) -> Result<DecisionTaken, Problem> {
+    let failed = |error: StoreError| say::store(&error, id);
+    if let Some(how) = gateway.store.gone(who).await.map_err(failed)? {
+        return Err(say::store(&StoreError::Gone { principal: who.principal.clone(), how }, id));
+    }
+    let request = gateway.store.request(id).await.map_err(failed)?.ok_or_else(|| say::not_found(id))?;
+    let asked = &request.new.asked;
+    let may = administers
+        || duties::same_human(who, &asked.asker.human)
+        || request.approvals.iter().any(|approval| approval.approver == *who)
+        || duties::may_countersign(who, &asked.asker.human).is_ok()
+            && may_approve(&gateway.policies(), asked, who, groups, Utc::now());
+    if !may {
+        return Err(say::not_theirs_to_end());
+    }
+    if !allowance::end(gateway, &request, HowEnded::Revoked, Some(who), None).await.map_err(failed)? {
+        return Err(say::nothing_to_end());
+    }
+    let after = gateway.store.request(id).await.map_err(failed)?.ok_or_else(|| say::not_found(id))?;
+    Ok(DecisionTaken { request: view(gateway, &after).await.map_err(failed)?, message: say::allowance_ended() })
 }
 
 /// What the log keeps of the proof: its digest, since a click's token names people and e-mails.

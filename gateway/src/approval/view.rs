@@ -1,11 +1,22 @@
 //! A stored request as people see it.
 
-use countersign_shared::api::{AccessView, ApprovalView, EffectView, QuestionView, RequestView, SlackRef};
+use countersign_shared::{
+    allow::Terms,
+    api::{
+        AccessView, AllowanceView, AllowedRun, ApprovalView, DenialView, EffectView, QuestionView, RequestView,
+        SlackRef,
+    },
+};
 
+use super::{allowance::sealed, take::denials_needed};
 use crate::{
     access::delegate,
     runtime::Gateway,
-    store::{Request, StoreError, questions::Question},
+    store::{
+        Request, StoreError,
+        allowances::{Allowance, Denial, HowEnded, Run},
+        questions::Question,
+    },
 };
 
 /// `request` for the API, cards and pages. Only approvals that we sealed are shown.
@@ -21,6 +32,7 @@ pub async fn view(gateway: &Gateway, request: &Request) -> Result<RequestView, S
             assurance: approval.assurance,
             at: approval.at,
             slack: slack_of(gateway, &approval.approver.principal).await?,
+            allow: approval.allow.map(|allow| allow.terms),
         });
     }
     let effect = |effect: &crate::statement::effect::Effect| EffectView {
@@ -28,6 +40,11 @@ pub async fn view(gateway: &Gateway, request: &Request) -> Result<RequestView, S
         object: effect.object.display(&asked.connection),
     };
     let question = |Question { by, text, at, .. }| QuestionView { by, text, at };
+    let denial = |Denial { by, at, reason, .. }: &Denial| DenialView {
+        by: by.principal.clone(),
+        at: *at,
+        reason: reason.clone(),
+    };
     Ok(RequestView {
         id: new.id.clone(),
         kind: new.kind,
@@ -56,6 +73,10 @@ pub async fn view(gateway: &Gateway, request: &Request) -> Result<RequestView, S
         expires_at: new.expires_at,
         needed: new.needed.clone(),
         approvals,
+        allowable: new.allowable.map(|allowable| allowable.most),
+        allowance: allowance_of(gateway, request).await?,
+        denials: request.denials.iter().map(denial).collect(),
+        denials_needed: denials_needed(gateway, request),
         questions: gateway.store.questions(&new.id).await?.into_iter().map(question).collect(),
         outcome: request.outcome.clone(),
         channel: new.channel.clone(),
@@ -64,6 +85,45 @@ pub async fn view(gateway: &Gateway, request: &Request) -> Result<RequestView, S
         stand_ins: delegate::told(gateway, request, chrono::Utc::now()).await?,
         approvers: Vec::new(),
     })
+}
+
+/// What was allowed of a request, once its first run has begun.
+async fn allowance_of(gateway: &Gateway, request: &Request) -> Result<Option<AllowanceView>, StoreError> {
+    if request.approvals.iter().all(|approval| approval.allow.is_none()) {
+        return Ok(None);
+    }
+    let Some(allowance) = gateway.store.allowance(&request.new.id).await? else { return Ok(None) };
+    let Some((terms, approved_by)) = sealed(gateway, request, &allowance) else { return Ok(None) };
+    let over = chrono::Utc::now() >= allowance.until;
+    let taken = allowance.counted();
+    let state = match &allowance.end {
+        Some(end) => end.how,
+        // Nobody may have noticed yet.
+        None if over => HowEnded::Expired,
+        None if taken >= allowance.runs => HowEnded::Used,
+        None => return Ok(Some(allowance_view(allowance, terms, approved_by, "open"))),
+    };
+    Ok(Some(allowance_view(allowance, terms, approved_by, state.as_str())))
+}
+
+fn allowance_view(allowance: Allowance, terms: Terms, approved_by: Vec<String>, state: &str) -> AllowanceView {
+    let taken = allowance.counted();
+    let run = |Run { number, at, session, outcome, discarded }| AllowedRun { number, at, session, outcome, discarded };
+    let (ended_at, ended_by, ended_why) = match allowance.end {
+        Some(end) => (Some(end.at), end.by, end.why),
+        None => (None, None, None),
+    };
+    AllowanceView {
+        terms,
+        until: allowance.until,
+        approved_by,
+        state: state.to_owned(),
+        taken,
+        runs: allowance.taken.into_iter().map(run).collect(),
+        ended_at,
+        ended_by,
+        ended_why,
+    }
 }
 
 /// The Slack account that counts for `principal`.

@@ -53,6 +53,7 @@ fn connection(table: &Table<'_>) -> Option<ConnectionConfig> {
         table.read_or("on_hold", OnHold::Wait, values::one_of(&[("wait", OnHold::Wait), ("retry", OnHold::Retry)]));
     let row_tolerance = table.read("row_tolerance", row_tolerance).map(|found| found.value).unwrap_or_default();
     let record_rows = table.number("record_rows", 0..=10_000).unwrap_or_default();
+    let denials = table.number("denials", 1..=10).and_then(|count| u32::try_from(count).ok()).unwrap_or(1);
     let seal = seal(table);
     let days = Duration::from_secs(86_400)..=Duration::from_secs(36_500 * 86_400);
     let record_keep = table.read("record_keep", values::duration(days)).map(|found| found.value);
@@ -74,6 +75,7 @@ fn connection(table: &Table<'_>) -> Option<ConnectionConfig> {
         card,
         durability,
         row_tolerance,
+        denials,
         seal,
         record_keep,
         record_rows,

@@ -267,6 +267,8 @@ pub struct ConnectionConfig {
     pub record_rows: usize,
     /// With how many rows more than its card stated a write still counts as approved.
     pub row_tolerance: Tolerance,
+    /// How many denials end a request.
+    pub denials: u32,
 }
 
 /// `mode`.

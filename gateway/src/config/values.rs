@@ -9,7 +9,7 @@ use std::{
 use url::{Host, Url};
 
 /// `90s`, `15m`, `8h`, `14d`, `1h30m`, within bounds.
-pub(super) fn duration(within: RangeInclusive<Duration>) -> impl Fn(&str) -> Result<Duration, String> {
+pub(crate) fn duration(within: RangeInclusive<Duration>) -> impl Fn(&str) -> Result<Duration, String> {
     move |text| {
         let value = any_duration(text).ok_or("write a duration like \"90s\", \"15m\", \"8h\", \"14d\" or \"1h30m\"")?;
         if within.contains(&value) {

@@ -29,6 +29,7 @@
 
 pub mod accept;
 mod ahead;
+mod allowed;
 pub mod application;
 pub mod authenticate;
 mod awake;

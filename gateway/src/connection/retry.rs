@@ -100,7 +100,7 @@ impl Session {
     }
 
     /// Why another session could run something else by the same text.
-    fn rests_on_this_session(&self, sql: &str, text: &Understood) -> Option<String> {
+    pub(super) fn rests_on_this_session(&self, sql: &str, text: &Understood) -> Option<String> {
         const OF_A_SESSION: [&str; 8] = [
             "pg_catalog.current_setting",
             "pg_catalog.currval",
@@ -139,7 +139,7 @@ impl Session {
 
     /// Runs what was approved without a session that waits, guarded by what the card stated.
     pub(super) async fn release_earlier(
-        &self,
+        &mut self,
         request: &Request,
         known: &store::Request,
         digest: Digest,
@@ -149,7 +149,7 @@ impl Session {
         let strict = self.rests_on_rows(asked, &Decision::Hold(needed)).await;
         let guard = self.guard_as_stated(request, known, strict);
         let released = release_again(&self.gateway, &self.header, &known.new.id, digest, asked).await;
-        released.map(|permit| permit.guarded(guard))
+        released.map(|permit| self.guarded_run(permit, guard, request))
     }
 
     /// Makes a request with which no session waits; what the client is told.
@@ -180,7 +180,8 @@ impl Session {
                 return Ok(Refusal::Unavailable { message });
             }
         }
-        let wish = Wish { request, asked, digest, session: None, needed, rules, notes, impact, timeout };
+        let allowable = self.allowable(request, asked, &needed);
+        let wish = Wish { request, asked, digest, session: None, needed, rules, notes, impact, timeout, allowable };
         let held = match Held::open(&self.gateway, &self.header, wish).await {
             Ok(held) => held,
             Err(refusal) => return Ok(refusal),

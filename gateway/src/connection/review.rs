@@ -324,7 +324,9 @@ impl Session {
             notes.extend(impact::transaction::of(&self.connection.upstream, pid).await);
         }
         let session = Some(&self.id);
-        let wish = Wish { request: &request, asked: &asked, digest, session, needed, rules, notes, impact, timeout };
+        let allowable = None;
+        let (request, asked) = (&request, &asked);
+        let wish = Wish { request, asked, digest, session, needed, rules, notes, impact, timeout, allowable };
         match Held::open(&self.gateway, &self.header, wish).await {
             Ok(held) => self.wait(&held, &arm, Waits::Commit { sql, touched: &touched }).await,
             Err(refusal) => Ok(Err(refusal)),

@@ -70,6 +70,9 @@ impl Session {
         needed: Needed,
         rules: Vec<String>,
     ) -> Result<Result<Permit, Refusal>, Ended> {
+        if let Some(passed) = Box::pin(self.by_allowance(request, &asked)).await? {
+            return Ok(passed);
+        }
         if self.connection.on_hold == OnHold::Retry {
             return Box::pin(self.hold_for_retry(request, asked, needed, rules)).await;
         }
@@ -91,7 +94,9 @@ impl Session {
             Ok(wished) => wished,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        let allowable = self.allowable(request, &asked, &needed);
         let wish = Wish {
+            allowable,
             request,
             asked: &asked,
             digest,
@@ -107,7 +112,7 @@ impl Session {
             Err(refusal) => return Ok(Err(refusal)),
         };
         let permit = self.wait(&held, &arm, Waits::Statement { request, asked: &asked }).await?;
-        Ok(permit.map(|permit| permit.guarded(guard)))
+        Ok(permit.map(|permit| self.guarded_run(permit, guard, request)))
     }
 
     /// Waits until a hold is released or refused.
@@ -392,6 +397,17 @@ impl Session {
         } else {
             Guard::of(parts, measured, self.connection.row_tolerance)
         }
+    }
+
+    /// A released statement with its bounds: what was stated, and what its approvers let a run touch.
+    pub(super) fn guarded_run(&mut self, permit: Permit, stated: Option<Guard>, request: &Request) -> Permit {
+        let Some(run) = permit.run() else { return permit.guarded(stated) };
+        self.pipe.client.send(&notice(&run.notice(), None));
+        let guard = match stated {
+            Some(stated) => stated.and_capped(run.rows()),
+            None => Guard::capped(&parts(&request.sql), run.rows()),
+        };
+        permit.guarded(Some(guard))
     }
 
     /// What the statement would do to rows, measured on another connection.

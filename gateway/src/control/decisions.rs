@@ -68,9 +68,13 @@ pub(super) async fn to_the_end(
 
 /// The account whose click this is, where token, path and body speak of the same.
 fn clicked<'a>(claims: &'a Claims, id: &RequestId, body: &DecisionBody) -> Result<&'a SlackAccount, Refused> {
-    let Purpose::Decision { request, digest, choice, reason, slack } = &claims.purpose else {
+    let Purpose::Decision { request, digest, choice, reason, allow, slack } = &claims.purpose else {
         return Err(Refused::forbidden("This token delivers no click."));
     };
-    let same = request == id && *digest == body.digest && *choice == body.choice && *reason == body.reason;
+    let same = request == id
+        && *digest == body.digest
+        && *choice == body.choice
+        && *reason == body.reason
+        && *allow == body.allow;
     if same { Ok(slack) } else { Err(Refused::bad_request("The click is signed for something else than is asked.")) }
 }

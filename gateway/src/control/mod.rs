@@ -5,6 +5,7 @@
 
 mod about;
 mod access;
+mod allowances;
 mod answer;
 mod audience;
 mod browser;
@@ -94,6 +95,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/requests/{id}/decisions", post(decisions::decide))
         .route("/v1/requests/{id}/questions", post(questions::ask))
         .route("/v1/requests/{id}/park", post(park::park))
+        .route("/v1/requests/{id}/allowance", delete(allowances::end))
         .route("/v1/requests/{id}/card", put(cards::put))
         .route("/v1/requests/{id}/audience", post(audience::look))
         .route("/v1/channels/{id}", put(channels::put))

@@ -47,6 +47,15 @@ const CALLS: &[Call] = &[
         200,
         Some("RequestParked"),
     ),
+    Call(
+        "delete",
+        "/v1/requests/{id}/allowance",
+        "End what was allowed of it beyond one run",
+        "its requester, those who allowed it or may approve it, who administers its connection; or the bot for one of them",
+        None,
+        200,
+        Some("DecisionTaken"),
+    ),
     Call("put", "/v1/requests/{id}/card", "Say where the card was posted; once", "bot", Some("Card"), 204, None),
     Call(
         "post",
@@ -368,6 +377,7 @@ fn queries(path: &str) -> Vec<Value> {
             query("state", "States, with commas between"),
             query("principal", "Only this requester's"),
             query("decidable", "`true`: only what the caller may decide on"),
+            query("allowed", "`open`: only what is allowed for a time now"),
             query("limit", "At most so many, up to 1000; 100 by default"),
         ],
         "/v1/grants" => vec![
@@ -388,7 +398,7 @@ fn object(required: &[&str], optional: &[&str]) -> Value {
 
 fn schemas() -> Value {
     let list = |of: &str| json!({ "type": "array", "items": { "$ref": format!("#/components/schemas/{of}") } });
-    let mut decision = object(&["choice", "digest"], &["reason"]);
+    let mut decision = object(&["choice", "digest"], &["reason", "allow"]);
     decision["properties"]["choice"] = json!({ "enum": ["approve", "deny", "withdraw"] });
     let mut schemas = json!({
         "About": object(&["host", "port", "tls", "issuers"], &[]),
@@ -396,7 +406,8 @@ fn schemas() -> Value {
         "Request": object(
             &["id", "kind", "state", "digest", "connection", "principal", "sql", "parameters", "effects",
               "in_transaction", "notes", "impact", "created_at", "expires_at", "needed", "approvals"],
-            &["owner", "session", "access", "reason", "application", "address", "outcome", "channel", "card", "requester_slack", "questions"],
+            &["owner", "session", "access", "reason", "application", "address", "outcome", "channel", "card", "requester_slack", "questions",
+              "allowable", "allowance", "denials", "denials_needed"],
         ),
         "Requests": list("Request"),
         "DecisionBody": decision,

@@ -10,8 +10,10 @@ use axum::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{TimeDelta, Utc};
 use countersign_shared::{
-    api::SlackRef,
+    api::{Impact, SlackRef},
     bot_token::SlackAccount,
+    ids::RequestId,
+    impact::Sample,
     request::{Assurance, State},
 };
 use serde_json::json;
@@ -19,10 +21,14 @@ use tower::ServiceExt;
 
 use super::router;
 use crate::{
-    approval::house::{House, PEOPLE, slack},
+    approval::{
+        house::{House, PEOPLE, slack},
+        release::release,
+        stories_allowing::MOST,
+    },
     statement::effect::Action,
     store::{
-        PendingLink,
+        NewRequest, PendingLink,
         tokens::{TokenEnd, Which},
     },
 };
@@ -315,4 +321,65 @@ async fn who_signs_out_before_they_press_decides_nothing() {
     let page = browser.post(&path, &form).await;
     assert_eq!(page.status, StatusCode::UNAUTHORIZED, "{}", page.text);
     assert_eq!(house.state(&request.id).await, State::Pending);
+}
+
+#[tokio::test]
+async fn a_page_approves_for_a_time_and_ends_that() {
+    let house = House::that_allows().await;
+    let app = router(house.gateway.clone());
+    let new = house.ana_deletes_for(MOST).await;
+    let (path, digest) = (format!("/requests/{}", new.id), new.digest.to_string());
+    let form = async |who: &str, fields: &[(&str, &str)]| {
+        let mut browser = Browser::of(&app);
+        let page = browser.sign_in(&house, &path, who, None).await;
+        let csrf = page.field("csrf");
+        let mut all = vec![("csrf", csrf.as_str()), ("digest", digest.as_str())];
+        all.extend(fields);
+        (page.text, browser.post(&path, &all).await)
+    };
+    let terms = |rows: &'static str| [("choice", "allow"), ("minutes", "30"), ("runs", "3"), ("rows", rows)];
+    let (shown, beyond) = form("priya@acme.dev", &terms("21")).await;
+    assert!(shown.contains("Approve for this time") && shown.contains("max=\"20\""), "{shown}");
+    assert_eq!(beyond.status, StatusCode::FORBIDDEN, "{}", beyond.text);
+    assert_eq!(form("priya@acme.dev", &terms("")).await.1.status, StatusCode::BAD_REQUEST, "no number");
+    assert_eq!(house.state(&new.id).await, State::Pending);
+    let (_, taken) = form("priya@acme.dev", &terms("20")).await;
+    assert!(taken.text.contains("Allowed for 30 min, 3 runs of at most 20 rows each"), "{}", taken.text);
+    release(&house.gateway, &new.id, new.digest, &new.asked, Utc::now()).await.unwrap();
+    // An auditor reads it, and ends nothing.
+    let mut auditor = Browser::of(&app);
+    let page = auditor.sign_in(&house, &path, "sam@acme.dev", None).await;
+    assert!(page.text.contains("Allowed for 30 min") && !page.text.contains("End this"), "{}", page.text);
+    let (shown, ended) = form("dario@acme.dev", &[("choice", "end")]).await;
+    assert!(shown.contains("End this") && shown.contains("Run 1 at"), "{shown}");
+    assert!(ended.text.contains("it waits for approval again"), "{}", ended.text);
+    let over = house.gateway.store.allowance(&new.id).await.unwrap().unwrap();
+    assert_eq!(over.end.and_then(|end| end.by).as_deref(), Some("dario@acme.dev"));
+    let page = Browser::of(&app).sign_in(&house, &path, "ana@acme.dev", None).await;
+    assert!(page.text.contains("revoked") && !page.text.contains("End this"), "{}", page.text);
+}
+
+#[tokio::test]
+async fn a_page_shows_the_rows_before_and_after_that_its_card_shows() {
+    let house = House::open().await;
+    let app = router(house.gateway.clone());
+    let sample = Sample {
+        before: vec!["id = 1, status = <b>open</b>".into()],
+        after: vec!["id = 1, status = \u{202E}paid".into()],
+        missing: Some("there was no time to look for more".into()),
+    };
+    let impact = Impact { table: "public.orders".into(), sample: Some(sample), ..Impact::default() };
+    let before = house.ana_deletes().await;
+    let new = NewRequest { id: RequestId::random(), impact: vec![impact], ..before };
+    house.gateway.store.create_request(&new).await.unwrap();
+    let path = format!("/requests/{}", new.id);
+    let page = Browser::of(&app).sign_in(&house, &path, "priya@acme.dev", None).await;
+    for shown in [
+        "Some rows of public.orders",
+        "before: id = 1, status = &lt;b&gt;open&lt;/b&gt;",
+        "after:  id = 1, status = \\u{202E}paid",
+        "(there was no time to look for more)",
+    ] {
+        assert!(page.text.contains(shown), "{shown}: {}", page.text);
+    }
 }

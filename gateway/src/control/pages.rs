@@ -5,7 +5,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use countersign_shared::{
-    api::{RequestView, SlackRef},
+    allow::{Parameters, Terms},
+    api::{AllowanceView, RequestView, SlackRef},
     bot_token::SlackAccount,
     request::State,
 };
@@ -135,8 +136,16 @@ pub(super) fn linked(slack: &SlackRef, principal: &str, confirmed: bool) -> Resp
     page(StatusCode::OK, if confirmed { "Linked" } else { "Waits for an administrator" }, &body)
 }
 
+/// What a page's reader may do.
+pub(super) struct May {
+    /// Decide on the request.
+    pub decide: bool,
+    /// End what was allowed of it.
+    pub end: bool,
+}
+
 /// A request whole, with what its reader may do.
-pub(super) fn request(view: &RequestView, who: &Identity, csrf: Option<&str>) -> Response {
+pub(super) fn request(view: &RequestView, who: &Identity, csrf: &str, may: May) -> Response {
     let body = html! {
         dl {
             dt { "State" } dd { (view.state) }
@@ -148,7 +157,18 @@ pub(super) fn request(view: &RequestView, who: &Identity, csrf: Option<&str>) ->
             dt { "Ends at" } dd { (view.expires_at.format("%Y-%m-%d %H:%M:%S UTC")) }
             dt { "Approved by" } dd {
                 @if view.approvals.is_empty() { "nobody yet" }
-                @for approval in &view.approvals { (visible(&approval.approver)) " " }
+                @for approval in &view.approvals {
+                    (visible(&approval.approver)) " "
+                    @if let Some(allow) = &approval.allow { "(" (allow.sentence()) ") " }
+                }
+            }
+            @if !view.denials.is_empty() {
+                dt { "Denied by" } dd {
+                    @for one in &view.denials {
+                        (visible(&one.by)) @if let Some(reason) = &one.reason { ": " (visible(reason)) } ". "
+                    }
+                    @if view.denials_needed > 1 { (view.denials_needed) " denials end it." }
+                }
             }
             dt { "You are" } dd { (visible(&who.human.principal)) }
         }
@@ -169,6 +189,16 @@ pub(super) fn request(view: &RequestView, who: &Identity, csrf: Option<&str>) ->
         }
         h2 { "What it does" }
         @if !view.impact.is_empty() { ul { @for one in &view.impact { li { strong { (visible(&one.sentence())) } } } } }
+        @for one in &view.impact {
+            @if let Some(sample) = &one.sample {
+                h2 { "Some rows of " (visible(&one.table)) ", " (visible(&one.action)) }
+                pre {
+                    @for row in &sample.before { "before: " (visible(row)) "\n" }
+                    @for row in &sample.after { "after:  " (visible(row)) "\n" }
+                    @if let Some(missing) = &sample.missing { "(" (visible(missing)) ")" }
+                }
+            }
+        }
         ul { @for effect in &view.effects { li { (effect.action) " on " (visible(&effect.object)) } } }
         @if !view.notes.is_empty() { ul { @for note in &view.notes { li { (visible(note)) } } } }
         @if view.in_transaction { p { "A transaction is open and waits along, with its locks." } }
@@ -180,7 +210,14 @@ pub(super) fn request(view: &RequestView, who: &Identity, csrf: Option<&str>) ->
             @if let Some(by) = &outcome.by { p { "Ended by " (visible(by)) "." } }
             @if let Some(reason) = &outcome.reason { p { "Reason: " (visible(reason)) } }
         }
-        @if let (Some(csrf), State::Pending | State::Approved) = (csrf, view.state) {
+        @if let Some(allowance) = &view.allowance { (allowed(allowance)) }
+        @if let (true, Some("open")) = (may.end, view.allowance.as_ref().map(|one| one.state.as_str())) {
+            form method="post" action={ "/requests/" (view.id) } {
+                input type="hidden" name="csrf" value=(csrf);
+                button.stop type="submit" name="choice" value="end" { "End this" }
+            }
+        }
+        @if let (true, State::Pending | State::Approved) = (may.decide, view.state) {
             form method="post" action={ "/requests/" (view.id) } {
                 input type="hidden" name="csrf" value=(csrf);
                 input type="hidden" name="digest" value=(view.digest);
@@ -188,11 +225,64 @@ pub(super) fn request(view: &RequestView, who: &Identity, csrf: Option<&str>) ->
                 textarea id="reason" name="reason" rows="2" maxlength="2000" {}
                 button type="submit" name="choice" value="approve" { "Approve" }
                 button.stop type="submit" name="choice" value="deny" { "Deny" }
+                @if let Some(most) = &view.allowable { (allow_form(view, most)) }
             }
         }
         p.hint { "Characters that can't be seen are shown as \\u{…}. Digest " (view.digest) }
     };
     page(StatusCode::OK, &format!("Request {}", view.id), &body)
+}
+
+/// What an approver may allow beyond one run, with what somebody allowed before filled in.
+fn allow_form(view: &RequestView, most: &Terms) -> Markup {
+    let given = view.approvals.iter().find_map(|approval| approval.allow).unwrap_or(*most);
+    let number = |name: &str, label: &str, most: u64, value: u64| {
+        html! {
+            p {
+                label for=(name) { (label) " (at most " (most) ") " }
+                input id=(name) name=(name) type="number" min="1" max=(most) value=(value);
+            }
+        }
+    };
+    html! {
+        h2 { "Or for a time" }
+        p { "The same text by " (visible(&view.principal)) " on " (visible(&view.connection)) ", without anybody being asked \
+             again. Each run is in the log under your approval; whoever may approve it can end this." }
+        (number("minutes", "Minutes", most.minutes.into(), given.minutes.into()))
+        (number("runs", "Runs, the one that waits among them", most.runs.into(), given.runs.into()))
+        (number("rows", "Rows that a run may touch", most.rows, given.rows))
+        @if !view.parameters.is_empty() && most.parameters == Parameters::Free {
+            p {
+                label for="parameters" { "Parameters " }
+                select id="parameters" name="parameters" {
+                    option value="pinned" { "just these values" }
+                    option value="free" selected[given.parameters == Parameters::Free && given != *most] { "any values" }
+                }
+            }
+        }
+        button type="submit" name="choice" value="allow" { "Approve for this time" }
+    }
+}
+
+/// What was allowed, and its runs.
+fn allowed(allowance: &AllowanceView) -> Markup {
+    html! {
+        h2 { "Allowed " (allowance.terms.sentence()) }
+        p {
+            "By " @for by in &allowance.approved_by { (visible(by)) " " }
+            "until " (allowance.until.format("%Y-%m-%d %H:%M:%S UTC")) "; " (allowance.taken) " taken. It is "
+            strong { (allowance.state) }
+            @if let Some(by) = &allowance.ended_by { ", by " (visible(by)) }
+            @if let Some(why) = &allowance.ended_why { ": " (visible(why)) } "."
+        }
+        ul { @for run in &allowance.runs {
+            li {
+                "Run " (run.number) " at " (run.at.format("%H:%M:%S UTC")) ": "
+                (run.outcome.as_deref().map_or_else(|| "not known yet".to_owned(), visible))
+                @if run.discarded { " (does not count)" }
+            }
+        } }
+    }
 }
 
 /// What came of a choice on a page.

@@ -10,16 +10,19 @@ use axum::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use countersign_shared::{
+    allow::{Parameters, Terms},
     api::DecisionBody,
     digest::{Digest, of_bytes},
+    duties,
     ids::RequestId,
     request::{Assurance, Choice},
 };
 
 use super::{
-    App,
+    App, allowances,
     answer::Refused,
     browser::{self, Purpose},
+    caller::Origin,
     decisions,
     pages::{self, Sorry},
     sight, sign_in,
@@ -74,14 +77,21 @@ pub(super) async fn show(
     if !sight::sees_request(gateway, who, from, &request) {
         return Err(absent());
     }
-    let may = may_approve(&gateway.policies(), &request.new.asked, &who.human, &who.groups, now);
+    let asked = &request.new.asked;
+    let decides = may_approve(&gateway.policies(), asked, &who.human, &who.groups, now);
+    // Whether it counts, is looked at again when they press it.
+    let ends = decides
+        || duties::same_human(&who.human, &asked.asker.human)
+        || request.approvals.iter().any(|approval| approval.approver == who.human)
+        || sight::administers(gateway, who, from, &asked.connection);
     let view = view(gateway, &request).await?;
-    Ok(pages::request(&view, who, may.then_some(csrf)))
+    Ok(pages::request(&view, who, csrf, pages::May { decide: decides, end: ends }))
 }
 
 /// The buttons.
 pub(super) async fn choose(
     State(app): State<App>,
+    from: Origin,
     headers: HeaderMap,
     Path(id): Path<String>,
     form: Result<Form<HashMap<String, String>>, FormRejection>,
@@ -92,6 +102,11 @@ pub(super) async fn choose(
     let browser = browser::cookie(&app, &headers);
     let shown = app.sign_ins.submitted(csrf, &Purpose::Request(id.clone()), browser.as_deref());
     let shown = shown.ok_or_else(browser::stale)?;
+    if form.get("choice").map(String::as_str) == Some("end") {
+        let identity = directory::admit(&app.gateway, shown.who.identity).await?;
+        let ended = allowances::end_for(&app, &identity, &from.0, id).await?;
+        return Ok(pages::decided(&ended.request, &ended.message));
+    }
     let body = read(&form)?;
     // Who has signed out or gone since the page was shown decides nothing.
     let identity = directory::admit(&app.gateway, shown.who.identity).await?;
@@ -107,14 +122,31 @@ pub(super) async fn choose(
 
 fn read(form: &HashMap<String, String>) -> Result<DecisionBody, Refused> {
     let choice = match form.get("choice").map(String::as_str) {
-        Some("approve") => Choice::Approve,
+        Some("approve" | "allow") => Choice::Approve,
         Some("deny") => Choice::Deny,
         _ => return Err(Refused::bad_request("The form names no choice.")),
     };
     let digest = form.get("digest").and_then(|digest| digest.parse::<Digest>().ok());
     let digest = digest.ok_or_else(|| Refused::bad_request("The form names no digest."))?;
     let reason = form.get("reason").filter(|reason| choice == Choice::Deny && !reason.trim().is_empty()).cloned();
-    Ok(DecisionBody { choice, digest, reason })
+    let allow = form.get("choice").filter(|choice| *choice == "allow").map(|_| terms(form)).transpose()?;
+    Ok(DecisionBody { choice, digest, reason, allow })
+}
+
+/// What was filled in to allow it for a time.
+fn terms(form: &HashMap<String, String>) -> Result<Terms, Refused> {
+    let text = |name: &str| form.get(name).map(|text| text.trim()).unwrap_or_default();
+    let bad = |what: &str| Refused::bad_request(format!("The form does not say {what}."));
+    Ok(Terms {
+        minutes: text("minutes").parse().map_err(|_| bad("for how many minutes"))?,
+        runs: text("runs").parse().map_err(|_| bad("how many runs"))?,
+        rows: text("rows").parse().map_err(|_| bad("how many rows"))?,
+        parameters: match text("parameters") {
+            "free" => Parameters::Free,
+            "" | "pinned" => Parameters::Pinned,
+            _ => return Err(bad("which parameters")),
+        },
+    })
 }
 
 /// A provider that does not say when somebody proved who they are says nothing about freshness.

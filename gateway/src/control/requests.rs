@@ -12,7 +12,7 @@ use countersign_shared::{api::RequestView, ids::RequestId, request::State as Req
 use super::{App, answer::Refused, caller::Caller, sight};
 use crate::{
     approval::{view::view, whom},
-    store::{Request, RequestFilter},
+    store::{Request, RequestFilter, allowances::OpenFilter},
 };
 
 /// So many are looked at, at most.
@@ -28,6 +28,11 @@ pub(super) async fn list(
     let Query(query) = query.map_err(|_| Refused::bad_request("The query can't be read."))?;
     let mut filter = filter(&query)?;
     let (gateway, mut views) = (&app.gateway, Vec::new());
+    match query.get("allowed").map(String::as_str) {
+        None => {}
+        Some("open") => return open(&app, &caller, filter.principal).await.map(Json),
+        Some(_) => return Err(Refused::bad_request("`allowed` is `open`.")),
+    }
     let decidable = query.get("decidable").is_some_and(|value| value == "true");
     let most = filter.most() as usize;
     if decidable {
@@ -44,6 +49,20 @@ pub(super) async fn list(
         }
     }
     Ok(Json(views))
+}
+
+/// What is allowed for a time now: what the caller sees, or administers.
+async fn open(app: &App, caller: &Caller, principal: Option<String>) -> Result<Vec<RequestView>, Refused> {
+    let (gateway, mut views) = (&app.gateway, Vec::new());
+    for one in gateway.store.open_allowances(&OpenFilter { principal, connection: None }).await? {
+        let Some(request) = gateway.store.request(&one.request).await? else { continue };
+        if sight::caller_sees(gateway, caller, &request) || sight::caller_administers(gateway, caller, &one.connection)
+        {
+            views.push(view(gateway, &request).await?);
+        }
+    }
+    views.retain(|view| view.allowance.as_ref().is_some_and(|allowance| allowance.state == "open"));
+    Ok(views)
 }
 
 fn filter(query: &HashMap<String, String>) -> Result<RequestFilter, Refused> {

@@ -81,6 +81,16 @@ pub(super) fn caller_sees(gateway: &Gateway, caller: &Caller, request: &Request)
     }
 }
 
+/// Whether `caller` administers a connection.
+pub(super) fn caller_administers(gateway: &Gateway, caller: &Caller, connection: &str) -> bool {
+    match caller {
+        Caller::Known { identity, from, .. } | Caller::Acting { identity, from, .. } => {
+            administers(gateway, identity, from, connection)
+        }
+        Caller::Bot | Caller::Click { .. } => false,
+    }
+}
+
 /// Whether `caller` may approve `request`, as far as can be said before they try.
 pub(super) fn caller_may_decide(gateway: &Gateway, caller: &Caller, request: &Request) -> bool {
     let (Caller::Known { identity, .. } | Caller::Acting { identity, .. }) = caller else { return false };

@@ -332,6 +332,7 @@ async fn a_click_counts_only_from_a_linked_full_member_and_for_what_was_signed()
             digest: request.digest,
             choice: Choice::Approve,
             reason: None,
+            allow: None,
             slack: slack("UPRIYA", None),
         };
         BotKey::from_pem(pem.reveal().as_bytes()).unwrap().sign(purpose).unwrap()

@@ -38,6 +38,8 @@ pub enum Kind {
     Released,
     /// A hold ended without release.
     HoldEnded,
+    /// What was allowed of a statement for a time is over.
+    AllowanceEnded,
     /// How a statement ended.
     Outcome,
     /// A Slack account was linked, confirmed or unlinked.
@@ -211,6 +213,7 @@ impl Record for Entry {
             Kind::Outcome
                 | Kind::Logout
                 | Kind::HoldEnded
+                | Kind::AllowanceEnded
                 | Kind::AccessEnded
                 | Kind::GrantEnded
                 | Kind::TokensEnded

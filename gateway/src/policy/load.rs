@@ -5,10 +5,11 @@ use std::{collections::HashMap, str::FromStr};
 use cedar_policy::{
     ActionConstraint, Authorizer, EntityTypeName, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator,
 };
+use countersign_shared::allow::Terms;
 use miette::Diagnostic;
 
 use super::{
-    Named, Permissions, Policies, SCHEMA, approvals, names,
+    Named, Permissions, Policies, SCHEMA, allowance, approvals, names,
     source::{Source, spans},
     unfilled, version_of,
 };
@@ -59,6 +60,7 @@ pub(super) fn load(sources: &[Source]) -> Result<Policies, Vec<Problem>> {
     }
     let set = gather(&placed, &mut problems);
     let named = read_closely(&placed, &mut problems);
+    let allowances = allowances(&placed, &mut problems);
     let mut warnings = validate(schema.clone(), &set, &placed, &mut problems);
     warnings.extend(placed.iter().flat_map(rests_on_nothing));
     if !problems.is_empty() {
@@ -67,12 +69,11 @@ pub(super) fn load(sources: &[Source]) -> Result<Policies, Vec<Problem>> {
         return Err(problems);
     }
     let version = version_of(sources);
-    let rests_on_time = set.policies().any(|policy| policy.to_string().contains("time"));
-    let asks_for_reasons = set.policies().any(|policy| policy.to_string().contains("reason"));
-    let reads_rows = set.policies().any(|policy| policy.to_string().contains("rows"));
-    let reviews_at_commit = set.policies().any(|policy| policy.to_string().contains("at_commit"));
-    let connect_rests_on_time =
-        set.policies().any(|policy| could_be_connect(policy) && policy.to_string().contains("time"));
+    let rests_on_time = set.policies().any(|policy| mentions(policy, "time"));
+    let asks_for_reasons = set.policies().any(|policy| mentions(policy, "reason"));
+    let reads_rows = set.policies().any(|policy| mentions(policy, "rows"));
+    let reviews_at_commit = set.policies().any(|policy| mentions(policy, "at_commit"));
+    let connect_rests_on_time = set.policies().any(|policy| could_be_connect(policy) && mentions(policy, "time"));
     let permissions = Permissions::of(&set);
     let authorizer = Authorizer::new();
     let texts = sources.iter().map(|source| (source.name.clone(), source.text.clone())).collect();
@@ -91,8 +92,30 @@ pub(super) fn load(sources: &[Source]) -> Result<Policies, Vec<Problem>> {
         reviews_at_commit,
         connect_rests_on_time,
         permissions,
+        allowances,
         authorizer,
     })
+}
+
+/// Whether a policy's conditions have a word anywhere. Its annotations are said to people.
+fn mentions(policy: &Policy, word: &str) -> bool {
+    policy.to_json().map_or(true, |json| json["conditions"].to_string().contains(word))
+}
+
+/// What policies let approvers allow beyond one run.
+fn allowances(placed: &[Placed<'_>], problems: &mut Vec<Problem>) -> HashMap<PolicyId, Terms> {
+    let mut all = HashMap::new();
+    for one in placed {
+        match allowance::of(&one.policy, mentions(&one.policy, "approvals")) {
+            Ok(Some(terms)) => _ = all.insert(one.policy.id().clone(), terms),
+            Ok(None) => {}
+            Err(wrong) => problems.push(Problem {
+                hint: Some(allowance::HINT.to_owned()),
+                ..one.source.problem(one.offset_of(allowance::NAME), format!("policy `{}`: {wrong}", one.policy.id()))
+            }),
+        }
+    }
+    all
 }
 
 fn could_be_connect(policy: &Policy) -> bool {

@@ -12,10 +12,14 @@ use std::{
 use cedar_policy::{
     Authorizer, Decision, Entities, EntityId, EntityTypeName, EntityUid, PolicyId, PolicySet, Request, Schema,
 };
-use countersign_shared::digest::{Digest, Fields};
+use countersign_shared::{
+    allow::Terms,
+    digest::{Digest, Fields},
+};
 
 use crate::config::Problem;
 
+mod allowance;
 mod approvals;
 mod load;
 mod names;
@@ -54,6 +58,7 @@ pub struct Policies {
     reviews_at_commit: bool,
     connect_rests_on_time: bool,
     permissions: Permissions,
+    allowances: HashMap<PolicyId, Terms>,
     authorizer: Authorizer,
 }
 
@@ -242,6 +247,24 @@ impl Policies {
         let message = rules.iter().find_map(|id| self.set.annotation(id, "error")).map(str::to_owned);
         let rules = rules.into_iter().map(ToString::to_string).collect();
         (Answer::Refused(Refused { message, rules }), Vec::new())
+    }
+
+    /// Whether any policy lets approvers allow anything beyond one run.
+    #[must_use]
+    pub fn has_allowances(&self) -> bool {
+        !self.allowances.is_empty()
+    }
+
+    /// The most that approvers may allow of what is asked, where it is permitted: of the permits that say so, the
+    /// tightest in each. `None` where it is refused, or none of the permits says so.
+    #[must_use]
+    pub fn allowance(&self, request: &Request, entities: &Entities) -> Option<Terms> {
+        let response = self.authorizer.is_authorized(request, &self.set, entities);
+        let diagnostics = response.diagnostics();
+        if response.decision() != Decision::Allow || diagnostics.errors().next().is_some() {
+            return None;
+        }
+        diagnostics.reason().filter_map(|id| self.allowances.get(id).copied()).reduce(Terms::and)
     }
 
     /// Ids of the policies that an answer rests on, sorted.

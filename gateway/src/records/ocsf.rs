@@ -34,7 +34,9 @@ fn class(entry: &Entry) -> (Class, u64) {
         Kind::Stop => (LIFECYCLE, 4),
         Kind::Load => (LIFECYCLE, 99),
         Kind::Statement | Kind::Denied | Kind::Held | Kind::BreakGlass => (DATASTORE, activity(entry)),
-        Kind::Decision | Kind::Released | Kind::HoldEnded | Kind::Outcome if entry.connection.is_some() => {
+        Kind::Decision | Kind::Released | Kind::HoldEnded | Kind::AllowanceEnded | Kind::Outcome
+            if entry.connection.is_some() =>
+        {
             (DATASTORE, 99)
         }
         _ => (BASE, 99),
@@ -73,7 +75,7 @@ fn status(entry: &Entry) -> u64 {
         Kind::Denied | Kind::LoginRefused | Kind::AccessEnded => 2,
         Kind::Outcome if failed() => 2,
         Kind::Outcome if unknown() => 99,
-        Kind::Held | Kind::HoldEnded => 99,
+        Kind::Held | Kind::HoldEnded | Kind::AllowanceEnded => 99,
         _ => 1,
     }
 }
@@ -197,6 +199,7 @@ mod tests {
             Kind::Question,
             Kind::Released,
             Kind::HoldEnded,
+            Kind::AllowanceEnded,
             Kind::Outcome,
             Kind::Link,
             Kind::Asked,
@@ -228,6 +231,7 @@ mod tests {
             | Kind::Question
             | Kind::Released
             | Kind::HoldEnded
+            | Kind::AllowanceEnded
             | Kind::Outcome
             | Kind::Link
             | Kind::Asked

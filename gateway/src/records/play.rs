@@ -42,6 +42,11 @@ fn shown(entry: &Entry) -> (String, bool) {
             let login = detail("login").map(|login| format!(" as {login}")).unwrap_or_default();
             (format!("-- {who} logs in to {on}{login}{address}{program}\n"), true)
         }
+        // What somebody allowed was not held before it ran.
+        Kind::Statement if outcome == "allowed" => {
+            let run = entry.detail["allowance"]["run"].as_u64().unwrap_or_default();
+            (format!("{}-- run {run} under {request}\n", asked(entry, &on)), true)
+        }
         Kind::Statement if entry.request.is_some() => (format!("-- {request} runs\n"), false),
         Kind::Statement => {
             let note = if outcome == "allow" { String::new() } else { format!("-- {outcome}\n") };
@@ -61,6 +66,7 @@ fn shown(entry: &Entry) -> (String, bool) {
         }
         Kind::Released => (format!("-- {request} is released\n"), false),
         Kind::HoldEnded => (format!("-- {request} is over: {outcome}\n"), false),
+        Kind::AllowanceEnded => (format!("-- what {request} allowed is over: {outcome}\n"), false),
         Kind::Outcome => {
             let took = entry.detail["milliseconds"].as_u64().map(|ms| format!("  ({ms} ms)")).unwrap_or_default();
             (format!("{}{outcome}{took}\n", rows(&entry.detail["rows"])), false)

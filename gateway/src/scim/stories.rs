@@ -288,7 +288,7 @@ async fn whoever_is_deactivated_is_out_at_once_with_their_agents() {
 
     // She approves; then she is gone, and it counts no more.
     let request = house.ana_deletes().await;
-    let body = DecisionBody { choice: Choice::Approve, digest: request.digest, reason: None };
+    let body = DecisionBody { choice: Choice::Approve, digest: request.digest, reason: None, allow: None };
     directory.patches(&at, active(false)).await;
     let told: Vec<_> = sessions.iter().map(|(_, place)| reason(place)).collect();
     assert_eq!(told[0].as_deref(), Some("priya@acme.dev was deactivated"));
@@ -319,7 +319,7 @@ async fn an_approval_of_somebody_who_is_gone_counts_no_more() {
     let priya = directory.creates("priya", "3").await;
     let request =
         house.asks(house.human("ana@acme.dev"), &["engineering"], crate::statement::effect::Action::Create).await;
-    let body = DecisionBody { choice: Choice::Approve, digest: request.digest, reason: None };
+    let body = DecisionBody { choice: Choice::Approve, digest: request.digest, reason: None, allow: None };
     take(&house.gateway, &house.chooser("priya@acme.dev"), &request.id, &body).await.expect("one of two");
     let counted = async || {
         let stored = house.request(&request.id).await;

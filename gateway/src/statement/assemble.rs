@@ -73,9 +73,38 @@ impl Request {
     /// What an approval of this request binds.
     #[must_use]
     pub fn digest(&self, around: &Surroundings<'_>) -> Digest {
-        let mut fields = Fields::of("countersign/statement/v1")
+        let fields = Fields::of("countersign/statement/v1")
             .field("sql", self.sql.as_bytes())
             .field("parameters", (self.parameters.len() as u64).to_be_bytes());
+        self.circumstances(self.values(fields), around).finish()
+    }
+
+    /// The statement as it is sent: its text, and how many parameters of which types it has.
+    #[must_use]
+    pub fn text_digest(&self) -> Digest {
+        let of = |index: usize| self.types.get(index).copied().unwrap_or(0);
+        let types = (0..self.parameters.len().max(self.types.len())).map(|index| of(index).to_be_bytes());
+        Fields::of("countersign/allowed-text/v1")
+            .field("sql", self.sql.as_bytes())
+            .field("parameters", (self.parameters.len() as u64).to_be_bytes())
+            .list("types", types)
+            .field("limit", self.limit.to_be_bytes())
+            .finish()
+    }
+
+    /// What an allowance of this statement binds: all that an approval does but the session, and, unless `pinned`, the
+    /// parameters' values; and what is masked of it.
+    #[must_use]
+    pub fn allowance_digest(&self, around: &Surroundings<'_>, masks: &str, pinned: bool) -> Digest {
+        let fields = Fields::of("countersign/allowance/v1")
+            .field("text", self.text_digest().as_bytes())
+            .field("masks", masks)
+            .field("pinned", [u8::from(pinned)]);
+        let fields = if pinned { self.values(fields) } else { fields };
+        self.circumstances(fields, around).finish()
+    }
+
+    fn values(&self, mut fields: Fields) -> Fields {
         for (index, value) in self.parameters.iter().enumerate() {
             let format = self.formats.get(index).copied().unwrap_or(0);
             let of = self.types.get(index).copied().unwrap_or(0);
@@ -84,6 +113,10 @@ impl Request {
                 .field("format", format.to_be_bytes())
                 .optional("value", value.as_ref());
         }
+        fields
+    }
+
+    fn circumstances(&self, fields: Fields, around: &Surroundings<'_>) -> Fields {
         // What EXECUTE runs is no part of its text.
         let executes = self.analysis.statements.iter().flat_map(|statement| &statement.executes);
         fields
@@ -101,7 +134,6 @@ impl Request {
             .list("settings", around.settings.iter().flat_map(|(name, value)| [name, value]))
             .field("transaction", [around.transaction])
             .field("catalog", around.catalog.as_bytes())
-            .finish()
     }
 
     /// Parameters as a card shows them.
@@ -204,6 +236,33 @@ mod tests {
             assert_ne!(digest, other, "{case}");
         }
         assert_eq!(digest, delete.digest(&around), "the same stays the same");
+        // What is allowed for a time binds the same, with the values or without.
+        let free = |request: &Request, around: &Surroundings<'_>| request.allowance_digest(around, "", false);
+        let pinned = |request: &Request, around: &Surroundings<'_>| request.allowance_digest(around, "", true);
+        let other_value = request(&delete.sql, &[Some("2")]);
+        assert_eq!(free(&delete, &around), free(&other_value, &around), "any value");
+        assert_ne!(pinned(&delete, &around), pinned(&other_value, &around), "just that value");
+        assert_ne!(free(&delete, &around), delete.allowance_digest(&around, "pii", false), "another mask");
+        assert_eq!(delete.text_digest(), other_value.text_digest());
+        for (case, other) in [
+            ("another text", request("DELETE FROM t WHERE id = $1 ", &[Some("1")])),
+            ("another type", retyped),
+            ("another row limit", limited),
+            ("another number of parameters", request(&delete.sql, &[Some("1"), Some("2")])),
+        ] {
+            assert_ne!(free(&delete, &around), free(&other, &around), "{case}");
+            assert_ne!(delete.text_digest(), other.text_digest(), "{case}");
+        }
+        for (case, other) in [
+            ("another principal", Surroundings { principal: "ben@acme.dev", ..around.clone() }),
+            ("another login", Surroundings { login: "rw", ..around.clone() }),
+            ("another connection", Surroundings { database: ("crm", "shop"), ..around.clone() }),
+            ("another search_path", Surroundings { settings: &evil, ..around.clone() }),
+            ("an open transaction", Surroundings { transaction: b'T', ..around.clone() }),
+            ("another catalog", Surroundings { catalog: Fields::of("u").finish(), ..around.clone() }),
+        ] {
+            assert_ne!(free(&delete, &around), free(&delete, &other), "{case}");
+        }
     }
 
     #[test]

@@ -95,6 +95,8 @@ pub struct Limits {
     rest: Option<u64>,
     /// Whether all tables that nothing was stated of may have so many together, since nobody looked.
     together: bool,
+    /// The most rows of all tables together, whatever was stated: what its approvers allowed a run to touch.
+    most: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +120,8 @@ pub struct Exceeded {
     pub most: u64,
     /// What was touched.
     pub touched: u64,
+    /// Whether that is of all tables together, and more than a run was allowed to touch.
+    pub in_all: bool,
 }
 
 impl Exceeded {
@@ -125,6 +129,12 @@ impl Exceeded {
     #[must_use]
     pub fn sentence(&self) -> String {
         let (touched, most) = (thousands(self.touched), thousands(self.most));
+        if self.in_all {
+            return format!(
+                "{touched} rows were touched in all, {} among them, and a run may touch {most}",
+                self.table
+            );
+        }
         match self.stated {
             Some(stated) => format!(
                 "{touched} rows of {} were touched, and {} were approved (up to {most} with the tolerance)",
@@ -174,9 +184,27 @@ impl Guard {
     }
 }
 
+impl Guard {
+    /// A run may touch so many rows of all tables together, and no more.
+    #[must_use]
+    pub fn capped(parts: &[Part], most: u64) -> Self {
+        let limits = || Limits { most: Some(most), ..Limits::default() };
+        Self { pieces: parts.iter().map(|part| Piece { range: part.range.clone(), limits: Some(limits()) }).collect() }
+    }
+
+    /// The same beside what was stated.
+    #[must_use]
+    pub fn and_capped(mut self, most: u64) -> Self {
+        self.pieces.iter_mut().for_each(|piece| {
+            piece.limits.get_or_insert_default().most = Some(most);
+        });
+        self
+    }
+}
+
 impl Limits {
     fn of<'a>(measured: impl Iterator<Item = &'a Measured>, tolerance: Tolerance) -> Option<Self> {
-        let mut limits = Self { each: Vec::new(), rest: Some(0), together: false };
+        let mut limits = Self { rest: Some(0), ..Self::default() };
         let mut stated = Some(0_u64);
         for Measured { impact, oids, .. } in measured {
             if impact.cascade_of.is_none() {
@@ -205,6 +233,21 @@ impl Limits {
     /// Whether more was touched than was approved: first in the tables that the card names, in its order.
     #[must_use]
     pub fn exceeded(&self, before: &Touched, after: &Touched) -> Option<Exceeded> {
+        self.more_than_stated(before, after).or_else(|| self.more_than_allowed(before, after))
+    }
+
+    /// Whether all tables together have more rows touched than a run may touch. A row that moves between partitions
+    /// counts twice.
+    fn more_than_allowed(&self, before: &Touched, after: &Touched) -> Option<Exceeded> {
+        let most = self.most?;
+        let since = after.since(before);
+        let all = since.tables.values().map(|(_, count)| count.rows(false)).fold(0, u64::saturating_add);
+        let (table, _) = since.tables.values().max_by_key(|(_, count)| count.rows(false))?;
+        let exceeded = Exceeded { table: table.clone(), stated: None, most, touched: all, in_all: true };
+        (all > most).then_some(exceeded)
+    }
+
+    fn more_than_stated(&self, before: &Touched, after: &Touched) -> Option<Exceeded> {
         let mut sums: Vec<Count> = vec![Count::default(); self.each.len()];
         // Partitions are one table, however many they are.
         let mut others = BTreeMap::<u32, (&String, u64)>::new();
@@ -222,12 +265,12 @@ impl Limits {
         let named = self.each.iter().zip(sums).find_map(|(limit, sum)| {
             let touched = sum.rows(limit.moves);
             let (stated, most) = limit.rows.filter(|(_, most)| touched > *most)?;
-            Some(Exceeded { table: limit.table.clone(), stated: Some(stated), most, touched })
+            Some(Exceeded { table: limit.table.clone(), stated: Some(stated), most, touched, in_all: false })
         });
         let other = || {
             let most = self.rest?;
             let (table, touched) = others.into_values().find(|(_, touched)| *touched > most)?;
-            Some(Exceeded { table: table.clone(), stated: None, most, touched })
+            Some(Exceeded { table: table.clone(), stated: None, most, touched, in_all: false })
         };
         named.or_else(other)
     }
@@ -352,6 +395,10 @@ mod tests {
         Touched { tables, ..Touched::default() }
     }
 
+    fn guard_of(measured: &mut [Measured]) -> Guard {
+        Guard::of(&[Part::default()], measured, Tolerance::default()).expect("a guard")
+    }
+
     fn guard(measured: &mut [Measured]) -> Option<Limits> {
         let parts = [Part::default()];
         Guard::of(&parts, measured, Tolerance::default())
@@ -466,6 +513,36 @@ mod tests {
         let exceeded = limits.exceeded(&touched(&[]), &touched(&[(ORDERS, count(0, 0, 5_000))])).expect("too much");
         let said = "5,000 rows of public.orders were touched, and 1,200 were approved (up to 1,260 with the tolerance)";
         assert_eq!(exceeded.sentence(), said);
+    }
+
+    #[test]
+    fn a_run_touches_no_more_than_was_allowed_in_all_tables_together() {
+        let mut guard = Guard::capped(&[Part::default()], 10);
+        let limits = guard.pieces.remove(0).limits.expect("limits");
+        let exceeded = |after: &[(u32, Count)]| limits.exceeded(&touched(&[(ORDERS, count(7, 0, 0))]), &touched(after));
+        let table = [
+            ("nothing", vec![(ORDERS, count(7, 0, 0))], None),
+            ("as many", vec![(ORDERS, count(7, 0, 10))], None),
+            ("one more", vec![(ORDERS, count(7, 0, 11))], Some(11)),
+            ("of all kinds", vec![(ORDERS, count(11, 4, 4))], Some(12)),
+            ("of all tables", vec![(ORDERS, count(7, 0, 6)), (AUDIT, count(5, 0, 0))], Some(11)),
+            ("moved between partitions", vec![(ORDERS, count(7, 0, 6)), (PART, count(6, 0, 0))], Some(12)),
+        ];
+        for (case, after, expected) in table {
+            assert_eq!(exceeded(&after).map(|one| one.touched), expected, "{case}");
+        }
+        let said = "11 rows were touched in all, t1 among them, and a run may touch 10";
+        assert_eq!(exceeded(&[(ORDERS, count(7, 0, 11))]).expect("too much").sentence(), said);
+        // Beside what was stated, the tighter counts.
+        let stated = [stated("delete", "public.orders", Some(5), &[ORDERS], false)];
+        let stated = guard_of(&mut stated.clone()).and_capped(6).pieces.remove(0).limits.expect("limits");
+        let after = |deleted| touched(&[(ORDERS, count(0, 0, deleted))]);
+        assert_eq!(stated.exceeded(&touched(&[]), &after(6)), None);
+        assert!(
+            stated.exceeded(&touched(&[]), &after(7)).expect("too much").in_all,
+            "within the tolerance, and too many"
+        );
+        assert!(!stated.exceeded(&touched(&[]), &after(16)).expect("too much").in_all);
     }
 
     #[test]

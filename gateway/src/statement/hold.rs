@@ -22,12 +22,15 @@ use super::{
     review::Transaction,
 };
 use crate::{
-    approval::release::{NotReleased, Released, release},
+    approval::{
+        allowance::{self, Run},
+        release::{NotReleased, Released, release},
+    },
     config::Mode,
     log::Kind,
     refusal::Refusal,
     runtime::{Gateway, ParkWish, Waiting},
-    store::{NewRequest, StoreError, questions::Question},
+    store::{NewRequest, StoreError, allowances::Allowable, questions::Question},
     visible::visible,
 };
 
@@ -40,6 +43,7 @@ enum Grounds {
     Allowed,
     Observed { would_be: &'static str, rules: Vec<String> },
     Released(Released),
+    Again(Box<Run>),
     BrokenGlass,
     Reviewed,
 }
@@ -50,6 +54,17 @@ impl Permit {
     pub const fn request(&self) -> Option<&RequestId> {
         match &self.0 {
             Grounds::Released(released) => Some(released.request()),
+            Grounds::Again(run) => Some(run.request()),
+            _ => None,
+        }
+    }
+
+    /// Which run it is, where more than one was allowed.
+    #[must_use]
+    pub fn run(&self) -> Option<&Run> {
+        match &self.0 {
+            Grounds::Released(released) => released.run(),
+            Grounds::Again(run) => Some(run),
             _ => None,
         }
     }
@@ -96,6 +111,7 @@ impl Permit {
             Grounds::Allowed => "allow",
             Grounds::Observed { would_be, .. } => would_be,
             Grounds::Released(_) => "released",
+            Grounds::Again(_) => "allowed",
             Grounds::BrokenGlass => "break_glass",
             Grounds::Reviewed => "review at commit",
         }
@@ -133,6 +149,12 @@ const fn observed(would_be: &'static str) -> Grounds {
 #[must_use]
 pub fn reviewed(transaction: &Transaction) -> Option<Permit> {
     transaction.is_reviewed().then_some(Permit(Grounds::Reviewed, None))
+}
+
+/// A run that was taken of what somebody allowed. Nothing else makes such a run.
+#[must_use]
+pub fn allowed(run: Box<Run>) -> Permit {
+    Permit(Grounds::Again(run), None)
 }
 
 /// ROLLBACK always passes: it can only undo. So does a text without any statement.
@@ -228,6 +250,8 @@ pub struct Wish<'a> {
     pub impact: Vec<Impact>,
     /// How long it waits.
     pub timeout: Duration,
+    /// What an approver may allow of it beyond one run.
+    pub allowable: Option<Allowable>,
 }
 
 impl Held {
@@ -270,6 +294,7 @@ impl Held {
             channel,
             created_at: now,
             expires_at,
+            allowable: wish.allowable,
         };
         gateway.store.create_request(&new).await.map_err(|error| unavailable(&error))?;
         gateway.metrics.hold_began();
@@ -504,6 +529,7 @@ pub async fn break_glass(
         created_at: now,
         // It waits for as long as it takes.
         expires_at: now + chrono::TimeDelta::days(REVIEWED_WITHIN),
+        allowable: None,
     };
     gateway.store.create_request(&new).await.map_err(|error| unavailable(&error))?;
     Ok((Permit(Grounds::BrokenGlass, None), id))
@@ -561,6 +587,13 @@ fn unavailable(error: &dyn std::fmt::Display) -> Refusal {
 /// Writes a released statement's outcome onto its request: `released → done`, or `unknown`.
 pub async fn finish(gateway: &Gateway, open: &Open, end: &End) {
     let Some(id) = open.request() else { return };
+    if let Some(number) = open.run() {
+        let discarded = matches!(end, End::Skipped | End::Unsent);
+        allowance::ran(gateway, id, number, &end.line(), discarded).await;
+        if number > 1 {
+            return;
+        }
+    }
     let mut outcome = Outcome { milliseconds: Some(open.milliseconds()), ..Outcome::default() };
     let state = match end {
         End::Completed(tags) => {

@@ -15,6 +15,7 @@ use super::{
     rows::Rows,
 };
 use crate::{
+    approval::allowance::Run,
     config::Durability,
     log::{Entry, Kind, Line, Log, LogDown, Of, Which},
     wire::backend::Report,
@@ -58,6 +59,8 @@ pub struct Recorded {
 #[derive(Clone, Debug)]
 pub struct Open {
     request: Option<RequestId>,
+    /// The run of it, where more than one was allowed.
+    run: Option<u32>,
     only_reads: bool,
     since: Instant,
     /// Command tags so far; a simple Query may have several.
@@ -116,6 +119,12 @@ impl Open {
         self.request.as_ref()
     }
 
+    /// Which of its runs, where more than one was allowed.
+    #[must_use]
+    pub const fn run(&self) -> Option<u32> {
+        self.run
+    }
+
     /// Milliseconds since it was forwarded.
     #[must_use]
     pub fn milliseconds(&self) -> u64 {
@@ -146,6 +155,9 @@ struct Detail<'a, E> {
     /// What EXECUTE runs, by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     executes: Vec<&'a (String, String)>,
+    /// Which run it is of what somebody allowed, and who did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allowance: Option<serde_json::Value>,
 }
 
 /// What the EXECUTEs of a text run, which it does not say itself.
@@ -162,8 +174,8 @@ pub fn held(request: &Request, header: &Header, digest: Digest, rules: &[String]
     let parameters = request.parameters_as_text();
     let (masked, revealed) = (&request.masking.told, &request.masking.revealed);
     let executes = executes(request);
-    let (digest, rules) = (Some(digest), Some(rules));
-    let detail = Detail { parameters, effects, digest, rules, application, masked, revealed, executes };
+    let (digest, rules, allowance) = (Some(digest), Some(rules), None);
+    let detail = Detail { parameters, effects, digest, rules, application, masked, revealed, executes, allowance };
     // Texts, lists and a digest: nothing that JSON can't hold.
     serde_json::to_value(detail).unwrap_or_default()
 }
@@ -188,7 +200,9 @@ pub async fn open(
     let parameters = request.parameters_as_text();
     let (masked, revealed) = (&request.masking.told, &request.masking.revealed);
     let executes = executes(request);
-    let detail = Detail { parameters, effects, digest: None, rules, application, masked, revealed, executes };
+    let allowance = permit.run().map(Run::evidence);
+    let digest = None;
+    let detail = Detail { parameters, effects, digest, rules, application, masked, revealed, executes, allowance };
     let mut line = header.line(Which::Statement, held, permit.outcome(), detail);
     line.sql = Some(&request.sql);
     let only_reads = held.is_none() && request.analysis.only_reads;
@@ -199,6 +213,7 @@ pub async fn open(
     Ok(Recorded {
         open: Open {
             request: held.cloned(),
+            run: permit.run().map(Run::number),
             only_reads,
             since: Instant::now(),
             tags: Vec::new(),
@@ -312,6 +327,7 @@ mod tests {
             masked: &[],
             revealed: &[],
             executes: vec![],
+            allowance: None,
         };
         let mut line = header.line(Which::Statement, Some(&id), "released", detail);
         line.sql = Some(&request.sql);

@@ -69,6 +69,7 @@ pub(super) fn request_by(human: Human) -> NewRequest {
         channel: Some("C1".into()),
         created_at: now(),
         expires_at: now() + TimeDelta::minutes(15),
+        allowable: None,
     }
 }
 
@@ -80,6 +81,7 @@ pub(super) fn approval_of(request: &NewRequest, approver: Human) -> Approval {
         assurance: Assurance::StepUp,
         at: now() + TimeDelta::nanoseconds(1_234_567),
         evidence: "jwt".into(),
+        allow: None,
         signature: "sig".into(),
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Every line of SQL that we own is below this module and in `migrations/`.
 
+pub mod allowances;
 pub mod checkpoints;
 pub mod delegations;
 pub mod directory;
@@ -14,6 +15,8 @@ pub mod usage;
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod conformance_allowances;
 #[cfg(test)]
 mod conformance_delegations;
 #[cfg(test)]
@@ -47,7 +50,8 @@ pub use types::{
 /// The state. Every method either does all of what it says, durably, or nothing.
 #[async_trait]
 pub trait Store:
-    checkpoints::Checkpoints
+    allowances::Allowances
+    + checkpoints::Checkpoints
     + delegations::Delegations
     + directory::Directory
     + questions::Questions

@@ -10,7 +10,10 @@ use countersign_shared::{
     request::{Assurance, State},
 };
 
-use super::tokens::TokenFacts;
+use super::{
+    allowances::{Allowable, Allowed, Denial},
+    tokens::TokenFacts,
+};
 use crate::statement::decide::Asked;
 
 /// Why the state could not answer. Whoever meets it refuses.
@@ -98,6 +101,8 @@ pub struct NewRequest {
     pub created_at: DateTime<Utc>,
     /// Its deadline; kept to the millisecond.
     pub expires_at: DateTime<Utc>,
+    /// What an approver may allow of it beyond one run.
+    pub allowable: Option<Allowable>,
 }
 
 /// A request as it is kept.
@@ -109,6 +114,8 @@ pub struct Request {
     pub state: State,
     /// Who said yes, oldest first.
     pub approvals: Vec<Approval>,
+    /// Who said no, oldest first.
+    pub denials: Vec<Denial>,
     /// How it ended.
     pub outcome: Option<Outcome>,
     /// Its card.
@@ -130,6 +137,8 @@ pub struct Approval {
     pub at: DateTime<Utc>,
     /// What they sent: the bot's JWT, or the digest of the bearer token.
     pub evidence: String,
+    /// What they allowed beyond one run.
+    pub allow: Option<Allowed>,
     /// The gateway's Ed25519 signature over all of the above (base64).
     pub signature: String,
 }

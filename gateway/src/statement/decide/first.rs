@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, iter};
 
+use countersign_shared::allow::Terms;
+
 use super::{
     Asked, Denial,
     people::Counted,
@@ -38,6 +40,11 @@ impl<'a> Question<'a> {
     /// The places of the permissions by which policy has said yes so far.
     pub fn noted(&self) -> Vec<usize> {
         self.world.take_noted()
+    }
+
+    /// The most that approvers may allow of an effect, where it is permitted with these approvals.
+    pub fn allowance(&self, effect: &Effect, approvals: &Approvals) -> Option<Terms> {
+        self.world.allowance(effect, approvals)
     }
 
     /// The policies that an answer rests on.

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::policy::{Answer, Policies, Refused};
 
+pub mod allow;
 pub mod explain;
 mod first;
 mod people;

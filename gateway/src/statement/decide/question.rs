@@ -8,6 +8,7 @@ use std::{
 
 use cedar_policy::{Context, Entities, Entity, EntityUid, Request, RestrictedExpression as Value};
 use chrono::{DateTime, Utc};
+use countersign_shared::allow::Terms;
 
 use super::{Asked, Asker, ColumnFacts, SessionFacts, SqlFacts, is_statement};
 use crate::{
@@ -286,6 +287,12 @@ impl World<'_> {
     /// The places of the permissions by which it has said yes since this was last asked.
     pub fn take_noted(&self) -> Vec<usize> {
         self.noted.take()
+    }
+
+    /// The most that approvers may allow of what `effect` does, where it is permitted with these approvals.
+    pub fn allowance(&self, effect: &Effect, approvals: &Approvals) -> Option<Terms> {
+        let request = self.request(effect.action, effect, approvals, None).ok()?;
+        self.policies.allowance(&request, &self.entities)
     }
 
     /// The policies that the answer to the same question rests on.

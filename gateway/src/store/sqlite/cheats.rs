@@ -9,7 +9,9 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, SqliteConnection
 use super::{
     super::{
         GrantEnd, How, NewRequest, PendingLink, Store, StoreError,
+        allowances::{AllowanceEnd, Allowances as _, Denial, HowEnded},
         conformance::{agent, approval_of, digest_of, led_to, now, pending, released_wish, see, term_of, user},
+        conformance_allowances::{allowance_of, approved_for_a_time},
     },
     SqliteStore,
     races::fresh,
@@ -188,14 +190,14 @@ async fn nobody_rewrites_what_was_asked_agreed_or_ended() {
         for verb in VERBS {
             cheats.push(format!(
                 "{verb} INTO requests SELECT '{id}', kind, digest, principal, issuer, subject, owner, asked, session, sql,
-                        parameters, notes, needed, channel, created_at, expires_at, '{state}', NULL, NULL, NULL, impact, review
+                        parameters, notes, needed, channel, created_at, expires_at, '{state}', NULL, NULL, NULL, impact, review, allowable
                    FROM requests WHERE id = '{waiting}'"
             ));
         }
     }
     cheats.push(format!(
         "INSERT INTO requests SELECT 'NEW3', kind, digest, 'ben@acme.dev', issuer, 'sub-ben', owner, asked, session, sql,
-                parameters, notes, needed, channel, created_at, expires_at, state, NULL, NULL, NULL, impact, review
+                parameters, notes, needed, channel, created_at, expires_at, state, NULL, NULL, NULL, impact, review, allowable
            FROM requests WHERE id = '{waiting}'"
     ));
     let mut db = cheater(&url).await;
@@ -302,4 +304,63 @@ async fn what_is_not_a_state_is_refused_in_words() {
         let said = SqliteStore::open(&url).await.err().unwrap().to_string();
         assert!(said.contains(expected), "{url}: {said}");
     }
+}
+
+#[tokio::test]
+async fn nobody_allows_more_than_was_allowed() {
+    let (_folder, url, store) = fresh().await;
+    let plain = led_to(&store, State::Released).await.id;
+    let new = approved_for_a_time(&store).await;
+    let waits = approved_for_a_time(&store).await.id;
+    store.release_allowed(&allowance_of(&new), None).await.unwrap();
+    store.end_run(&new.id, 1, "UPDATE 1", false).await.unwrap();
+    let over = approved_for_a_time(&store).await;
+    store.release_allowed(&allowance_of(&over), None).await.unwrap();
+    let end = AllowanceEnd { at: now(), how: HowEnded::Revoked, by: None, why: None };
+    store.end_allowance(&over.id, &end).await.unwrap();
+    let (id, over, at, until) = (&new.id, &over.id, now().timestamp_millis(), i64::MAX);
+    let text = "0".repeat(64);
+    let begins = |verb: &str, id: &countersign_shared::ids::RequestId| {
+        format!(
+            "{verb} INTO allowances (request, principal, connection, text, runs, began_at, until)
+             VALUES ('{id}', 'ana@acme.dev', 'shop', '{text}', 1000, 1, {until})"
+        )
+    };
+    let mut db = cheater(&url).await;
+    for verb in VERBS {
+        for (case, id) in
+            [("twice", id), ("what has ended", over), ("what was approved once", &plain), ("what waits", &waits)]
+        {
+            refused(&mut db, &begins(verb, id), &format!("{verb}: {case}")).await;
+        }
+        for (case, number, id, at) in [
+            ("a number again", 1, id, at),
+            ("a number ahead", 7, id, at),
+            ("what has ended", 2, over, at),
+            ("too late", 2, id, at + 30 * 60_000),
+        ] {
+            let sql = format!("{verb} INTO allowed_runs (request, number, at) VALUES ('{id}', {number}, {at})");
+            refused(&mut db, &sql, &format!("{verb}: {case}")).await;
+        }
+    }
+    for cheat in [
+        format!("UPDATE allowances SET until = until + 1 WHERE request = '{id}'"),
+        format!("UPDATE allowances SET runs = 1000, ended_at = 1, how = 'void' WHERE request = '{id}'"),
+        format!("UPDATE allowances SET ended_at = NULL, how = NULL WHERE request = '{over}'"),
+        format!("DELETE FROM allowances WHERE request = '{id}'"),
+        format!("DELETE FROM allowed_runs WHERE request = '{id}'"),
+        format!("UPDATE allowed_runs SET discarded = 1, outcome = 'skipped' WHERE request = '{id}'"),
+        format!("UPDATE approvals SET allow = NULL WHERE request = '{id}'"),
+        format!("UPDATE requests SET allowable = json_object() WHERE id = '{plain}'"),
+        "UPDATE denials SET reason = 'x'".to_owned(),
+    ] {
+        if cheat.contains("denials") {
+            see(&store, &user("dario")).await;
+            let denial = Denial { request: waits.clone(), by: user("dario"), at: now(), reason: None };
+            store.deny(&denial, 2, &countersign_shared::api::Outcome::default()).await.unwrap();
+        }
+        refused(&mut db, &cheat, &cheat).await;
+    }
+    refused(&mut db, "DELETE FROM denials", "a denial taken away").await;
+    assert_eq!(store.take_run(id, now(), None).await.unwrap(), Some((2, 2)), "what is left of it is as it was");
 }

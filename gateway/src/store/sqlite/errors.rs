@@ -19,6 +19,11 @@ fn wall(error: &sqlx::Error) -> Option<&str> {
     error.as_database_error()?.message().strip_prefix("wall:")
 }
 
+/// Whether a trigger of the schema refused with this word.
+pub(super) fn is_wall(error: &sqlx::Error, word: &str) -> bool {
+    wall(error) == Some(word)
+}
+
 /// The refusal of a trigger; `state` is where the request is that it was about.
 pub(super) fn refused(error: sqlx::Error, state: Option<State>) -> StoreError {
     let sentence = match wall(&error) {
@@ -38,6 +43,8 @@ pub(super) fn refused(error: sqlx::Error, state: Option<State>) -> StoreError {
         Some("other_digest") => "the approval is for another digest than the request's",
         Some("gone") => "the directory says that its holder is gone",
         Some("exists") => "there is a request with this id already",
+        Some("not_allowable") => "nothing of this request may be allowed beyond one run",
+        Some("not_allowed") => "no run of this is allowed any more",
         Some("illegal_move") => "a request cannot make this move",
         Some("unapproved") => "a request without an approval of its digest cannot be approved or released",
         Some("fixed" | "kept" | "bound" | "linked") => "this cannot be changed any more",

@@ -1,5 +1,6 @@
 //! The state in one SQLite file: one connection writes, a few read.
 
+mod allowances;
 mod checkpoints;
 mod delegations;
 mod directory;
@@ -26,7 +27,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use countersign_shared::{
     api::{CardRef, Claim, Event, Needed, Outcome, SlackRef},
     duties::Human,
-    ids::{GrantId, RequestId, ReviewId},
+    ids::{GrantId, RequestId, ReviewId, SessionId},
     request::State,
 };
 use futures_util::future::BoxFuture;
@@ -37,6 +38,7 @@ use self::errors::unavailable;
 use super::{
     Approval, Grant, GrantEnd, GrantFilter, Link, ListedLink, NewRequest, PendingLink, Request, RequestFilter, Seen,
     Store, StoreError, Term,
+    allowances::{Allowance, AllowanceEnd, Allowances, Denial, OpenFilter},
     checkpoints::Checkpoints,
     delegations::{Delegation, Delegations},
     directory::{Account, Directory, DirectoryGroup, DirectoryUser, Gone, GroupFields, GroupId, UserFields, UserId},
@@ -440,5 +442,55 @@ impl Questions for SqliteStore {
 
     async fn questions(&self, request: &RequestId) -> Result<Vec<Question>, StoreError> {
         questions::of(&self.readers, request).await
+    }
+}
+
+#[async_trait]
+impl Allowances for SqliteStore {
+    async fn release_allowed(&self, allowance: &Allowance, session: Option<&SessionId>) -> Result<bool, StoreError> {
+        let (allowance, session) = (allowance.clone(), session.cloned());
+        self.write(move |db| Box::pin(async move { allowances::release(db, &allowance, session.as_ref()).await })).await
+    }
+
+    async fn take_run(
+        &self,
+        request: &RequestId,
+        now: DateTime<Utc>,
+        session: Option<&SessionId>,
+    ) -> Result<Option<(u32, u32)>, StoreError> {
+        let (request, session) = (request.clone(), session.cloned());
+        self.write(move |db| Box::pin(async move { allowances::take(db, &request, now, session.as_ref()).await })).await
+    }
+
+    async fn end_run(
+        &self,
+        request: &RequestId,
+        number: u32,
+        outcome: &str,
+        discarded: bool,
+    ) -> Result<bool, StoreError> {
+        let (request, outcome) = (request.clone(), outcome.to_owned());
+        self.write(move |db| {
+            Box::pin(async move { allowances::end_run(db, &request, number, &outcome, discarded).await })
+        })
+        .await
+    }
+
+    async fn end_allowance(&self, request: &RequestId, end: &AllowanceEnd) -> Result<bool, StoreError> {
+        let (request, end) = (request.clone(), end.clone());
+        self.write(move |db| Box::pin(async move { allowances::end(db, &request, &end).await })).await
+    }
+
+    async fn allowance(&self, request: &RequestId) -> Result<Option<Allowance>, StoreError> {
+        allowances::one(&self.readers, request).await
+    }
+
+    async fn open_allowances(&self, filter: &OpenFilter) -> Result<Vec<Allowance>, StoreError> {
+        allowances::open(&self.readers, filter).await
+    }
+
+    async fn deny(&self, denial: &Denial, needed: u32, outcome: &Outcome) -> Result<bool, StoreError> {
+        let (denial, outcome) = (denial.clone(), outcome.clone());
+        self.write(move |db| Box::pin(async move { allowances::deny(db, &denial, needed, &outcome).await })).await
     }
 }

@@ -84,6 +84,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "watch secrets",
         include_str!("../../../../migrations/sqlite/20261205000000_watch_secrets.sql"),
     ),
+    (
+        20_261_206_000_000,
+        "create allowances",
+        include_str!("../../../../migrations/sqlite/20261206000000_create_allowances.sql"),
+    ),
 ];
 
 /// The path in `sqlite://path`.

@@ -9,9 +9,10 @@ use tokio::{sync::Barrier, task::JoinSet};
 use super::{
     super::{
         Approval, PendingLink, Store, StoreError,
+        allowances::Allowances as _,
         conformance::{approval_of, conformance, led_to, now, pending, see, state_of, user},
-        conformance_delegations, conformance_directory, conformance_questions, conformance_reviews, conformance_tokens,
-        conformance_usage,
+        conformance_allowances, conformance_delegations, conformance_directory, conformance_questions,
+        conformance_reviews, conformance_tokens, conformance_usage,
         usage::UsageStore as _,
     },
     SqliteStore,
@@ -50,6 +51,29 @@ async fn sqlite_keeps_uses_and_notices_as_every_store_does() {
     conformance_reviews::conformance(&store).await;
     conformance_delegations::conformance(&store).await;
     conformance_questions::conformance(&store).await;
+    conformance_allowances::conformance(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_a_thousand_who_come_at_once_as_many_take_a_run_as_there_are() {
+    let (_folder, _, store) = fresh().await;
+    let new = conformance_allowances::approved_for_a_time(&store).await;
+    let allowance = conformance_allowances::allowance_of(&new);
+    store.release_allowed(&allowance, None).await.unwrap();
+    let mut tasks = JoinSet::new();
+    for number in 0..1000 {
+        let (store, id) = (store.clone(), new.id.clone());
+        tasks.spawn(async move {
+            if number == 500 {
+                store.end_run(&id, 1, "skipped", true).await.unwrap();
+            }
+            store.take_run(&id, now(), None).await.unwrap()
+        });
+    }
+    let mut taken: Vec<u32> = tasks.join_all().await.into_iter().flatten().map(|(number, _)| number).collect();
+    taken.sort_unstable();
+    // The first was given back in their midst.
+    assert_eq!(taken, [2, 3, 4]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

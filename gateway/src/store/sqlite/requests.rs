@@ -15,7 +15,10 @@ use sqlx::{
 };
 
 use super::{
-    super::{Approval, NewRequest, Request, RequestFilter, StoreError},
+    super::{
+        Approval, NewRequest, Request, RequestFilter, StoreError,
+        allowances::{Allowed, Denial},
+    },
     errors::{refused, unavailable, unreadable},
     events,
 };
@@ -24,11 +27,17 @@ use super::{
 /// `?1` an id or null, `?2` a JSON array of states or null, `?3` a principal or null, `?4` how many.
 const SELECT: &str = "
     SELECT id, CASE review WHEN 1 THEN 'review' ELSE kind END AS kind, digest, asked, session, sql, parameters, notes, impact, needed, channel, created_at, expires_at,
-           state, outcome, card_channel, card_ts,
+           allowable, state, outcome, card_channel, card_ts,
+           (SELECT json_group_array(
+                       json_object('principal', d.principal, 'issuer', d.issuer, 'subject', d.subject, 'at', d.at,
+                                   'reason', d.reason)
+                       ORDER BY d.at, d.principal)
+              FROM denials AS d WHERE d.request = r.id) AS denials,
            (SELECT json_group_array(
                        json_object('digest', a.digest, 'principal', a.principal, 'issuer', a.issuer,
                                    'subject', a.subject, 'owner', a.owner, 'assurance', a.assurance,
-                                   'at_ns', a.at_ns, 'evidence', a.evidence, 'signature', a.signature)
+                                   'at_ns', a.at_ns, 'evidence', a.evidence, 'signature', a.signature,
+                                   'allow', json(a.allow))
                        ORDER BY a.at_ns, a.principal)
               FROM approvals AS a WHERE a.request = r.id) AS approvals
       FROM requests AS r
@@ -52,6 +61,8 @@ struct Row {
     channel: Option<String>,
     created_at: i64,
     expires_at: i64,
+    allowable: Option<String>,
+    denials: String,
     state: String,
     outcome: Option<String>,
     card_channel: Option<String>,
@@ -75,6 +86,8 @@ impl FromRow<'_, SqliteRow> for Row {
             channel: row.try_get("channel")?,
             created_at: row.try_get("created_at")?,
             expires_at: row.try_get("expires_at")?,
+            allowable: row.try_get("allowable")?,
+            denials: row.try_get("denials")?,
             state: row.try_get("state")?,
             outcome: row.try_get("outcome")?,
             card_channel: row.try_get("card_channel")?,
@@ -95,6 +108,16 @@ struct ApprovalRow {
     at_ns: i64,
     evidence: String,
     signature: String,
+    allow: Option<Allowed>,
+}
+
+#[derive(Deserialize)]
+struct DenialRow {
+    principal: String,
+    issuer: String,
+    subject: String,
+    at: i64,
+    reason: Option<String>,
 }
 
 fn from_json<T: DeserializeOwned>(json: &str) -> Result<T, StoreError> {
@@ -120,8 +143,10 @@ impl Row {
         let id: RequestId = self.id.parse().map_err(|e| bad(&e))?;
         let kind: RequestKind = from_json(&format!("{:?}", self.kind))?;
         let approvals: Vec<ApprovalRow> = from_json(&self.approvals)?;
+        let denials: Vec<DenialRow> = from_json(&self.denials)?;
         Ok(Request {
             approvals: approvals.into_iter().map(|row| row.into_approval(&id)).collect::<Result<_, _>>()?,
+            denials: denials.into_iter().map(|row| row.into_denial(&id)).collect::<Result<_, _>>()?,
             state: state_of(&self.state)?,
             outcome: self.outcome.as_deref().map(from_json).transpose()?,
             card: self.card_channel.zip(self.card_ts).map(|(channel, ts)| CardRef { channel, ts }),
@@ -139,6 +164,7 @@ impl Row {
                 channel: self.channel,
                 created_at: events::time(self.created_at)?,
                 expires_at: events::time(self.expires_at)?,
+                allowable: self.allowable.as_deref().map(from_json).transpose()?,
             },
         })
     }
@@ -158,8 +184,17 @@ impl ApprovalRow {
             assurance: self.assurance,
             at: DateTime::from_timestamp_nanos(self.at_ns),
             evidence: self.evidence,
+            allow: self.allow,
             signature: self.signature,
         })
+    }
+}
+
+impl DenialRow {
+    fn into_denial(self, request: &RequestId) -> Result<Denial, StoreError> {
+        let Self { principal, issuer, subject, at, reason } = self;
+        let by = Human { principal, issuer, subject, owner: None };
+        Ok(Denial { request: request.clone(), by, at: events::time(at)?, reason })
     }
 }
 
@@ -190,8 +225,8 @@ pub(super) async fn create(db: &mut SqliteConnection, new: &NewRequest) -> Resul
     let human = &new.asked.asker.human;
     sqlx::query(
         "INSERT INTO requests (id, kind, digest, principal, issuer, subject, owner, asked, session, sql, parameters,
-                               notes, impact, needed, channel, created_at, expires_at, review, state)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
+                               notes, impact, needed, channel, created_at, expires_at, review, allowable, state)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
     )
     .bind(new.id.as_str())
     .bind(name(if new.kind == RequestKind::Review { RequestKind::Statement } else { new.kind })?)
@@ -211,6 +246,7 @@ pub(super) async fn create(db: &mut SqliteConnection, new: &NewRequest) -> Resul
     .bind(new.created_at.timestamp_millis())
     .bind(new.expires_at.timestamp_millis())
     .bind(new.kind == RequestKind::Review)
+    .bind(new.allowable.as_ref().map(to_json).transpose()?)
     .execute(&mut *db)
     .await
     .map_err(|e| refused(e, None))?;
@@ -231,8 +267,9 @@ pub(super) async fn approve(db: &mut SqliteConnection, approval: &Approval) -> R
     let at = approval.at.timestamp_nanos_opt().ok_or_else(|| StoreError::Refused("no such time".to_owned()))?;
     let state = state(db, &approval.request).await?;
     sqlx::query(
-        "INSERT INTO approvals (request, digest, principal, issuer, subject, owner, assurance, at_ns, evidence, signature)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO approvals (request, digest, principal, issuer, subject, owner, assurance, at_ns, evidence, signature,
+                                allow)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(approval.request.as_str())
     .bind(approval.digest.to_string())
@@ -244,6 +281,7 @@ pub(super) async fn approve(db: &mut SqliteConnection, approval: &Approval) -> R
     .bind(at)
     .bind(&approval.evidence)
     .bind(&approval.signature)
+    .bind(approval.allow.as_ref().map(to_json).transpose()?)
     .execute(&mut *db)
     .await
     .map_err(|e| refused(e, state))?;
