@@ -14,13 +14,10 @@ use super::{
     seal::Opener,
     segment::{self, folder_of, path_of},
 };
-use crate::{
-    bucket::{
-        BucketConfig,
-        newest::{last_note, newer},
-        reader::BucketReader,
-    },
-    regular,
+use crate::bucket::{
+    BucketConfig,
+    newest::{last_note, newer},
+    reader::BucketReader,
 };
 
 /// What a segment reads as.
