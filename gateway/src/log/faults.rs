@@ -10,7 +10,7 @@ use std::{
 use tokio::task::JoinSet;
 
 use super::{
-    Entry, Kind, Log, Position,
+    Entry, Kind, Log, LogDown, Position,
     disk::{Disk, RealDisk, SegmentFile},
     read,
     testing::{chaining, open as open_log},
@@ -380,4 +380,17 @@ async fn whatever_fails_and_when_no_acknowledged_entry_is_lost_and_none_is_ackno
         assert_eq!(found.unwrap().unsigned, 0, "fault {fault}");
     }
     assert!(failed > faults / 2 && lost > 0, "{failed}, {lost}");
+}
+
+#[tokio::test]
+async fn whoever_writes_more_than_the_disk_takes_waits_and_one_entry_too_long_is_refused_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open_log(folder.path()).unwrap();
+    let long = |bytes: usize| Entry { sql: Some("x".repeat(bytes)), ..Entry::new(Kind::Statement) };
+    for _ in 0..20 {
+        log.append(&long(300 << 10)).unwrap();
+    }
+    assert!(matches!(log.append(&long(9 << 20)), Err(LogDown::TooLong(_))));
+    log.append_durably(&long(2 << 20)).await.unwrap();
+    assert_eq!(log.down(), None);
 }

@@ -61,4 +61,9 @@ pub enum LogDown {
     /// Too much of it waits for the bucket.
     #[error("the log's spool is full ({0}); no statement passes until the bucket has taken some of it")]
     Full(String),
+    /// One entry is larger than any that is read again.
+    #[error(
+        "what the log would have to keep of this has {0} bytes, which is too much for one entry; send less at once"
+    )]
+    TooLong(usize),
 }

@@ -70,6 +70,12 @@ impl Rows {
             fields.take(18)?;
         }
         fields.end()?;
+        // Names are kept as rows are: a text of many statements may have more of them.
+        if self.more || self.bytes + body.len() > MOST {
+            self.more = true;
+            return Ok(());
+        }
+        self.bytes += body.len();
         self.given.push(Given { columns, values: Vec::new() });
         Ok(())
     }

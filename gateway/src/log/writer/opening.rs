@@ -84,6 +84,7 @@ impl Log {
             }),
             handed: AtomicU64::new(written),
             work: Condvar::new(),
+            room: Condvar::new(),
             turned: Notify::new(),
             sealer,
             spool,

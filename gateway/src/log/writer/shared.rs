@@ -30,7 +30,11 @@ use crate::log::{
 /// of the 50 ms.
 const SOON: Duration = Duration::from_millis(20);
 /// No more bytes than this are written and wait for their fsync: a disk that hangs must not eat the memory.
-const UNSYNCED: usize = 256 << 20;
+const UNSYNCED: usize = if cfg!(test) { 1 << 20 } else { 256 << 20 };
+/// For so long a disk may take nothing while so much waits.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// An entry with more bytes than this is not taken: nobody would read it again.
+const LONGEST_WRITTEN: usize = if cfg!(test) { 8 << 20 } else { 240 << 20 };
 
 /// What everybody waits for.
 #[derive(Clone, Default)]
@@ -73,6 +77,8 @@ pub(super) struct Shared {
     pub handed: AtomicU64,
     /// Tells the thread of the first unsynced entry, of somebody who waits, and of the end.
     pub work: Condvar,
+    /// Tells whoever waits that the thread has taken what was written.
+    pub room: Condvar,
     /// Rings where a segment has ended.
     pub turned: Notify,
     pub sealer: Option<Sealer>,
@@ -129,7 +135,10 @@ impl Shared {
         if let Some(sealer) = &self.sealer {
             fields = sealer.seal(fields).map_err(|e| self.fail("seal an entry", &e))?;
         }
-        let mut state = self.locked();
+        if fields.len() > LONGEST_WRITTEN && !entry.ends() {
+            return Err(LogDown::TooLong(fields.len()));
+        }
+        let mut state = self.with_room(fields.len())?;
         if let Some(down) = self.down().or_else(|| self.full().filter(|_| !entry.ends())) {
             return Err(down);
         }
@@ -144,14 +153,29 @@ impl Shared {
         done
     }
 
+    /// The state, once so many bytes more may wait for their fsync: whoever writes more than the disk takes, waits for it.
+    fn with_room(&self, bytes: usize) -> Result<MutexGuard<'_, State>, LogDown> {
+        let mut state = self.locked();
+        while !state.unchained.is_empty() && state.unchained.len() + state.lines.len() + bytes > UNSYNCED {
+            if let Some(down) = self.down() {
+                return Err(down);
+            }
+            state.wanted = state.wanted.max(state.written);
+            self.work.notify_all();
+            let (guard, waited) = self.room.wait_timeout(state, PATIENCE).unwrap_or_else(PoisonError::into_inner);
+            state = guard;
+            if waited.timed_out() {
+                return Err(self.fail("write", &"the disk does not keep up: too much waits for its fsync"));
+            }
+        }
+        Ok(state)
+    }
+
     /// Hands all lines that wait to the operating system.
     pub fn write(&self, state: &mut State) -> io::Result<Position> {
         let mut lines = std::mem::take(&mut state.lines);
         if state.size > 0 && state.size + lines.len() as u64 > self.segment_bytes {
             self.rotate(state)?;
-        }
-        if state.unchained.len() + lines.len() > UNSYNCED {
-            return Err(io::Error::other("the disk does not keep up: too much waits for its fsync"));
         }
         chain::write_all(&*state.file, &lines)?;
         state.size += lines.len() as u64;
@@ -220,6 +244,7 @@ impl Shared {
                     let (file, upto) = (Arc::clone(&state.file), state.written);
                     let lines = std::mem::take(&mut state.unchained);
                     let ended = std::mem::take(&mut state.ended);
+                    self.room.notify_all();
                     // Entries that come while it runs wait for the next one.
                     state.oldest = None;
                     drop(state);
