@@ -81,7 +81,7 @@ impl Walk<'_> {
             return;
         }
         let (path, strange) = own_settings(function);
-        let own_names = path.map(|search_path| Names { search_path, ..self.names.clone() });
+        let own_names = path.map(|search_path| Names { search_path, creates_in: None, ..self.names.clone() });
         let names = own_names.as_ref().unwrap_or(self.names);
         let mut inner = Walk::new(self.snapshot, names);
         inner.enter(self, planned);

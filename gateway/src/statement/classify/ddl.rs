@@ -128,7 +128,11 @@ impl Walk<'_> {
     /// Code that a rewrite or validation of the relation runs.
     fn code_of_target(&mut self, n: Option<&RangeVar>) {
         let Some(n) = n else { return };
-        if let Some(relation) = self.meaning(&n.schemaname, &n.relname).relation {
+        let meaning = self.meaning(&n.schemaname, &n.relname);
+        if meaning.temporary {
+            self.rewrite_temporary(&n.relname);
+        }
+        if let Some(relation) = meaning.relation {
             self.code_of(&relation);
         }
     }
@@ -150,7 +154,13 @@ impl Walk<'_> {
         }
         for parent in &n.inh_relations {
             match &parent.node {
-                Some(NodeEnum::RangeVar(parent)) => self.altered(Some(parent)),
+                Some(NodeEnum::RangeVar(parent)) => {
+                    self.altered(Some(parent));
+                    if n.partbound.is_some() {
+                        // The rows of a default partition are looked at again.
+                        self.partition_key_of(parent);
+                    }
+                }
                 _ => self.opaque("a parent of a new kind"),
             }
         }
@@ -241,6 +251,16 @@ impl Walk<'_> {
             if n.options & CODE != 0 {
                 self.code_of_target(Some(relation));
             }
+        }
+    }
+
+    fn partition_key_of(&mut self, n: &RangeVar) {
+        let meaning = self.meaning(&n.schemaname, &n.relname);
+        if meaning.temporary {
+            self.rewrite_temporary(&n.relname);
+        }
+        if let Some(relation) = meaning.relation {
+            self.partition_key(&relation);
         }
     }
 

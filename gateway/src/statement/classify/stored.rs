@@ -281,13 +281,33 @@ impl Walk<'_> {
         }
     }
 
-    /// Code that a rewrite of the table runs: its stored expressions and types.
+    /// Code that a rewrite of the table runs: its stored expressions and types, and those of what inherits from it.
     pub fn code_of(&mut self, relation: &Arc<Relation>) {
+        // 2 is no event.
+        if !self.followed.insert((relation.oid, 2)) {
+            return;
+        }
         for expression in &relation.expressions {
             self.stored_expression(Some(relation), &expression.what, &expression.text);
         }
         for column in &relation.columns {
             self.use_type(column.type_oid, &column.name, Some(relation));
+        }
+        for (schema, name) in &relation.children {
+            if let Some(child) = self.snapshot.relation(schema, name).cloned() {
+                self.code_of(&child);
+            }
+        }
+        let names = self.names;
+        for (name, _) in names.temporary.iter().filter(|(_, made)| made.parents.contains(&relation.oid)) {
+            self.rewrite_temporary(name);
+        }
+    }
+
+    /// What finds the partition of a row.
+    pub fn partition_key(&mut self, relation: &Arc<Relation>) {
+        for expression in relation.expressions.iter().filter(|expression| expression.what == "the partition key") {
+            self.stored_expression(Some(relation), &expression.what, &expression.text);
         }
     }
 

@@ -42,6 +42,14 @@ impl Walk<'_> {
         }
     }
 
+    /// What a rewrite or validation of a temporary table runs.
+    pub fn rewrite_temporary(&mut self, name: &str) {
+        for (name, made) in made_of(self.names, name) {
+            self.code_of_temporary(name, made, Events::READ);
+            self.needed(name, &made.defaults);
+        }
+    }
+
     /// Temporary tables that inherit from a relation which is not.
     pub fn use_temporary_children(&mut self, oid: u32, event: Events) {
         for (name, child) in &self.names.temporary {

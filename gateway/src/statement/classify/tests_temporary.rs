@@ -27,6 +27,8 @@ fn coded() -> Builder {
     b.table("public.kept_up", &["id"])
         .table("public.kept_up_part", &["id"])
         .table("public.only_checked", &["id"])
+        .table("public.keyed", &["id"])
+        .expression("public.keyed", Events::STORE, "the partition key", "public.cleans()")
         .child("public.kept_up_part", "public.kept_up")
         .expression("public.kept_up_part", Events::STORE, "an index expression", "public.cleans()")
         .expression("public.only_checked", Events::STORE, "the check c", "public.cleans()")
@@ -85,6 +87,7 @@ fn session(b: &mut Builder) -> Names {
         ("typed_own", Temporary { types: [UNKNOWN_TYPE].into(), ..table() }),
         ("defaulted", Temporary { defaults: needs(&[(cleans, "cleans")], &[]), ..table() }),
         ("like_serial", Temporary { defaults: needs(&[(1_574, "nextval")], &[sequence]), ..table() }),
+        ("indexed", Temporary { runs: needs(&[(cleans, "cleans")], &[]), ..table() }),
         ("parted", table()),
         ("far", Temporary { is_foreign: true, ..table() }),
         ("kid", Temporary { parents: [products].into(), runs: needs(&[(cleans, "cleans")], &[]), ..table() }),
@@ -261,6 +264,10 @@ fn what_is_temporary_does_what_it_stands_on_does() {
             ("INSERT INTO defaulted VALUES (1)", "delete public.notes, temp pg_temp.defaulted"),
             ("SELECT * FROM like_serial", "temp pg_temp.like_serial"),
             ("INSERT INTO like_serial VALUES (1)", "temp pg_temp.like_serial, update public.orders_id_seq"),
+            ("ALTER TABLE indexed ALTER x TYPE int", "delete public.notes, temp pg_temp.indexed"),
+            ("ALTER TABLE indexed ALTER x SET STATISTICS 9", "temp pg_temp.indexed"),
+            ("ALTER TABLE products ALTER id TYPE int", "alter public.products, delete public.notes"),
+            ("CREATE TEMP TABLE x PARTITION OF indexed DEFAULT", "opaque"),
             ("SELECT * FROM far", "opaque"),
             ("DELETE FROM parted", "opaque"),
             ("SELECT * FROM products", "delete public.notes, select public.products"),
@@ -291,6 +298,11 @@ fn upkeep_does_what_indexes_statistics_and_queries_do() {
             ("REINDEX SCHEMA public", "delete public.notes, maintain"),
             ("REINDEX DATABASE shop", "delete public.notes, maintain"),
             ("REINDEX SCHEMA archive", "maintain"),
+            ("ALTER TABLE kept_up ALTER id TYPE int", "alter public.kept_up, delete public.notes"),
+            (
+                "CREATE TABLE x PARTITION OF keyed FOR VALUES FROM (1) TO (2)",
+                "alter public.keyed, create public.x, delete public.notes",
+            ),
             ("ANALYZE only_checked", "maintain public.only_checked"),
             ("ANALYZE elsewhere", "opaque"),
             ("REFRESH MATERIALIZED VIEW made_anew", "delete public.notes, maintain public.made_anew"),
