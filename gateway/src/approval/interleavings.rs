@@ -87,7 +87,7 @@ impl Case {
             let gateway = &house.gateway;
             let header = Header::from(Entry { connection: Some("shop".into()), ..Entry::new(Kind::Held) });
             let choose = async |who: &str, choice: Choice| {
-                let body = DecisionBody { choice, digest: request.digest, reason: None };
+                let body = DecisionBody { choice, digest: request.digest, reason: None, allow: None };
                 match take(gateway, &house.chooser(who), &request.id, &body).await {
                     Ok(taken) => Came::Taken(taken.message),
                     Err(Problem { code, .. }) => Came::Not(code),
@@ -177,7 +177,7 @@ async fn every_order(action: Action, approved_by: &[&str], all: &[Does]) -> Figu
     loop {
         let request = house.asks(house.human("ana@acme.dev"), &["engineering"], action).await;
         for who in approved_by {
-            let body = DecisionBody { choice: Choice::Approve, digest: request.digest, reason: None };
+            let body = DecisionBody { choice: Choice::Approve, digest: request.digest, reason: None, allow: None };
             take(&house.gateway, &house.chooser(who), &request.id, &body).await.unwrap();
         }
         let case = Case { house: Arc::clone(&house), request, gone: Arc::default() };
