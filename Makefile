@@ -1,6 +1,6 @@
 # The few commands that people and CI both run. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test tools bench fuzz fmt lint audit clean regress drivers matrix ocsf kills scim libpq masks orders pictures emulate
+.PHONY: help demo test tools bench evidence fuzz fmt lint audit clean regress drivers matrix ocsf kills scim libpq masks orders pictures emulate
 
 # rustup's folder is not on the PATH of every shell.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -33,6 +33,9 @@ ocsf: ## Whether an export of RECORDS (a folder) is valid against the OCSF schem
 
 kills: ## Kill the gateway a thousand times under load, with PostgreSQL's log as the judge (half an hour)
 	COUNTERSIGN_KILLS=1000 cargo test --locked --package countersign-tests --test stories killed::
+
+evidence: ## The log at ten million entries (ENTRIES): appended, verified, indexed, searched (takes 3 GB of disk, some minutes)
+	PACK=1 cargo bench --locked --package countersign-gateway --bench evidence
 
 orders: ## Every order of the steps of two and three who meet at a hold (some minutes)
 	cargo test --locked --package countersign-gateway --lib -- interleavings --include-ignored --nocapture --test-threads=1

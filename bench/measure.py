@@ -1,6 +1,7 @@
 """One measurement each: what was run, how fast, and what it cost the process in between."""
 
 import contextlib
+import os
 import re
 import socket
 import struct
@@ -38,6 +39,15 @@ def throughput(way: Way, mode: str, clients: int, seconds: int, script: str = "s
     count = int(re.search(r"actually processed: (\d+)", said).group(1))
     tps = float(re.search(r"tps = ([\d.]+)", said).group(1))
     return tps, cost / count * 100_000
+
+
+def thread_seconds(pid: int, name: str) -> float:
+    """CPU seconds of a process's threads whose names begin so."""
+    ticks = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        if (task / "comm").read_text().startswith(name):
+            ticks += sum(int(field) for field in (task / "stat").read_text().rsplit(")", 1)[1].split()[11:13])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -8,12 +8,14 @@ counts are ratios of medians within one run.
 import argparse
 import datetime
 import json
+import os
 import resource
 import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+from statistics import median
 
 import measure
 import report
@@ -36,7 +38,7 @@ def arguments():
     parser.add_argument("--clients", type=int, nargs="*", default=[1, 16, 64])
     parser.add_argument("--sessions", type=int, default=2000, help="idle ones, for the memory of each")
     parser.add_argument("--holds", type=int, default=1000, help="statements held at once, for what they cost others")
-    parser.add_argument("--only", nargs="*", choices=["simple", "extended", "prepared", "tpcb", "transfer", "latency", "memory", "holds"])
+    parser.add_argument("--only", nargs="*", choices=["simple", "extended", "prepared", "tpcb", "transfer", "latency", "memory", "holds", "log"])
     parser.add_argument("--keep", action="store_true", help="write results.json, README.md and the picture")
     return parser.parse_args()
 
@@ -147,6 +149,29 @@ def holds(folder, options, upstream):
     return [{"work": f"select, simple, 16, while {options.holds:,} statements are held", "tps": tps}]
 
 
+def log_cost(folder, options, upstream):
+    """Reads with entries that are fsynced within 50 ms and with such that are before each, in turn; and the share of the
+    machine that the log's own threads (fsync, hashes, signatures) take. What appending takes is in the sessions'
+    threads: `make evidence` has it, for each of a statement's two entries."""
+    places = {name: folder / f"log-{name}" for name in ("relaxed", "strict")}
+    tps, share = {name: [] for name in places}, {name: [] for name in places}
+    with ExitStack() as stack:
+        ways = {}
+        for name, place in places.items():
+            place.mkdir(mode=0o755)
+            ways[name] = stack.enter_context(gateway(place, options.gateway.resolve(), upstream, name))
+            measure.throughput(ways[name], "simple", 16, 2)
+        for number in range(options.rounds):
+            for name, way in ways.items():
+                before = measure.thread_seconds(way.pid, "log-")
+                tps[name].append(measure.throughput(way, "simple", 16, options.seconds)[0])
+                used = measure.thread_seconds(way.pid, "log-") - before
+                share[name].append(used / options.seconds / os.cpu_count())
+            say(f"log: round {number + 1} of {options.rounds}")
+    for name in places:
+        say(f"log, {name}: {median(tps[name]):,.0f} tps, its threads {median(share[name]):.1%} of the machine")
+
+
 def more_files():
     """Two thousand sessions are four thousand sockets of the process in between."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -187,6 +212,8 @@ def main():
             "memory": memory(folder, options, direct.port) if wants("memory") else [],
             "holds": holds(folder, options, direct.port) if wants("holds") else [],
         }
+        if options.only and "log" in options.only:
+            log_cost(folder, options, direct.port)
     print(report.table(results))
     if options.keep:
         (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")

@@ -181,7 +181,7 @@ pidfile = {folder}/pid
 
 
 @contextlib.contextmanager
-def gateway(folder: Path, binary: Path, upstream: int):
+def gateway(folder: Path, binary: Path, upstream: int, durability: str = "relaxed"):
     """An identity provider from the demo, and a gateway of its own process that trusts it."""
     world = folder / "world"
     out = open(folder / "demo.log", "w+b")
@@ -199,7 +199,7 @@ def gateway(folder: Path, binary: Path, upstream: int):
         config = re.sub(r'(?m)^control .*$', f'control = "127.0.0.1:{control}"', config)
         config = config.replace("sqlite://countersign.db", "sqlite://bench.db").replace("file://./records", "file://./bench-records")
         classify = 'classify = [ { column = "public.masked_mails.mail", as = "pii", mask = "email" } ]'
-        config = re.sub(r'(?m)^(name +=  ?"shop")$', rf'\1\n{classify}', config)
+        config = re.sub(r'(?m)^(name +=  ?"shop")$', rf'\1\n{classify}\ndurability = "{durability}"', config)
         config = config.replace('policy  = "policy"', 'policy  = "policy"\nbot_key = { file = "bench-bot.key" }\nlog_key = { file = "bench-log.key" }')
         file = world / "bench.toml"
         file.write_text(config)

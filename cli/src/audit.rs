@@ -15,9 +15,9 @@ use countersign_gateway::{
         chain::{Found, NoteError, Signed, Verifier, checkpoints_in, newest, verify},
     },
     records::{
-        entries,
         export::Format,
         find::{Search, time},
+        search,
     },
 };
 use serde::Deserialize;
@@ -25,7 +25,7 @@ use serde_json::json;
 
 use crate::{
     api::{plain, with},
-    evidence,
+    evidence, indexed,
     progress::Bar,
 };
 
@@ -79,6 +79,8 @@ pub enum What {
         /// Only those that a search finds.
         #[arg(long, default_value = "")]
         search: String,
+        #[command(flatten)]
+        index: indexed::By,
         /// Asks the gateway, which asks policy (`audit`), in place of the files. Needs a login, or a token in
         /// COUNTERSIGN_TOKEN.
         #[arg(long, conflicts_with = "records")]
@@ -88,13 +90,28 @@ pub enum What {
     },
     /// Finds entries: 'table:orders action:delete by:ana since:7d'.
     Search {
-        /// What: table, action, by, on, kind, session, request, outcome, sql, since, until, each with a colon and a
-        /// value; or a word that the entry has. All must fit; with - before it, it must not.
+        /// What: table, action, by, on, kind, session, request, outcome, sql, text, since, until, each with a colon and
+        /// a value; or a word that the entry has. All must fit; with - before it, it must not.
         search: String,
+        #[command(flatten)]
+        index: indexed::By,
         /// Asks the gateway, which asks policy (`audit`), in place of the files. Needs a login, or a token in
         /// COUNTERSIGN_TOKEN.
         #[arg(long, conflicts_with = "records")]
         gateway: bool,
+        /// The folder of records, or s3://bucket/prefix. Default: the config's.
+        #[arg(long)]
+        records: Option<PathBuf>,
+    },
+    /// Makes the index that searches read, of what is new since the last time. It is made from the log, and may be
+    /// deleted at any time.
+    Index {
+        /// Deletes it first, and makes all of it anew.
+        #[arg(long)]
+        rebuild: bool,
+        /// Where it lies. Default: index, beside the log.
+        #[arg(long)]
+        index: Option<PathBuf>,
         /// The folder of records, or s3://bucket/prefix. Default: the config's.
         #[arg(long)]
         records: Option<PathBuf>,
@@ -134,7 +151,7 @@ pub async fn run(config: &Path, what: What, json: bool) -> ExitCode {
                 Err(problem) => crate::fail(&problem, 2),
             }
         }
-        What::Export { format, since, search: words, gateway, records } => {
+        What::Export { format, since, search: words, index, gateway, records } => {
             let parsed = Search::parse(&words, Utc::now()).and_then(|search| {
                 let said = |text: &String| format!("{text:?} is no time; write 7d, 2026-11-24 or RFC 3339");
                 let since = since.as_ref().map(|text| time(text, Utc::now()).ok_or_else(|| said(text))).transpose()?;
@@ -143,15 +160,15 @@ pub async fn run(config: &Path, what: What, json: bool) -> ExitCode {
             let format = format.into();
             match parsed {
                 Ok(search) => {
-                    let from = if gateway { Source::Gateway(words) } else { Source::Files(records) };
+                    let from = if gateway { Source::Gateway(words) } else { Source::Files(records, index) };
                     each(config, from, &search, Some(format), |seq, entry| format.line(seq, entry)).await
                 }
                 Err(problem) => crate::fail(&problem, 2),
             }
         }
-        What::Search { search: words, gateway, records } => {
+        What::Search { search: words, index, gateway, records } => {
             let parsed = Search::parse(&words, Utc::now());
-            let from = if gateway { Source::Gateway(words) } else { Source::Files(records) };
+            let from = if gateway { Source::Gateway(words) } else { Source::Files(records, index) };
             match parsed {
                 Ok(search) if json => {
                     each(config, from, &search, None, |seq, entry| Format::JsonLines.line(seq, entry)).await
@@ -160,6 +177,10 @@ pub async fn run(config: &Path, what: What, json: bool) -> ExitCode {
                 Err(problem) => crate::fail(&problem, 2),
             }
         }
+        What::Index { rebuild, index, records } => match evidence::records(config, records) {
+            Ok(records) => indexed::make(&records, index, rebuild, json),
+            Err(problem) => crate::fail(&problem, 2),
+        },
         What::Bypass { connection } => crate::bypass::run(config, connection, json).await,
         What::Checkpoint { key, records } => {
             let asked = evidence::records(config, records).and_then(|records| {
@@ -191,7 +212,7 @@ pub async fn run(config: &Path, what: What, json: bool) -> ExitCode {
 /// Where entries are read.
 enum Source {
     /// In the records' files.
-    Files(Option<PathBuf>),
+    Files(Option<PathBuf>, indexed::By),
     /// At the gateway, with this search.
     Gateway(String),
 }
@@ -209,10 +230,10 @@ async fn each(
     let mut print = |text: &str| writeln!(out, "{text}").is_ok();
     let head = format.and_then(Format::head);
     let code = match from {
-        Source::Files(named) => match evidence::records(config, named) {
+        Source::Files(named, by) => match evidence::records(config, named) {
             Ok(records) => {
                 let _closed = head.is_none_or(|head| print(&head));
-                in_files(&records, |seq, entry| !search.fits(entry) || print(&line(seq, entry)))
+                in_files(&records, &by, search, |seq, entry| print(&line(seq, entry)))
             }
             Err(problem) => crate::fail(&problem, 2),
         },
@@ -239,30 +260,22 @@ struct Numbered {
     entry: Entry,
 }
 
-fn in_files(records: &Records, mut take: impl FnMut(u64, &Entry) -> bool) -> ExitCode {
-    let mut all = entries(records);
-    for entry in &mut all {
-        match entry {
-            Ok((seq, entry)) => {
-                if !take(seq, &entry) {
-                    return ExitCode::SUCCESS;
-                }
+fn in_files(records: &Records, by: &indexed::By, search: &Search, take: impl FnMut(u64, &Entry) -> bool) -> ExitCode {
+    let index = by.index(records, search.is_all());
+    match search::search(records, index.as_ref(), search, take) {
+        Ok(told) => {
+            if let Some((path, line)) = told.torn {
+                tracing::warn!(path = %path.display(), line, "the last entry is not whole, and is left out");
             }
-            Err(error) => {
-                return crate::fail(&format!("the log can't be read on: {error}; `audit verify` says more"), 1);
-            }
+            ExitCode::SUCCESS
         }
+        Err(error) => crate::fail(&format!("the log can't be read on: {error}; `audit verify` says more"), 1),
     }
-    if let Some((path, line)) = all.torn() {
-        tracing::warn!(path = %path.display(), line, "the last entry is not whole, and is left out");
-    }
-    ExitCode::SUCCESS
 }
 
 /// An entry on one line.
 fn found(seq: u64, entry: &Entry) -> String {
-    let kind = serde_json::to_value(entry.kind).ok();
-    let kind = kind.as_ref().and_then(|kind| kind.as_str()).unwrap_or_default();
+    let kind = entry.kind.as_str();
     let time = entry.time.format("%Y-%m-%d %H:%M:%S");
     let mut line = format!("{seq:>8}  {time}  {kind}");
     if let Some(session) = &entry.session {

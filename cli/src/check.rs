@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use countersign_bot::slack::check::check;
 use countersign_gateway::{
-    bucket::probe::try_lock,
+    bucket::probe::{Tried, try_lock},
     classified::look,
     config::check_all,
     service::{NotStarted, load},
@@ -45,8 +45,15 @@ async fn bucket(config: &Path) -> ExitCode {
     let Ok(config) = load(config) else { return ExitCode::SUCCESS };
     let Some(bucket) = &config.gateway.bucket else { return ExitCode::SUCCESS };
     match try_lock(bucket).await {
-        Ok(()) => {
+        Ok(Tried::Held) => {
             crate::say(&format!("{bucket}: it keeps a lock"));
+            ExitCode::SUCCESS
+        }
+        Ok(Tried::Told(why)) => {
+            crate::say(&format!(
+                "{bucket}: it says that it keeps a lock; whether it holds could not be tried with this key: {why}. Run this \
+                 once with one that has s3:DeleteObjectVersion"
+            ));
             ExitCode::SUCCESS
         }
         Err(error) => crate::fail(&format!("[s3] {error}"), 1),

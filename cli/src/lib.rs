@@ -11,6 +11,7 @@ mod demo;
 mod digest;
 mod evidence;
 mod grants;
+mod indexed;
 mod logging;
 mod login;
 mod policy;

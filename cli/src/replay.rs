@@ -12,13 +12,14 @@ use clap::Args;
 use countersign_gateway::{
     log::{Entry, Records},
     records::{
-        NotRead, entries,
+        NotRead,
         play::{Moment, cast, moments, seconds},
+        search,
     },
 };
 use countersign_shared::ids::SessionId;
 
-use crate::evidence;
+use crate::{evidence, indexed::By};
 
 /// How to play it.
 #[derive(Args)]
@@ -73,13 +74,8 @@ pub fn run(config: &Path, how: &How) -> ExitCode {
 }
 
 fn of_session(records: &Records, id: &SessionId) -> Result<Vec<Entry>, NotRead> {
-    let mut found = Vec::new();
-    for entry in entries(records) {
-        let (_, entry) = entry?;
-        if entry.session.as_ref() == Some(id) {
-            found.push(entry);
-        }
-    }
+    let mut found = search::of_session(records, By::default().index(records, false).as_ref(), id.as_str())?;
+    found.retain(|entry| entry.session.as_ref() == Some(id));
     Ok(found)
 }
 

@@ -11,9 +11,9 @@ use countersign_gateway::{
     friction::{before, report},
     log::{
         Entry,
-        chain::{Found, verify},
+        chain::{Found, Progress, verify_and_read},
     },
-    records::{access, approvals, entries, find::time, table::Table},
+    records::{access, approvals, find::time, table::Table},
     service::{NotStarted, load},
 };
 use serde_json::{Value, json};
@@ -128,25 +128,20 @@ fn end_of(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     Some(end.min(now))
 }
 
-/// Reads the entries that a checkpoint vouches for, once all are found to be those that were signed.
+/// Gives the entries that a checkpoint vouches for. What was made of them counts only where all were found to be those
+/// that were signed.
 fn read(config: &Path, from: &Basis, mut take: impl FnMut(u64, &Entry)) -> Result<Found, (String, u8)> {
     let usage = |problem: String| (problem, 2);
     let records = evidence::records(config, from.records.clone()).map_err(usage)?;
     let key = evidence::key(config, from.key.as_deref()).map_err(usage)?;
     let mut bar = Bar::new();
-    let verdict = verify(&records, &key, &[], |progress| bar.at(progress.read, progress.of));
+    // In one pass: what is read a second time may be something else.
+    let told = |progress: Progress| bar.at(progress.read, progress.of);
+    let verdict = verify_and_read(&records, &key, &[], told, Some(&mut take));
     drop(bar);
-    let found = verdict
+    verdict
         .map_err(|e| (format!("the records can't be read: {e}"), 2))?
-        .map_err(|bad| (format!("the log is bad, so nothing is reported from it: {bad}"), 1))?;
-    for entry in entries(&records) {
-        let (seq, entry) = entry.map_err(|e| (format!("the log can't be read: {e}"), 1))?;
-        if seq > found.newest.checkpoint.size {
-            break;
-        }
-        take(seq, &entry);
-    }
-    Ok(found)
+        .map_err(|bad| (format!("the log is bad, so nothing is reported from it: {bad}"), 1))
 }
 
 type Report = (&'static str, String, Table, serde_json::Result<Value>);

@@ -8,7 +8,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use countersign_gateway::records::{
-    entries,
+    search,
     sessions::{Session, Sessions},
 };
 use countersign_shared::{api::SessionView, ids::SessionId};
@@ -17,6 +17,7 @@ use reqwest::Method;
 use crate::{
     api::{Api, NOTHING, plain, with},
     evidence,
+    indexed::By,
 };
 
 /// What to do with sessions.
@@ -64,14 +65,19 @@ fn recorded(config: &Path, records: Option<PathBuf>, only: Option<&SessionId>, j
         Ok(records) => records,
         Err(problem) => return crate::fail(&problem, 2),
     };
-    let mut sessions = Sessions::default();
-    for entry in entries(&records) {
-        match entry {
-            Ok((_, entry)) => sessions.take(&entry),
-            Err(error) => return crate::fail(&format!("the log can't be read: {error}"), 1),
-        }
-    }
-    let mut found = sessions.into_all();
+    let index = By::default().index(&records, false);
+    let read = match only {
+        None => search::sessions(&records, index.as_ref()),
+        Some(id) => search::of_session(&records, index.as_ref(), id.as_str()).map(|entries| {
+            let mut sessions = Sessions::default();
+            entries.iter().for_each(|entry| sessions.take(entry));
+            sessions.into_all()
+        }),
+    };
+    let mut found = match read {
+        Ok(found) => found,
+        Err(error) => return crate::fail(&format!("the log can't be read: {error}"), 1),
+    };
     found.retain(|session| only.map_or(session.ended_at.is_some(), |id| session.id == *id));
     match (only, found.as_slice()) {
         (Some(id), []) => return crate::fail(&format!("the log has no session {id}"), 1),

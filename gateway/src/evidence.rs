@@ -1,6 +1,6 @@
 //! The log at the start and at the stop of a gateway, and its newest checkpoint in the state.
 
-use std::sync::Arc;
+use std::{os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc};
 
 use chrono::Utc;
 use serde_json::json;
@@ -9,6 +9,7 @@ use crate::{
     bucket::{
         client::{Bucket, BucketError},
         custody::{Custody, LAST},
+        newest,
         probe::probe,
     },
     config::{Config, GatewayConfig},
@@ -33,8 +34,10 @@ pub async fn open(config: &Config, store: &dyn Store) -> Result<(Log, Custody), 
     let key = LogKey::load_or_create(&settings.log_key).map_err(not)?;
     let known = store.checkpoints().await.map_err(not)?;
     let bucket = settings.bucket.as_ref().map(|config| Bucket::new(config).map(Arc::new)).transpose().map_err(not)?;
+    make_private(&settings.records).map_err(|e| not(format!("{}: {e}", settings.records.display())))?;
+    let verifier = key.verifier();
     let (proven, in_bucket) = match &bucket {
-        Some(bucket) => proven(bucket, settings, &key.verifier()).await?,
+        Some(bucket) => proven(bucket, settings, &verifier).await?,
         None => (false, None),
     };
     let spool = settings.bucket.as_ref().map(|config| (config.spool, config.to_string()));
@@ -47,7 +50,7 @@ pub async fn open(config: &Config, store: &dyn Store) -> Result<(Log, Custody), 
         let (origin, size) = (&before.origin, before.size);
         tracing::warn!(origin, size, "a new log begins; the state knows another one, in another folder");
     }
-    let mut custody = Custody::new(log.clone(), settings.compress_after, bucket, proven);
+    let mut custody = Custody::new(log.clone(), settings.compress_after, bucket, verifier, proven);
     custody.begin().map_err(|e| not(format!("{}: {e}", settings.records.display())))?;
     Ok((log, custody))
 }
@@ -62,7 +65,7 @@ async fn proven(
     let what = format!("{} {:?}", bucket.config(), bucket.config().lock);
     let remembered = settings.records.join("bucket-proven");
     match probe(bucket).await {
-        Ok(()) => {}
+        Ok(tried) => tried.tell(bucket.config()),
         Err(error @ BucketError::Away(..)) => {
             if std::fs::read_to_string(&remembered).is_ok_and(|before| before == what) {
                 tracing::error!(%error, "the log waits here; the bucket's lock was tried by an earlier run, and is again");
@@ -72,14 +75,14 @@ async fn proven(
         }
         Err(error) => return Err(not(format!("[s3] {error}"))),
     }
-    std::fs::create_dir_all(&settings.records)
-        .and_then(|()| std::fs::write(&remembered, what))
-        .map_err(|e| not(format!("{}: {e}", remembered.display())))?;
-    let newest = bucket.get("log/checkpoint").await.map_err(|error| not(format!("[s3] {error}")))?;
-    let opened = newest.map(|note| key.open(&String::from_utf8_lossy(&note))).transpose();
-    let newest = opened
-        .map_err(|why| not(format!("[s3] {}: the newest checkpoint there does not count: {why}", bucket.config())))?;
-    Ok((true, newest))
+    std::fs::write(&remembered, what).map_err(|e| not(format!("{}: {e}", remembered.display())))?;
+    let newest = async { newest::signed(bucket, &bucket.list("log").await?, key).await };
+    Ok((true, newest.await.map_err(|error| not(format!("[s3] {error}")))?))
+}
+
+/// Makes the folder of records, for its owner alone.
+fn make_private(records: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(records)
 }
 
 /// The first entry of a run: what was found, what was cut, and what came before.
@@ -109,24 +112,25 @@ pub async fn loaded(log: &Log, config: &Config, policies: &Policies) -> Result<(
     let before = last.read();
     let (policy_before, config_before) =
         before.as_ref().map(|(policy, config)| (policy.as_slice(), config.as_str())).unzip();
-    // It was read a moment ago; what is there now is what a reader of the log wants to compare with.
-    let text = std::fs::read_to_string(&config.file).unwrap_or_default();
-    log.append_durably(&loads::config(config, &text, config_before)).await?;
+    log.append_durably(&loads::config(config, config_before)).await?;
     log.append_durably(&loads::policy(policies, &config.gateway.policy, policy_before)).await?;
-    last.write(policies.texts(), &text);
+    last.write(policies.texts(), config.text.reveal());
     Ok(())
 }
 
-/// The entry of policies that are in force in place of others.
-#[must_use]
-pub fn reloaded(config: &Config, policies: &Policies) -> Entry {
-    let last = Last::of(&config.gateway.records);
-    let before = last.read();
-    let entry = loads::policy(policies, &config.gateway.policy, before.as_ref().map(|(policy, _)| policy.as_slice()));
-    if let Some((_, config)) = before {
-        last.write(policies.texts(), &config);
-    }
-    entry
+/// Has in the log that policies will be in force in place of others.
+///
+/// # Errors
+/// Where the log can't take it; then they must not be.
+pub async fn reloaded(gateway: &Gateway, policies: &Arc<Policies>) -> Result<(), LogDown> {
+    let (records, folder) = (gateway.config.gateway.records.clone(), gateway.config.gateway.policy.clone());
+    let (next, before) = (Arc::clone(policies), gateway.policies());
+    // Reading git's files and comparing texts takes its time.
+    let entry = tokio::task::spawn_blocking(move || loads::policy(&next, &folder, Some(before.texts()))).await;
+    let entry = entry.map_err(|died| LogDown::Broken(format!("the entry of a load can't be made: {died}")))?;
+    gateway.log.append_durably(&entry).await?;
+    Last::of(&records).write(policies.texts(), gateway.config.text.reveal());
+    Ok(())
 }
 
 /// Puts a checkpoint of all that is there into the state.

@@ -33,6 +33,7 @@ pub mod metrics;
 pub mod policy;
 pub mod records;
 pub mod refusal;
+mod regular;
 pub mod runtime;
 pub mod scim;
 pub mod service;

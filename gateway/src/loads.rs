@@ -3,6 +3,8 @@
 
 use std::{
     fs,
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -13,10 +15,13 @@ use crate::{
     config::Config,
     log::{Entry, Kind},
     policy::Policies,
+    regular,
 };
 
-/// The longest text that is compared line by line, in lines.
-const COMPARED: usize = 2_000;
+/// So many pairs of lines are compared for one difference, over all files: a fraction of a second.
+const COMPARED: usize = 4_000_000;
+/// The longest file of git's that is looked at, in bytes.
+const GIT: u64 = 16 << 20;
 
 /// The entry of policies that are in force from now on. `before`: the texts that were.
 #[must_use]
@@ -38,7 +43,8 @@ pub fn policy(policies: &Policies, folder: &Path, before: Option<&[(String, Stri
 
 /// The entry of a config that is in force from now on. Secrets are none of its text. `before`: the text that was.
 #[must_use]
-pub fn config(config: &Config, text: &str, before: Option<&str>) -> Entry {
+pub fn config(config: &Config, before: Option<&str>) -> Entry {
+    let text = config.text.reveal();
     let digest = of_bytes(text.as_bytes()).to_string();
     let connections: Value = config.connections.iter().map(|(name, c)| (name.clone(), json!(c.tags))).collect();
     let mut detail = json!({
@@ -48,7 +54,7 @@ pub fn config(config: &Config, text: &str, before: Option<&str>) -> Entry {
         detail["commit"] = commit.into();
     }
     if let Some(before) = before {
-        detail["diff"] = difference("config", before, text).into();
+        detail["diff"] = difference("config", before, text, &mut { COMPARED }).into();
     }
     Entry { outcome: Some(format!("config {digest}")), detail, ..Entry::new(Kind::Load) }
 }
@@ -74,7 +80,8 @@ impl Last {
     pub fn write(&self, policies: &[(String, String)], config: &str) {
         let written = serde_json::to_vec(&(policies, config)).map_err(std::io::Error::from).and_then(|bytes| {
             let draft = self.0.with_extension("new");
-            fs::write(&draft, bytes)?;
+            let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+            file.write_all(&bytes)?;
             fs::rename(&draft, &self.0)
         });
         if let Err(error) = written {
@@ -90,20 +97,27 @@ fn differences(before: &[(String, String)], now: &[(String, String)]) -> String 
     let mut names: Vec<&String> = before.iter().chain(now).map(|(name, _)| name).collect();
     names.sort();
     names.dedup();
-    names.into_iter().map(|name| difference(name, &text_in(before, name), &text_in(now, name))).collect()
+    let mut left = COMPARED;
+    names.into_iter().map(|name| difference(name, &text_in(before, name), &text_in(now, name), &mut left)).collect()
 }
 
-/// What was taken out (`-`) and put in (`+`), line by line; nothing where nothing was.
-fn difference(name: &str, before: &str, now: &str) -> String {
+/// What was taken out (`-`) and put in (`+`), line by line; nothing where nothing was. `left`: so many pairs of lines may
+/// still be compared.
+fn difference(name: &str, before: &str, now: &str, left: &mut usize) -> String {
     if before == now {
         return String::new();
     }
     let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), now.lines().collect());
     let mut told = format!("--- {name}\n+++ {name}\n");
-    if old.len() > COMPARED || new.len() > COMPARED {
+    // What both begin with needs no comparing.
+    let same = old.iter().zip(&new).take_while(|(was, is)| was == is).count();
+    let (old, new) = (old.get(same..).unwrap_or_default(), new.get(same..).unwrap_or_default());
+    let pairs = old.len().saturating_mul(new.len());
+    if pairs > *left {
         told.push_str("(too long to compare)\n");
         return told;
     }
+    *left -= pairs;
     // How long the longest common rest is, from each line of either on.
     let mut common = vec![vec![0_u32; new.len() + 1]; old.len() + 1];
     for (i, was) in old.iter().enumerate().rev() {
@@ -116,10 +130,10 @@ fn difference(name: &str, before: &str, now: &str) -> String {
         if i < old.len() && j < new.len() && old[i] == new[j] {
             (i, j) = (i + 1, j + 1);
         } else if j == new.len() || (i < old.len() && common[i + 1][j] >= common[i][j + 1]) {
-            told.push_str(&format!("-{}: {}\n", i + 1, old[i]));
+            told.push_str(&format!("-{}: {}\n", same + i + 1, old[i]));
             i += 1;
         } else {
-            told.push_str(&format!("+{}: {}\n", j + 1, new[j]));
+            told.push_str(&format!("+{}: {}\n", same + j + 1, new[j]));
             j += 1;
         }
     }
@@ -131,18 +145,22 @@ fn commit_of(folder: &Path) -> Option<String> {
     let folder = fs::canonicalize(folder).ok()?;
     let git = folder.ancestors().map(|folder| folder.join(".git")).find(|git| git.exists())?;
     // A worktree's is a file that names the folder.
-    let git = match fs::read_to_string(&git) {
+    let git = match text(&git) {
         Ok(text) => git.parent()?.join(text.trim().strip_prefix("gitdir: ")?),
         Err(_) => git,
     };
-    let head = fs::read_to_string(git.join("HEAD")).ok()?;
+    let head = text(&git.join("HEAD")).ok()?;
     let Some(name) = head.trim().strip_prefix("ref: ") else { return is_commit(head.trim()) };
-    let common = fs::read_to_string(git.join("commondir")).map_or_else(|_| git.clone(), |path| git.join(path.trim()));
-    if let Some(commit) = [&git, &common].into_iter().find_map(|git| fs::read_to_string(git.join(name)).ok()) {
+    let common = text(&git.join("commondir")).map_or_else(|_| git.clone(), |path| git.join(path.trim()));
+    if let Some(commit) = [&git, &common].into_iter().find_map(|git| text(&git.join(name)).ok()) {
         return is_commit(commit.trim());
     }
-    let packed = fs::read_to_string(common.join("packed-refs")).ok()?;
+    let packed = text(&common.join("packed-refs")).ok()?;
     packed.lines().find_map(|line| line.strip_suffix(name)?.strip_suffix(' ')).and_then(is_commit)
+}
+
+fn text(path: &Path) -> std::io::Result<String> {
+    regular::text(path, GIT)
 }
 
 fn is_commit(text: &str) -> Option<String> {
@@ -156,14 +174,26 @@ mod tests {
 
     #[test]
     fn a_difference_says_what_went_and_what_came() {
-        assert_eq!(difference("a", "x\ny\n", "x\ny\n"), "");
-        let told = difference("a", "one\ntwo\nthree\n", "one\n2\nthree\nfour\n");
+        assert_eq!(difference("a", "x\ny\n", "x\ny\n", &mut 9), "");
+        let told = difference("a", "one\ntwo\nthree\n", "one\n2\nthree\nfour\n", &mut 9);
         assert_eq!(told, "--- a\n+++ a\n-2: two\n+2: 2\n+4: four\n");
         let texts = |texts: &[(&str, &str)]| -> Vec<(String, String)> {
             texts.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
         };
         let told = differences(&texts(&[("a", "x"), ("b", "y")]), &texts(&[("a", "x"), ("c", "z")]));
         assert_eq!(told, "--- b\n+++ b\n-1: y\n--- c\n+++ c\n+1: z\n");
+    }
+
+    #[test]
+    fn no_more_is_compared_than_may_be_for_all_files_together() {
+        let texts = |word: &str| -> Vec<(String, String)> {
+            (0..24).map(|n| (format!("{n:02}"), format!("{word}\n").repeat(2_000))).collect()
+        };
+        let told = differences(&texts("a"), &texts("b"));
+        assert_eq!(told.matches("(too long to compare)").count(), 23, "the first alone is as much as may be");
+        let before = format!("{}one\n", "same\n".repeat(50_000));
+        let told = difference("a", &before, &before.replace("one", "two"), &mut 9);
+        assert_eq!(told, "--- a\n+++ a\n-50001: one\n+50001: two\n", "what both begin with costs nothing");
     }
 
     #[test]
@@ -193,5 +223,7 @@ mod tests {
         let policies = vec![("a.cedar".to_owned(), "permit".to_owned())];
         last.write(&policies, "config");
         assert_eq!(last.read(), Some((policies, "config".to_owned())));
+        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&last.0).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600, "policies and config are nobody else's");
     }
 }

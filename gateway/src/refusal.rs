@@ -75,6 +75,11 @@ pub enum Refusal {
         /// As written.
         name: String,
     },
+    /// A function that the catalog does not have.
+    UnknownFunction {
+        /// As written.
+        name: String,
+    },
     /// An approver said no.
     DeniedBy {
         /// Which request.
@@ -332,6 +337,7 @@ impl Refusal {
             | Self::TooManyRows { .. } => "42501",
             Self::Syntax { .. } => "42601",
             Self::UnknownRelation { .. } => "42P01",
+            Self::UnknownFunction { .. } => "42883",
             Self::Withdrawn { .. } | Self::Expired { .. } | Self::Void { .. } => "57014",
             Self::Prepared { code, .. } => code,
             Self::Late { code, .. } => code,
@@ -417,6 +423,11 @@ impl Refusal {
                     "The gateway did not find it in the database's catalog, so it did not pass the statement on."
                         .into(),
                 ),
+                None,
+            ),
+            Self::UnknownFunction { name } => (
+                format!("function {name} does not exist"),
+                Some("The gateway found it neither in the database's catalog nor in the server, so it did not pass the statement on.".into()),
                 None,
             ),
             Self::DeniedBy { request, by, reason } => (

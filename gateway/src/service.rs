@@ -1,10 +1,16 @@
 //! Starts a gateway from its config, and ends it in an orderly way.
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::Router;
 use countersign_shared::secret::Secret;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::mpsc::UnboundedReceiver};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -18,8 +24,8 @@ use crate::{
     identity::Issuers,
     log::{Entry, Kind},
     metrics::{LoadResult, Metrics},
-    policy::{self, Watched},
-    records::retention,
+    policy::{self, Coming, Looking, Watched},
+    records::{index, retention},
     runtime::{Gateway, Holds},
     sessions::Sessions,
     siem,
@@ -28,6 +34,8 @@ use crate::{
 
 /// How long sessions may finish what they run once the gateway stops.
 pub const GRACE: Duration = Duration::from_secs(10);
+/// How often it is looked whether the policy folder can still be read.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// A gateway that is ready to take clients.
 pub struct Service {
@@ -38,6 +46,13 @@ pub struct Service {
     /// The bot's private key, for a bot in the same process.
     pub bot_key: Secret<String>,
     custody: Custody,
+    loads: Loads,
+}
+
+/// What the policy folder comes to from now on.
+struct Loads {
+    coming: UnboundedReceiver<Coming>,
+    looking: Looking,
 }
 
 /// Why a gateway does not start, in sentences for whoever starts it.
@@ -57,8 +72,9 @@ impl Service {
     /// Everything that is in the way.
     pub async fn start(config: Config) -> Result<Self, NotStarted> {
         let settings = &config.gateway;
-        let Watched { policies, refused } = policy::watch(&settings.policy, settings.policy_signers.clone())
-            .map_err(|problems| NotStarted(problems.iter().map(ToString::to_string).collect()))?;
+        let Watched { policies, refused, coming, looking } =
+            policy::watch(&settings.policy, settings.policy_signers.clone())
+                .map_err(|problems| NotStarted(problems.iter().map(ToString::to_string).collect()))?;
         let (bot_key, bot) = load_or_create_bot_key(&settings.bot_key).map_err(not)?;
         let seal = SealKey::load_or_create(&settings.log_key).map_err(not)?;
         let store = SqliteStore::open(&settings.state).await.map_err(|e| not(format!("[gateway] state: {e}")))?;
@@ -112,7 +128,8 @@ impl Service {
         keep::read(&gateway).await.map_err(|e| not(format!("the grants can't be read: {e}")))?;
         let clients = Listener::bind(Arc::clone(&gateway)).await.map_err(not)?;
         tell_of_classified(&gateway);
-        Ok(Self { gateway, clients, control, public, bot_key, custody })
+        let loads = Loads { coming, looking };
+        Ok(Self { gateway, clients, control, public, bot_key, custody, loads })
     }
 
     /// Where clients and the control API are reached.
@@ -130,7 +147,7 @@ impl Service {
     /// # Errors
     /// Where the control API fails.
     pub async fn run(self, more: Router, stop: CancellationToken, last: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { gateway, clients, control, public, mut custody, .. } = self;
+        let Self { gateway, clients, control, public, mut custody, loads, .. } = self;
         let sessions = TaskTracker::new();
         let shards = Arc::new(Shards::start()?);
         let accepting = tokio::spawn(clients.run(stop.clone(), sessions.clone(), Arc::clone(&shards)));
@@ -145,7 +162,8 @@ impl Service {
         });
         let sending = siem::start(&gateway, stop.clone());
         let forgetting = tokio::spawn(retention::keep(Arc::clone(&gateway)));
-        let watching = tokio::spawn(tell_policy_loads(Arc::clone(&gateway), stop.clone()));
+        let indexing = tokio::spawn(index::keep(Arc::clone(&gateway)));
+        let watching = tokio::spawn(tell_policy_loads(Arc::clone(&gateway), loads, stop.clone()));
         let keeping = tokio::spawn(keep::keep(Arc::clone(&gateway)));
         let polling = tokio::spawn(poll::poll(Arc::clone(&gateway)));
         let writing = tokio::spawn(keep::keep_written(Arc::clone(&gateway)));
@@ -187,6 +205,7 @@ impl Service {
         evidence.abort();
         polling.abort();
         forgetting.abort();
+        indexing.abort();
         evidence::stop(&gateway).await;
         if let Some(Ok(Some(mut siem))) = match sending {
             Some(sending) => Some(sending.await),
@@ -217,14 +236,26 @@ fn tell_of_classified(gateway: &Arc<Gateway>) {
     });
 }
 
-/// Every load of policy is an entry of the log.
-async fn tell_policy_loads(gateway: Arc<Gateway>, stop: CancellationToken) {
+/// Every load of policy is an entry of the log, before anything is decided by it.
+async fn tell_policy_loads(gateway: Arc<Gateway>, loads: Loads, stop: CancellationToken) {
+    let Loads { mut coming, looking } = loads;
+    let mut looks = tokio::time::interval(LOOK);
     let mut policies = gateway.policies.clone();
     policies.mark_unchanged();
     let mut refused = gateway.policies_refused.clone();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
+            next = coming.recv() => {
+                let Some(next) = next else { return };
+                let done = evidence::reloaded(&gateway, &next.policies).await;
+                next.written(done.map_err(|down| down.to_string()));
+                continue;
+            }
+            _ = looks.tick() => {
+                looking.complain_where_stuck(Instant::now());
+                continue;
+            }
             changed = policies.changed() => if changed.is_err() { return },
             changed = refused.changed() => {
                 if changed.is_err() {
@@ -238,12 +269,8 @@ async fn tell_policy_loads(gateway: Arc<Gateway>, stop: CancellationToken) {
                 continue;
             }
         }
-        let now = Arc::clone(&policies.borrow_and_update());
+        policies.mark_unchanged();
         gateway.metrics.policy_load(LoadResult::Loaded);
-        let entry = evidence::reloaded(&gateway.config, &now);
-        if let Err(down) = gateway.log.append_durably(&entry).await {
-            tracing::error!(%down, "a load of policy is not in the log");
-        }
         // Whatever waits is looked at again under the new policies.
         gateway.holds.ring_all();
     }

@@ -7,6 +7,7 @@
 use std::{
     fs,
     io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -15,12 +16,13 @@ use std::{
 use countersign_shared::secret::Secret;
 use reqwest::{Client, StatusCode, header::CONTENT_TYPE, redirect};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
-    log::{Batch, Entry, Follower, Log, Records},
+    log::{Batch, Entry, Follower, Leaf, Log, Records},
     records::export::Format,
     runtime::Gateway,
 };
@@ -28,8 +30,11 @@ use crate::{
 /// The most entries, and bytes of them, in one request.
 const MOST: usize = 500;
 const BYTES: u64 = 1 << 20;
-/// How long a request may take.
+/// How long a request may take, and how many more bytes in each second beyond that.
 const TIMEOUT: Duration = Duration::from_secs(30);
+const SLOWEST: u64 = 64 << 10;
+/// What is left of an entry that a collector does not take: no field of its detail is longer, in bytes.
+const SHORT: usize = 4 << 10;
 /// After a failure it is tried again so soon, then later and later.
 const SOON: Duration = Duration::from_millis(500);
 const LATE: Duration = Duration::from_secs(60);
@@ -72,9 +77,13 @@ impl Cursor {
             Err(error) => Err(error),
         };
         match read {
-            Ok(cursor) if cursor.log == opened.origin => cursor,
-            Ok(_) => from(opened.entries),
-            Err(error) => {
+            Ok(cursor) if cursor.log == opened.origin && cursor.sent <= opened.entries => cursor,
+            Ok(cursor) if cursor.log != opened.origin => from(opened.entries),
+            other => {
+                let error = other.map_or_else(
+                    |error| error.to_string(),
+                    |cursor| format!("it says {} entries, and the log has {}", cursor.sent, opened.entries),
+                );
                 tracing::error!(%error, path = %path.display(), "what [siem] has is not known; it gets the whole log again");
                 from(0)
             }
@@ -83,7 +92,7 @@ impl Cursor {
 
     fn write(&self, records: &Path) -> io::Result<()> {
         let (path, draft) = (Self::path(records), Self::path(records).with_extension("new"));
-        let mut file = fs::File::create(&draft)?;
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
         file.write_all(&serde_json::to_vec(self)?)?;
         file.sync_data()?;
         fs::rename(draft, path)
@@ -102,9 +111,9 @@ enum NotSent {
     /// It says no.
     #[error("the collector answered {0}")]
     Refused(StatusCode),
-    /// It wants fewer at once.
-    #[error("the collector takes less at once")]
-    TooMuch,
+    /// It does not take these: there are too many of them, or there is one that it can't take.
+    #[error("the collector answered {0}")]
+    NotThese(StatusCode),
 }
 
 /// Sends entries to a collector.
@@ -126,9 +135,11 @@ impl Siem {
     /// Where the log can't be read.
     pub fn new(config: SiemConfig, folder: &Path, whole: Records, log: &Log) -> io::Result<Self> {
         // A redirect would carry the token elsewhere.
-        let client = Client::builder().redirect(redirect::Policy::none()).timeout(TIMEOUT).build();
+        let client = Client::builder().redirect(redirect::Policy::none()).build();
         let client = client.map_err(io::Error::other)?;
         let cursor = Cursor::read(folder, log);
+        // At once: where it is not there at the next start either, what this run could not send would not be sent then.
+        cursor.write(folder)?;
         // They are here, mostly; a bucket that is away keeps none of them back.
         let follower = Follower::new(&folder.into(), cursor.sent).or_else(|_| Follower::new(&whole, cursor.sent))?;
         let follower = Arc::new(std::sync::Mutex::new(follower));
@@ -142,9 +153,15 @@ impl Siem {
             let Some((last, _)) = batch.entries.last() else { return Ok(()) };
             let last = *last;
             match self.post(&batch.entries).await {
-                Err(NotSent::TooMuch) if self.most > 1 => {
+                Err(NotSent::NotThese(_)) if batch.entries.len() > 1 => {
                     self.most = (self.most.min(batch.entries.len()) / 2).max(1);
                     continue;
+                }
+                Err(NotSent::NotThese(status)) => {
+                    // One that is refused by itself must not keep back all that come after it.
+                    let cut: Vec<_> = batch.entries.iter().zip(&batch.leaves).map(cut).collect();
+                    self.post(&cut).await?;
+                    tracing::warn!(entry = last, %status, "the collector does not take an entry; it got it cut");
                 }
                 other => other?,
             }
@@ -179,16 +196,20 @@ impl Siem {
             body.push_str(&self.config.format.line(*seq, entry));
             body.push('\n');
         }
+        let timeout = TIMEOUT + Duration::from_secs(body.len() as u64 / SLOWEST);
         let mut request =
             self.client.post(self.config.url.clone()).header(CONTENT_TYPE, "application/x-ndjson").body(body);
         if let Some(token) = &self.config.token {
             request = request.bearer_auth(token.reveal());
         }
+        let request = request.timeout(timeout);
         // Without the address: it may have a key in its path.
         let answer = request.send().await.map_err(|error| NotSent::Away(error.without_url().to_string()))?;
         match answer.status() {
             status if status.is_success() => Ok(()),
-            StatusCode::PAYLOAD_TOO_LARGE => Err(NotSent::TooMuch),
+            status @ (StatusCode::PAYLOAD_TOO_LARGE | StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY) => {
+                Err(NotSent::NotThese(status))
+            }
             status => Err(NotSent::Refused(status)),
         }
     }
@@ -233,6 +254,16 @@ impl Siem {
     }
 }
 
+/// An entry without what may be long: who, when, where, what came of it, and what proves that it is the log's.
+fn cut(((seq, entry), leaf): (&(u64, Entry), &Leaf)) -> (u64, Entry) {
+    let short = |value: &serde_json::Value| value.to_string().len() <= SHORT;
+    let mut detail = entry.detail.as_object().cloned().unwrap_or_default();
+    detail.retain(|name, value| !["parameters", "rows"].contains(&name.as_str()) && short(value));
+    detail.insert("cut".to_owned(), json!({ "bytes": leaf.bytes, "leaf": leaf.hash }));
+    let outcome = entry.outcome.as_ref().map(|text| text.chars().take(SHORT / 8).collect());
+    (*seq, Entry { sql: None, outcome, detail: detail.into(), ..entry.clone() })
+}
+
 /// Begins to send, where the config says so. The task gives back what goes on sending, once `stop` is told.
 #[must_use]
 pub fn start(gateway: &Arc<Gateway>, stop: CancellationToken) -> Option<JoinHandle<Option<Siem>>> {
@@ -266,6 +297,33 @@ mod tests {
     use crate::log::{Kind, testing::open};
 
     #[test]
+    fn a_first_run_that_sends_nothing_leaves_a_cursor() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = open(folder.path()).unwrap();
+        let config = SiemConfig { url: "http://127.0.0.1:9/".parse().unwrap(), token: None, format: Format::Ocsf };
+        let siem = |log: &Log| Siem::new(config.clone(), folder.path(), folder.path().into(), log).unwrap();
+        assert_eq!(siem(&log).cursor.sent, 0);
+        log.append(&Entry::new(Kind::Stop)).unwrap();
+        drop(log);
+        let log = open(folder.path()).unwrap();
+        assert_eq!(siem(&log).cursor.sent, 0, "what that run did not send is sent by the next");
+    }
+
+    #[test]
+    fn what_is_cut_says_so_and_proves_itself() {
+        let entry = Entry {
+            sql: Some("x".repeat(1 << 20)),
+            outcome: Some("x".repeat(1 << 20)),
+            detail: json!({ "parameters": ["1"], "effects": ["x".repeat(5000)], "milliseconds": 3 }),
+            ..Entry::new(Kind::Statement)
+        };
+        let (seq, cut) = cut((&(7, entry), &Leaf { bytes: 99, hash: "ab".into() }));
+        assert_eq!((seq, cut.sql), (7, None));
+        assert_eq!(cut.detail, json!({ "milliseconds": 3, "cut": { "bytes": 99, "leaf": "ab" } }));
+        assert!(cut.outcome.unwrap().len() < 1000);
+    }
+
+    #[test]
     fn a_cursor_counts_for_its_log_alone() {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let log = open(one.path()).unwrap();
@@ -280,6 +338,8 @@ mod tests {
         cursor.write(two.path()).unwrap();
         assert_eq!(Cursor::read(two.path(), &other).sent, 0);
         assert_eq!(Cursor::read(two.path(), &other).log, other.opened().origin);
+        Cursor { sent: 2, ..cursor.clone() }.write(one.path()).unwrap();
+        assert_eq!(Cursor::read(one.path(), &log).sent, 0, "more than there are");
         fs::write(Cursor::path(one.path()), "half a").unwrap();
         assert_eq!(Cursor::read(one.path(), &log).sent, 0, "what nobody knows to be there is sent again");
     }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_gateway::{
-    catalog::{Snapshot, read, within},
+    catalog::{Snapshot, read, temporary, within},
     statement::{
         classify::{Analysis, Names, classify, columns::columns_of},
         effect::{Action, Effect},
@@ -53,14 +53,8 @@ async fn connect(address: &str) -> Client {
 
 /// What the session's names mean now; as the gateway asks it.
 const FACTS: &str = "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(true))::pg_catalog.text,
-    COALESCE((SELECT pg_catalog.json_agg(c.relname)::pg_catalog.text FROM pg_catalog.pg_class c
-      WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), '[]'),
     COALESCE((SELECT pg_catalog.json_object_agg(s.name, s.statement)::pg_catalog.text FROM pg_catalog.pg_prepared_statements s), '{}'),
-    SESSION_USER::pg_catalog.text,
-    COALESCE((SELECT pg_catalog.json_agg(c.relname)::pg_catalog.text FROM pg_catalog.pg_class c
-     WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() AND (c.relkind::pg_catalog.text OPERATOR(pg_catalog.=) 'v'
-     OR c.relhasrules OR c.relrowsecurity OR EXISTS (SELECT 1 FROM pg_catalog.pg_trigger t
-     WHERE t.tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT t.tgisinternal))), '[]')";
+    SESSION_USER::pg_catalog.text, pg_catalog.current_schema()::pg_catalog.text";
 
 /// One session, and what is known of it.
 struct Session {
@@ -115,12 +109,15 @@ impl Session {
         let Ok(mut facts) = rows(&self.client, FACTS).await else { return false };
         let Some(row) = facts.pop() else { return false };
         let text = |at: usize| row.get(at).cloned().flatten().unwrap_or_default();
+        let Ok(own) = rows(&self.client, &temporary::QUERY).await else { return false };
+        let Some((temporary, temporary_types)) = temporary::read(&own) else { return false };
         self.names = Names {
             search_path: serde_json::from_str(&text(0)).unwrap_or_default(),
-            temporary: serde_json::from_str(&text(1)).unwrap_or_default(),
-            prepared: serde_json::from_str(&text(2)).unwrap_or_default(),
-            login: text(3),
-            acting: serde_json::from_str(&text(4)).unwrap_or_default(),
+            creates_in: row.get(3).cloned().flatten(),
+            temporary,
+            temporary_types,
+            prepared: serde_json::from_str(&text(1)).unwrap_or_default(),
+            login: text(2),
         };
         // Within a transaction its own changes count, which nobody else sees yet.
         let Some(state) = self.state().await else { return false };

@@ -29,6 +29,9 @@ const SPELLINGS: &[&str] = &[
     "select set_config('transaction_read_only', 'off', true)",
     "select pg_catalog.set_config('default_transaction_' || 'read_only', 'off', false)",
     "select 1; set default_transaction_read_only = off; select 2",
+    "do $$ begin set default_transaction_read_only = off; end $$",
+    "do $$ begin perform set_config('default_transaction_read_only', 'off', false); end $$",
+    "select query_to_xml('select set_config(''default_transaction_read_only'', ''off'', false)', true, true, '')",
 ];
 
 #[tokio::test(flavor = "multi_thread")]

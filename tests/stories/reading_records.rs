@@ -94,6 +94,38 @@ async fn what_happened_is_found_exported_and_played_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn searches_go_by_an_index_that_anybody_may_delete_and_no_edit_passes_for_a_hit() {
+    let (mut story, _) = a_morning().await;
+    let sessions = story.tells_json(&["sessions", "list", "--ended", "--json"]).await;
+    // What was written until then is over.
+    story.starts("serve").await;
+    let search = "table:products action:update sql:STOCK";
+    let found = lines(&story.tells(&["audit", "search", search]).await);
+    assert!(found.len() == 2 && found.iter().all(|line| line.contains("stock = 7")), "{found:?}");
+    let index = story.folder().join("records/index");
+    assert_eq!(fs::read_dir(&index).expect("an index").count(), 1, "the search has made it");
+    assert_eq!(lines(&story.tells(&["audit", "search", search, "--no-index"]).await), found);
+    assert_eq!(story.tells_json(&["sessions", "list", "--ended", "--json"]).await, sessions);
+    fs::remove_dir_all(&index).expect("it goes");
+    let made = story.tells_json(&["audit", "index", "--json"]).await;
+    assert_eq!((&made["made"], &made["parts"]), (&1.into(), &1.into()), "{made}");
+    let rebuilt = story.tells_json(&["audit", "index", "--rebuild", "--json"]).await;
+    assert_eq!((&rebuilt["made"], &rebuilt["bytes"]), (&1.into(), &made["bytes"]), "{rebuilt}");
+    assert_eq!(lines(&story.tells(&["audit", "search", search]).await), found);
+    for (slip, says) in [("tabel:orders", "Did you mean table?"), ("action:remove", "There is: select")] {
+        let refused = story.tells(&["audit", "search", slip]).await;
+        assert!(refused.status.code() == Some(2) && said(&refused).contains(says), "{}", said(&refused));
+    }
+
+    let segment = story.folder().join("records/log/00000001.jsonl");
+    let text = fs::read_to_string(&segment).expect("a segment").replace("stock = 7", "stock = 8");
+    fs::write(&segment, text).expect("an edit");
+    let refused = story.tells(&["audit", "search", search]).await;
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).contains("is not the one whose hash is in `leaves`"), "{}", said(&refused));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn reports_rest_on_a_checkpoint_and_come_from_no_log_that_was_edited() {
     let (story, request) = a_morning().await;
     let approvals = story.tells_json(&["report", "approvals", "--json"]).await;

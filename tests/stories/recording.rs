@@ -4,7 +4,11 @@ use std::fs;
 
 use crate::{
     evidence::{said, stops},
-    harness::{Story, client::Client},
+    harness::{
+        Story,
+        client::Client,
+        wire::{Script, Wire},
+    },
 };
 
 /// The classified column of the shop that is read here.
@@ -94,9 +98,11 @@ async fn what_is_sealed_is_read_by_who_has_the_key_verified_by_everybody_and_gon
     ana.executes("select $1::text", vec![Box::new("hidden_value")]).ends().await.expect("it runs");
     ana.runs("select 'hidden_number'::int").gets_refused().await;
     ana.runs("drop table orders -- hidden_table").gets_refused().await;
+    // What a refusal says quotes the statement.
+    assert_eq!(ana.runs("select 'a' 'hidden_syntax'").gets_refused().await.code, "42601");
     drop(ana);
     stops(&mut story).await;
-    for text in ["canary", "hidden_name", "hidden_value", "hidden_number", "hidden_table", SEAL] {
+    for text in ["canary", "hidden_name", "hidden_value", "hidden_number", "hidden_table", "hidden_syntax", SEAL] {
         assert!(!is_written(&story, text), "{text}");
     }
     let played = replayed(&story).await;
@@ -106,6 +112,7 @@ async fn what_is_sealed_is_read_by_who_has_the_key_verified_by_everybody_and_gon
         "$1 = hidden_value",
         "22P02 invalid input syntax",
         "drop table orders -- hidden_table",
+        "ERROR: 42601 syntax error at or near \"'hidden_syntax'\"",
     ] {
         assert!(played.contains(text), "{text}: {played}");
     }
@@ -143,4 +150,21 @@ async fn what_is_sealed_is_read_by_who_has_the_key_verified_by_everybody_and_gon
     assert_eq!(count.1.split(' ').next(), Some(count.0), "all of them are gone: {verified}");
     let told = said(&story.tells(&["audit", "search", "kind:retention"]).await);
     assert!(told.contains("1 keys of sealed records are destroyed"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_before_it_runs_has_its_sqlstate() {
+    let mut story = with("").await;
+    let token = story.world.idp.token_for("ana").expect("a token");
+    let mut wire = Wire::log_in(story.world.facts.listen, "shop", &token).await;
+    let bad = Script::default().parse_typed("", "select $1", &[23]).bind_with("", "", &["x"]).execute("");
+    assert_eq!(wire.says(bad.runs("select 'behind it'").sync(), 1).await, ["22P02"]);
+    drop(wire);
+    stops(&mut story).await;
+    let told = said(&story.tells(&["audit", "search", "kind:outcome", "--json"]).await);
+    let outcomes: Vec<serde_json::Value> = told.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(outcomes.len(), 2, "{told}");
+    let of = |at: usize| outcomes[at]["outcome"].as_str().expect("an outcome");
+    assert!(of(0).starts_with("22P02 invalid input syntax"), "{told}");
+    assert_eq!((outcomes[0]["detail"]["failed"].as_bool(), of(1)), (Some(true), "skipped"), "{told}");
 }

@@ -9,10 +9,13 @@ use countersign_shared::{
 };
 use tokio_postgres::Client as Direct;
 
-use crate::harness::{
-    Story,
-    client::{Client, Refused},
-    wire::{Script, Wire},
+use crate::{
+    fidelity::wire::{Wire as Frames, bind, execute, parse, query, sync},
+    harness::{
+        Story,
+        client::{Client, Refused},
+        wire::{Script, Wire},
+    },
 };
 
 /// Rows are written at once, and kept once one person has seen what became of them. All else is free.
@@ -638,6 +641,43 @@ async fn the_card_shows_rows_before_and_after_and_nothing_that_is_classified() {
     story.decides("priya", &id, Choice::Approve).await.expect("she may");
     commit.ends().await.expect("to look at it has left the transaction as it was");
     assert_eq!(story.number("select count(*) from customers where name = 'N'").await, 1);
+}
+
+/// Masked rows are written anew, and stay back as others do.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_masked_row_reaches_the_client_before_its_commit_is_approved() {
+    let mut story = Story::prepared_under(AT_COMMIT).await;
+    let file = &story.world.facts.config;
+    let config = fs::read_to_string(file).expect("the config");
+    let classify =
+        "[[connection]]\nclassify = [{ column = \"public.customers.email\", as = \"pii\", mask = \"email\" }]";
+    fs::write(file, config.replace("[[connection]]", classify)).expect("another config");
+    story.starts("gateway").await;
+    let update = "update customers set name = 'N' where id <= 9 returning id, email, name";
+    let extended = |text: &str| [parse("", text), bind("", "", &[], 0), execute("", 0), sync()].concat();
+    for out in [query(update), query(&format!("select 1; {update}")), extended(update)] {
+        let mut wire = Frames::through(&story, "ana", &[]).await;
+        wire.send(&out).await;
+        let mut tags = Vec::new();
+        let id = loop {
+            let frame = wire.frame().await.expect("the session goes on");
+            if let Some(id) = frame.held() {
+                break id;
+            }
+            tags.push(frame.tag);
+        };
+        story.decides("priya", &id, Choice::Deny).await.expect("she may");
+        loop {
+            let frame = wire.frame().await.expect("the session goes on");
+            tags.push(frame.tag);
+            if frame.tag == b'Z' {
+                break;
+            }
+        }
+        assert!(!tags.contains(&b'D') && !tags.contains(&b'T'), "{}", tags.escape_ascii());
+        assert!(tags.contains(&b'E'), "{}", tags.escape_ascii());
+    }
+    assert_eq!(story.number("select count(*) from customers where name = 'N'").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

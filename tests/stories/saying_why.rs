@@ -42,6 +42,9 @@ async fn whoever_waits_reads_of_each_approval() {
     let delete = ana.runs("/* reason: INC-42, a wrong refund */ delete from refunds where id = 1");
     let id = ana.is_held().await;
     assert_eq!(story.request("priya", &id).await.reason.as_deref(), Some("INC-42, a wrong refund"));
+    let held = story.tells(&["audit", "search", &format!("request:{id} kind:held"), "--json"]).await;
+    let held: serde_json::Value = serde_json::from_slice(&held.stdout).expect("one entry");
+    assert_eq!(held["detail"]["reason"], "INC-42, a wrong refund", "what they read is in the log: {held}");
     story.decides("priya", &id, Choice::Approve).await.expect("she may");
     let told = timeout(PATIENCE, ana.is_told("was approved by priya@acme.dev; one more is needed")).await;
     assert!(told.expect("a notice").contains(&id));

@@ -417,6 +417,7 @@ fn config(provider: &Provider, folder: &std::path::Path) -> Config {
     };
     Config {
         file: folder.join("countersign.toml"),
+        text: countersign_shared::secret::Secret::new(String::new()),
         gateway: GatewayConfig {
             listen: "127.0.0.1:0".parse().unwrap(),
             control: "127.0.0.1:0".parse().unwrap(),
@@ -426,6 +427,7 @@ fn config(provider: &Provider, folder: &std::path::Path) -> Config {
             records: folder.join("records"),
             bucket: None,
             compress_after: None,
+            index: false,
             policy: folder.join("policy"),
             policy_signers: None,
             tls: None,

@@ -17,15 +17,18 @@ use hyper::{
 use object_store::{
     ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig,
     aws::{AmazonS3, AmazonS3Builder, AwsAuthorizer},
-    client::{HttpClient, HttpConnector, HttpRequestBody, HttpResponseBody, ReqwestConnector},
+    client::{HttpClient, HttpConnector, HttpRequestBody, HttpResponseBody},
     path::Path,
 };
 
 use super::{BucketConfig, Lock};
+use crate::log::LONGEST;
 
 /// How long a request may take: 64 MiB, packed, over a slow line.
 const TIMEOUT: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(5);
+/// The largest object that is read, in bytes: no segment has more.
+const LARGEST: u64 = LONGEST as u64;
 /// The most of an error's text that is shown.
 const SHOWN: usize = 300;
 
@@ -46,6 +49,9 @@ pub enum BucketError {
     /// It keeps something else than it was given.
     #[error("{0}: {1}")]
     NotKept(String, String),
+    /// What is there is not this gateway's.
+    #[error("{0}: {1}")]
+    Other(String, String),
 }
 
 /// What is kept of an object.
@@ -70,6 +76,34 @@ pub enum Put {
     New,
     /// Something was there, and still is.
     There,
+}
+
+/// What became of a try to delete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Deleted {
+    /// The bucket says that it is gone.
+    Gone,
+    /// The lock kept it, by what the bucket says.
+    Locked,
+    /// It said no for another reason, or for none.
+    Refused(String),
+}
+
+/// Connects to where it is told, and follows nobody elsewhere: a redirect would carry bodies and tokens with it.
+#[derive(Debug)]
+struct Straight;
+
+impl HttpConnector for Straight {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .http1_only()
+            .timeout(TIMEOUT)
+            .connect_timeout(CONNECT)
+            .build();
+        let client = client.map_err(|error| object_store::Error::Generic { store: "S3", source: Box::new(error) })?;
+        Ok(HttpClient::new(client))
+    }
 }
 
 /// A bucket.
@@ -97,6 +131,7 @@ impl Bucket {
             .with_bucket_name(&config.bucket)
             .with_region(&config.region)
             .with_client_options(options.clone())
+            .with_http_connector(Straight)
             .with_retry(retry);
         if let Some(endpoint) = &config.endpoint {
             builder = builder.with_endpoint(endpoint.as_str().trim_end_matches('/'));
@@ -109,7 +144,7 @@ impl Bucket {
                 builder = builder.with_token(token.reveal().as_str());
             }
         }
-        let http = ReqwestConnector::default().connect(&options).map_err(said)?;
+        let http = Straight.connect(&options).map_err(said)?;
         Ok(Self { config: config.clone(), store: builder.build().map_err(said)?, http })
     }
 
@@ -139,9 +174,14 @@ impl Bucket {
     /// # Errors
     /// [`BucketError`].
     pub async fn get(&self, name: &str) -> Result<Option<Bytes>, BucketError> {
-        let read = async { self.store.get(&Path::from(self.config.key(name).as_str())).await?.bytes().await };
+        let read = async {
+            let found = self.store.get(&Path::from(self.config.key(name).as_str())).await?;
+            let size = found.meta.size;
+            if size > LARGEST { Ok(Err(size)) } else { found.bytes().await.map(Ok) }
+        };
         match read.await {
-            Ok(bytes) => Ok(Some(bytes)),
+            Ok(Ok(bytes)) => Ok(Some(bytes)),
+            Ok(Err(size)) => Err(self.not_kept(name, &format!("it has {size} bytes, more than any of a log"))),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.said(&error)),
         }
@@ -198,28 +238,54 @@ impl Bucket {
     /// # Errors
     /// [`BucketError`], also where there is none.
     pub async fn kept(&self, name: &str) -> Result<Kept, BucketError> {
+        match self.kept_of(name, None).await? {
+            Ok(kept) => Ok(kept),
+            Err(answer) => Err(self.refused(name, answer).await),
+        }
+    }
+
+    /// Whether a version of it is there, and what is kept of that.
+    pub(super) async fn kept_version(&self, name: &str, version: &str) -> Result<Option<Kept>, BucketError> {
+        match self.kept_of(name, Some(version)).await? {
+            Ok(kept) => Ok(Some(kept)),
+            Err(answer) if matches!(answer.status(), StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => {
+                Ok(None)
+            }
+            Err(answer) => Err(self.refused(name, answer).await),
+        }
+    }
+
+    async fn kept_of(
+        &self,
+        name: &str,
+        version: Option<&str>,
+    ) -> Result<Result<Kept, Response<HttpResponseBody>>, BucketError> {
         let headers = [("x-amz-checksum-mode", "ENABLED".to_owned())];
-        let answer = self.ask(Method::HEAD, name, "", &headers, Bytes::new()).await?;
+        let query = version.map(of_version).unwrap_or_default();
+        let answer = self.ask(Method::HEAD, name, &query, &headers, Bytes::new()).await?;
         if !answer.status().is_success() {
-            return Err(self.refused(name, answer).await);
+            return Ok(Err(answer));
         }
         let of = |header: &str| text(answer.headers(), header);
-        Ok(Kept {
+        Ok(Ok(Kept {
             length: of("content-length").and_then(|length| length.parse().ok()).unwrap_or_default(),
             sha256: of(CHECKSUM),
             version: of(VERSION),
             mode: of(LOCK_MODE),
             until: of(LOCK_UNTIL).and_then(|at| DateTime::parse_from_rfc3339(&at).ok()).map(Into::into),
-        })
+        }))
     }
 
-    /// Tries to delete a version of an object; whether it is gone.
-    pub(super) async fn delete(&self, name: &str, version: &str) -> Result<bool, BucketError> {
-        let query: String = url::form_urlencoded::byte_serialize(version.as_bytes()).collect();
-        let answer = self.ask(Method::DELETE, name, &format!("?versionId={query}"), &[], Bytes::new()).await?;
+    /// Tries to delete a version of an object.
+    pub(super) async fn delete(&self, name: &str, version: &str) -> Result<Deleted, BucketError> {
+        let answer = self.ask(Method::DELETE, name, &of_version(version), &[], Bytes::new()).await?;
         match answer.status() {
-            status if status.is_success() => Ok(true),
-            status if status.is_client_error() => Ok(false),
+            status if status.is_success() => Ok(Deleted::Gone),
+            status if status.is_client_error() => {
+                let body = answer.into_body().bytes().await.unwrap_or_default();
+                let said = reason(&String::from_utf8_lossy(&body));
+                Ok(if is_of_a_lock(&said) { Deleted::Locked } else { Deleted::Refused(format!("{status}{said}")) })
+            }
             _ => Err(self.refused(name, answer).await),
         }
     }
@@ -306,6 +372,18 @@ impl Bucket {
     }
 }
 
+fn of_version(version: &str) -> String {
+    let version: String = url::form_urlencoded::byte_serialize(version.as_bytes()).collect();
+    format!("?versionId={version}")
+}
+
+/// Whether a refusal is a lock's doing, as AWS, MinIO and Ceph word it. What says that a key may not, says nothing of a lock.
+fn is_of_a_lock(said: &str) -> bool {
+    let said = said.to_lowercase();
+    !said.contains("not authorized")
+        && ["object lock", "objectlock", "worm protected"].iter().any(|word| said.contains(word))
+}
+
 /// From now on for so long, in whole seconds.
 fn until(keep: Duration) -> DateTime<Utc> {
     let keep = TimeDelta::from_std(keep).unwrap_or(TimeDelta::days(1));
@@ -340,6 +418,21 @@ fn innermost(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_is_a_locks_doing_where_it_says_so() {
+        let table = [
+            (" (AccessDenied: Access Denied because object protected by object lock.)", true),
+            (" (ObjectLocked: Object is WORM protected and cannot be overwritten)", true),
+            (" (AccessDenied: forbidden by object lock)", true),
+            (" (AccessDenied: Access Denied)", false),
+            (" (AccessDenied: x is not authorized to perform: s3:DeleteObjectVersion on \"a/object lock\")", false),
+            ("", false),
+        ];
+        for (said, expected) in table {
+            assert_eq!(is_of_a_lock(said), expected, "{said}");
+        }
+    }
 
     #[test]
     fn of_an_answer_only_code_and_message_are_told() {

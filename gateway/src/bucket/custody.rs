@@ -4,20 +4,29 @@
 //! takes: meanwhile the log waits in the spool, and where that is full, nothing new passes.
 
 use std::{
-    collections::BTreeMap,
-    fs, io,
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 
 use super::{
-    client::{Bucket, BucketError, Put},
+    client::{Bucket, BucketError, Kept, Put},
+    newest::{self, size_of},
     probe::probe,
 };
-use crate::log::{Log, LogDown, last_entry, pack, same_when_unpacked, segment_size};
+use crate::log::{
+    Log, LogDown,
+    chain::{Verifier, goes_on_from},
+    last_entry, pack, same_when_unpacked, segment_size,
+};
 
 /// After a failure it is tried again so soon, then later and later.
 const SOON: Duration = Duration::from_millis(500);
@@ -26,6 +35,10 @@ const LATE: Duration = Duration::from_secs(30);
 pub const LAST: Duration = Duration::from_secs(8);
 /// How often it looks for segments that are old enough to be packed.
 const LOOK: Duration = Duration::from_secs(60);
+/// Where it is remembered what the bucket has.
+const IN_BUCKET: &str = "in-bucket";
+/// What can't be done beside another log.
+const BESIDE: &str = "go on to the bucket";
 /// So many segments that the bucket has stay here.
 const STAY: usize = 1000;
 
@@ -55,16 +68,31 @@ pub struct Custody {
     there: BTreeMap<u64, bool>,
     /// How many bytes each other one takes, as far as the log was told of it.
     told: BTreeMap<u64, u64>,
+    /// Segments from an earlier run which the bucket had then: they wait for nothing.
+    had: BTreeSet<u64>,
     notes: Notes,
-    /// The newest checkpoint in the bucket, and whether the key is there.
-    newest: Option<String>,
+    /// What checkpoints of this log are signed with.
+    key: Verifier,
+    /// Whether the log was held against what the bucket has, in this run.
+    compared: bool,
+    /// What the bucket had then, with the lengths.
+    listed: BTreeMap<String, u64>,
+    /// How many entries the newest checkpoint in the bucket is of; and the newest at the end of a segment there.
+    newest: u64,
+    next: Option<String>,
     key_is_there: bool,
 }
 
 impl Custody {
     /// `proven`: the bucket's lock has been tried.
     #[must_use]
-    pub fn new(log: Log, pack_after: Option<Duration>, bucket: Option<Arc<Bucket>>, proven: bool) -> Self {
+    pub fn new(
+        log: Log,
+        pack_after: Option<Duration>,
+        bucket: Option<Arc<Bucket>>,
+        key: Verifier,
+        proven: bool,
+    ) -> Self {
         let notes = Notes::of(log.folder());
         Self {
             log,
@@ -73,8 +101,13 @@ impl Custody {
             proven,
             there: BTreeMap::new(),
             told: BTreeMap::new(),
+            had: BTreeSet::new(),
             notes,
-            newest: None,
+            key,
+            compared: false,
+            listed: BTreeMap::new(),
+            newest: 0,
+            next: None,
             key_is_there: false,
         }
     }
@@ -117,8 +150,13 @@ impl Custody {
     /// # Errors
     /// Where the folder can't be read.
     pub fn begin(&mut self) -> io::Result<()> {
-        if self.bucket.is_some() {
+        if let Some(bucket) = &self.bucket {
+            let had = had_by(self.log.folder(), &bucket.config().to_string());
             for number in self.log.closed()? {
+                if had.is_some_and(|had| number <= had) {
+                    self.had.insert(number);
+                    continue;
+                }
                 let bytes = segment_size(self.log.folder(), number)?;
                 self.log.wait_for_bucket(bytes);
                 self.told.insert(number, bytes);
@@ -134,68 +172,124 @@ impl Custody {
     pub async fn round(&mut self) -> Result<(), NotThere> {
         let Some(bucket) = self.bucket.clone() else { return self.pack_old().await };
         self.log.turned_over().await?;
-        let closed = self.log.closed()?;
+        let mut closed = self.log.closed()?;
         self.notes.read()?;
         // Before anything is asked of the bucket: what waits for a bucket that is away takes less room packed.
-        for number in closed.iter().copied().filter(|number| !self.there.contains_key(number)).collect::<Vec<_>>() {
-            self.pack_one(number).await?;
+        let mut no_room = None;
+        for (at, number) in closed.iter().copied().enumerate() {
+            match self.pack_one(number).await {
+                Err(NotThere::Spool(error)) if error.kind() == io::ErrorKind::StorageFull => {
+                    // What comes before it goes on, and may make room.
+                    no_room = Some((at, error));
+                    break;
+                }
+                other => other?,
+            }
+        }
+        if let Some((at, _)) = &no_room {
+            closed.truncate(*at);
         }
         if !self.proven {
-            probe(&bucket).await?;
+            probe(&bucket).await?.tell(bucket.config());
             self.proven = true;
+        }
+        match self.hand_over(&bucket, closed).await {
+            // Who goes on beside another log, forks this one.
+            Err(NotThere::Bucket(error @ BucketError::Other(..))) => Err(self.log.refuse(BESIDE, &error).into()),
+            other => other.and(no_room.map_or(Ok(()), |(_, error)| Err(error.into()))),
+        }
+    }
+
+    /// Has what is new in the bucket, once what is there is known to be of this log.
+    async fn hand_over(&mut self, bucket: &Bucket, closed: Vec<u64>) -> Result<(), NotThere> {
+        if !self.compared {
+            self.compare(bucket).await?;
         }
         if !self.key_is_there {
             let key = fs::read(self.log.folder().join("log.vkey"))?;
-            put_once(&bucket, "log/log.vkey", key.into()).await?;
+            put_once(bucket, "log/log.vkey", key.into()).await?;
             self.key_is_there = true;
         }
-        let mut newest = None;
+        let before = self.there.len();
         for number in closed {
             if !self.there.contains_key(&number) {
-                newest = self.upload(&bucket, number).await?.or(newest);
+                self.upload(bucket, number).await?;
             }
         }
-        if let Some(note) = newest.filter(|note| self.newest.as_ref() != Some(note)) {
+        if let Some(note) = self.next.clone().filter(|note| size_of(note) > self.newest) {
             bucket.put("log/checkpoint", Bytes::from(note.clone()), false).await?;
-            self.newest = Some(note);
+            self.newest = size_of(&note);
         }
-        self.make_room(&bucket)?;
+        if let Some(newest) = self.there.keys().next_back().filter(|_| self.there.len() > before) {
+            remember(self.log.folder(), &bucket.config().to_string(), *newest)?;
+        }
+        self.make_room(bucket)?;
         Ok(())
     }
 
-    /// Has a segment and the checkpoint at its end in the bucket; the checkpoint.
-    async fn upload(&mut self, bucket: &Bucket, number: u64) -> Result<Option<String>, NotThere> {
+    /// Holds the log against the newest checkpoint that the bucket has: a start may have come to pass without it.
+    async fn compare(&mut self, bucket: &Bucket) -> Result<(), NotThere> {
+        let names = bucket.list("log").await?;
+        if let Some(theirs) = newest::signed(bucket, &names, &self.key).await? {
+            let (folder, origin) = (self.log.folder().to_owned(), self.log.opened().origin.clone());
+            let (checkpoint, place) = (theirs.checkpoint.clone(), bucket.config().to_string());
+            let held = blocking(move || Ok(goes_on_from(&folder, &origin, &checkpoint)?)).await?;
+            held.map_err(|why| BucketError::Other(place, why))?;
+            self.newest = theirs.checkpoint.size;
+        }
+        self.listed = names.into_iter().collect();
+        self.compared = true;
+        Ok(())
+    }
+
+    /// Has a segment and the checkpoint at its end in the bucket.
+    async fn upload(&mut self, bucket: &Bucket, number: u64) -> Result<(), NotThere> {
         let folder = self.log.folder().to_owned();
         let (path, last) = blocking(move || {
             let (path, _) = pack(&folder, number)?;
             Ok((path, last_entry(&folder, number)?))
         })
         .await?;
-        let mut note = None;
         // One without an entry, as a start that nothing followed leaves, says nothing.
         if let Some(last) = last {
             let bytes = fs::read(&path)?;
-            put_once(bucket, &format!("log/{number:08}.jsonl.zst"), bytes.into()).await?;
-            note = self.notes.at(last);
-            if let Some(note) = &note {
-                put_once(bucket, &format!("log/{number:08}.note"), Bytes::from(note.clone())).await?;
+            self.have(bucket, &format!("{number:08}.jsonl.zst"), bytes.into()).await?;
+            if let Some(note) = self.notes.at(last) {
+                self.have(bucket, &format!("{number:08}.note"), Bytes::from(note.clone())).await?;
+                self.next = Some(note);
             }
         }
+        self.had.remove(&number);
         self.there.insert(number, last.is_some());
         if let Some(bytes) = self.told.remove(&number) {
             self.log.is_in_bucket(bytes);
         }
-        Ok(note)
+        Ok(())
+    }
+
+    /// Has an object there. One that an earlier run has put is looked at, and not sent again.
+    async fn have(&mut self, bucket: &Bucket, name: &str, bytes: Bytes) -> Result<(), BucketError> {
+        let key = format!("log/{name}");
+        if self.listed.remove(name) == Some(bytes.len() as u64) && is_it(&bucket.kept(&key).await?, &bytes) {
+            return Ok(());
+        }
+        put_once(bucket, &key, bytes).await
     }
 
     /// Packs a segment and tells the log that less waits.
     async fn pack_one(&mut self, number: u64) -> Result<(), NotThere> {
+        if self.there.contains_key(&number) {
+            return Ok(());
+        }
         let folder = self.log.folder().to_owned();
         let (less, now) = blocking(move || {
             let (_, less) = pack(&folder, number)?;
             Ok((less, segment_size(&folder, number)?))
         })
         .await?;
+        if self.had.contains(&number) {
+            return Ok(());
+        }
         if less > 0 {
             self.log.is_in_bucket(less);
         }
@@ -251,17 +345,35 @@ async fn put_once(bucket: &Bucket, name: &str, bytes: Bytes) -> Result<(), Bucke
     }
     let there = bucket.get(name).await?.unwrap_or_default();
     if there != bytes && !same_when_unpacked(&there, &bytes) {
-        return Err(bucket.not_kept(
-            name,
-            "something else is there already: another gateway's log, or this one's from before its spool was lost. Give \
-             this gateway a prefix of its own",
-        ));
+        let why = "something else is there already: another gateway's log, or this one's from before its spool was \
+                   lost. Give this gateway a prefix of its own";
+        return Err(BucketError::Other(format!("{name} in {}", bucket.config()), why.to_owned()));
     }
     let kept = bucket.kept(name).await?;
     if kept.mode.is_none() || kept.until.is_none() {
         return Err(bucket.not_kept(name, "it is there without a lock"));
     }
     Ok(())
+}
+
+/// Whether what is kept is these bytes, under a lock. Where the bucket tells no hash, that is not known.
+fn is_it(kept: &Kept, bytes: &Bytes) -> bool {
+    let hash = STANDARD.encode(digest(&SHA256, bytes).as_ref());
+    kept.sha256 == Some(hash) && kept.mode.is_some() && kept.until.is_some()
+}
+
+/// Up to which segment a bucket had all of them when that was remembered. It only says what need not be counted.
+fn had_by(folder: &Path, bucket: &str) -> Option<u64> {
+    let text = fs::read_to_string(folder.join(IN_BUCKET)).ok()?;
+    let (number, of) = text.trim_end().split_once(' ')?;
+    number.parse().ok().filter(|_| of == bucket)
+}
+
+fn remember(folder: &Path, bucket: &str, newest: u64) -> io::Result<()> {
+    let draft = folder.join(IN_BUCKET).with_extension("new");
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    writeln!(file, "{newest} {bucket}")?;
+    fs::rename(draft, folder.join(IN_BUCKET))
 }
 
 async fn blocking<T: Send + 'static>(

@@ -17,10 +17,12 @@
 //! | [`client`] | list, get, put under a lock, and what is kept of it |
 //! | [`probe`] | whether the bucket keeps a lock |
 //! | [`custody`] | the task that ends, packs and uploads segments, and makes room |
+//! | [`newest`] | the newest checkpoint that it has |
 //! | [`reader`] | a log in a bucket, read in order |
 
 pub mod client;
 pub mod custody;
+pub mod newest;
 pub mod probe;
 pub mod reader;
 

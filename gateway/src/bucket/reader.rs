@@ -17,6 +17,7 @@ use tokio::runtime::Runtime;
 use super::{
     BucketConfig,
     client::{Bucket, BucketError},
+    newest::newest,
 };
 use crate::log::number_of;
 
@@ -35,6 +36,7 @@ pub struct BucketReader {
     segments: BTreeMap<u64, u64>,
     notes: Vec<String>,
     coming: Mutex<HashMap<u64, Fetched>>,
+    last: Mutex<Option<(u64, Bytes)>>,
     /// Taken at the end only.
     runtime: Option<Runtime>,
 }
@@ -44,7 +46,7 @@ fn said(error: &BucketError) -> io::Error {
 }
 
 impl BucketReader {
-    /// Asks what is there: the newest checkpoint first, so that it is never newer than what it vouches for.
+    /// Asks what is there: checkpoints first, so that none is newer than what it vouches for.
     ///
     /// # Errors
     /// Where the bucket can't be read.
@@ -55,17 +57,29 @@ impl BucketReader {
         let (tell, told) = sync_channel(1);
         let asked = Arc::clone(&bucket);
         runtime.spawn(async move {
-            let found = async { Ok((asked.get("log/checkpoint").await?, asked.list("log").await?)) };
+            let found = async {
+                let before = asked.list("log").await?;
+                let newest = newest(&asked, &before).await?;
+                // Again, since a list that is long is no moment's: it may have a note, and not yet the segment before.
+                Ok((newest, before, asked.list("log").await?))
+            };
             let _gone = tell.send(found.await);
         });
         let answer: Result<_, BucketError> = told.recv().map_err(io::Error::other)?;
-        let (newest, names) = answer.map_err(|error| said(&error))?;
-        let newest = newest.map(|note| String::from_utf8_lossy(&note).into_owned());
+        let (newest, before, names) = answer.map_err(|error| said(&error))?;
         let segments = names.iter().filter_map(|(name, length)| Some((number_of(name)?, *length))).collect();
         let mut notes: Vec<_> =
-            names.into_iter().map(|(name, _)| name).filter(|name| name.ends_with(".note")).collect();
+            before.into_iter().map(|(name, _)| name).filter(|name| name.ends_with(".note")).collect();
         notes.sort();
-        Ok(Self { bucket, newest, segments, notes, coming: Mutex::default(), runtime: Some(runtime) })
+        Ok(Self {
+            bucket,
+            newest,
+            segments,
+            notes,
+            coming: Mutex::default(),
+            last: Mutex::default(),
+            runtime: Some(runtime),
+        })
     }
 
     /// The newest checkpoint.
@@ -112,20 +126,37 @@ impl BucketReader {
     pub fn segment(&self, number: u64) -> io::Result<Bytes> {
         let mut coming = self.coming.lock().unwrap_or_else(PoisonError::into_inner);
         for (number, _) in self.segments.range(number..).take(AHEAD) {
-            if coming.contains_key(number) {
-                continue;
+            if !coming.contains_key(number) {
+                coming.insert(*number, self.fetch(*number)?);
             }
-            let (bucket, name) = (Arc::clone(&self.bucket), format!("log/{number:08}.jsonl.zst"));
-            let fetched = self.ask(async move {
-                let read = bucket.get(&name).await.map_err(|error| said(&error))?;
-                read.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{name}: it is gone")))
-            })?;
-            coming.insert(*number, fetched);
         }
         let fetched = coming.remove(&number);
         drop(coming);
         let gone = || io::Error::new(io::ErrorKind::NotFound, format!("there is no segment {number}"));
         fetched.ok_or_else(gone)?.recv().map_err(io::Error::other)?
+    }
+
+    /// The same, where those that follow are not wanted. The last one is kept: who reads here and there in one reads more
+    /// of it.
+    ///
+    /// # Errors
+    /// Where it can't be read.
+    pub fn alone(&self, number: u64) -> io::Result<Bytes> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, bytes)) = last.as_ref().filter(|(kept, _)| *kept == number) {
+            return Ok(bytes.clone());
+        }
+        let bytes = self.fetch(number)?.recv().map_err(io::Error::other)??;
+        *last = Some((number, bytes.clone()));
+        Ok(bytes)
+    }
+
+    fn fetch(&self, number: u64) -> io::Result<Fetched> {
+        let (bucket, name) = (Arc::clone(&self.bucket), format!("log/{number:08}.jsonl.zst"));
+        self.ask(async move {
+            let read = bucket.get(&name).await.map_err(|error| said(&error))?;
+            read.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{name}: it is gone")))
+        })
     }
 
     fn ask<T: Send + 'static>(&self, what: impl Future<Output = T> + Send + 'static) -> io::Result<Receiver<T>> {

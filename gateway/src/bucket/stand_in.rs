@@ -14,6 +14,7 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use countersign_shared::secret::Secret;
 use tokio::net::TcpListener;
 use url::Url;
@@ -36,6 +37,12 @@ pub(super) enum Manner {
     Unversioned,
     /// Cuts what it is given.
     Cuts,
+    /// Lets nobody delete, lock or not, as where the key may not.
+    NeverDeletes,
+    /// Says that nothing is there to delete, and deletes it.
+    Vanishes,
+    /// Sends whoever asks elsewhere.
+    Redirects,
     /// Answers 503.
     Away,
     /// Answers 403.
@@ -53,8 +60,12 @@ struct Object {
 pub(super) struct Inside {
     pub manner: Manner,
     objects: BTreeMap<String, Vec<Object>>,
+    /// How many requests it has sent away.
+    pub sent_away: usize,
     /// Every key that was put, in order.
     pub puts: Vec<String>,
+    /// The same, with those that were refused.
+    pub tries: Vec<String>,
     /// What of the requests was signed for.
     pub authorizations: Vec<String>,
 }
@@ -123,8 +134,14 @@ async fn answer(
     let mut inside = inside.lock().unwrap();
     let manner = inside.manner;
     match manner {
-        Manner::Away => return no(StatusCode::SERVICE_UNAVAILABLE, "SlowDown"),
+        Manner::Away => {
+            inside.sent_away += 1;
+            return no(StatusCode::SERVICE_UNAVAILABLE, "SlowDown");
+        }
         Manner::Refuses => return no(StatusCode::FORBIDDEN, "AccessDenied"),
+        Manner::Redirects if !uri.path().starts_with("/elsewhere") => {
+            return (StatusCode::TEMPORARY_REDIRECT, [("location", "/elsewhere")]).into_response();
+        }
         _ => {}
     }
     let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
@@ -147,6 +164,7 @@ async fn answer(
             format!("<ListBucketResult><IsTruncated>false</IsTruncated>{all}</ListBucketResult>").into_response()
         }
         (Method::PUT, key) => {
+            inside.tries.push(key.to_owned());
             if header("if-none-match").is_some() && inside.objects.contains_key(key) {
                 return no(StatusCode::PRECONDITION_FAILED, "PreconditionFailed");
             }
@@ -167,21 +185,32 @@ async fn answer(
             let version = query.get("versionId").unwrap().clone();
             let Some(versions) = inside.objects.get_mut(key) else { return StatusCode::NO_CONTENT.into_response() };
             let locked = versions.iter().any(|object| object.version == version && object.lock.is_some());
-            if locked && manner != Manner::OnlySays {
+            if manner == Manner::NeverDeletes {
                 return no(StatusCode::FORBIDDEN, "AccessDenied");
+            }
+            if locked && !matches!(manner, Manner::OnlySays | Manner::Vanishes) {
+                let body = "<Error><Code>AccessDenied</Code><Message>protected by object lock</Message></Error>";
+                return (StatusCode::FORBIDDEN, body).into_response();
+            }
+            if manner == Manner::Vanishes {
+                versions.retain(|object| object.version != version);
+                return no(StatusCode::NOT_FOUND, "NoSuchKey");
             }
             versions.retain(|object| object.version != version);
             StatusCode::NO_CONTENT.into_response()
         }
         (_, key) => {
-            let Some(object) = inside.objects.get(key).and_then(|versions| versions.last()) else {
+            let wanted = |object: &&Object| query.get("versionId").is_none_or(|version| *version == object.version);
+            let Some(object) = inside.objects.get(key).and_then(|versions| versions.iter().rev().find(wanted)) else {
                 return no(StatusCode::NOT_FOUND, "NoSuchKey");
             };
+            let sum = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &object.bytes);
             let mut answer =
                 Response::builder().header("etag", "\"x\"").header("last-modified", "Tue, 24 Nov 2026 00:00:00 GMT");
             if manner != Manner::Unversioned {
                 answer = answer.header("x-amz-version-id", &object.version);
             }
+            answer = answer.header("x-amz-checksum-sha256", STANDARD.encode(sum.as_ref()));
             if let Some((mode, until)) = &object.lock {
                 answer =
                     answer.header("x-amz-object-lock-mode", mode).header("x-amz-object-lock-retain-until-date", until);

@@ -3,7 +3,7 @@
 //!
 //! [`read`] asks the server, [`builder`] puts the answers together, [`Snapshot`] answers lookups,
 //! [`version`] says whether what a statement touches has changed, [`fresh`] keeps the newest, [`within`]
-//! reads what an open transaction alone sees.
+//! reads what an open transaction alone sees, [`temporary`] what a session has of its own.
 
 pub mod builder;
 pub mod builtins;
@@ -13,6 +13,7 @@ mod read_rows;
 #[cfg(test)]
 mod read_tests;
 mod snapshot;
+pub mod temporary;
 pub mod version;
 pub mod within;
 
@@ -20,3 +21,4 @@ pub use snapshot::{
     Body, Code, Column, Derived, Events, Expression, Function, Hazard, Key, Kind, Memo, Referrer, Relation, Snapshot,
     TypeFacts,
 };
+pub use temporary::Temporary;

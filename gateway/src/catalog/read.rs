@@ -1,5 +1,5 @@
 //! Asks a server for its catalog. Every name is qualified, and the search path holds `pg_catalog`
-//! alone, so that nothing in the database can stand in for what is asked, and so that the texts of
+//! before all else, so that nothing in the database can stand in for what is asked, and so that the texts of
 //! views and expressions come back with all other names qualified. For PostgreSQL 14 to 18.
 
 use super::{read_rows::Reader, snapshot::Snapshot};
@@ -21,8 +21,10 @@ pub trait CatalogQuery: Send {
     }
 }
 
+/// The server's own names first. Temporary relations and types come before all others where their schema is not listed.
+pub(super) const PATH: &str = "pg_catalog, pg_temp";
 /// Before anything else is asked.
-pub(super) const PIN: &str = "SET search_path TO pg_catalog";
+pub(super) const PIN: &str = "SET search_path TO pg_catalog, pg_temp";
 
 /// One row, one column; differs whenever anything in the catalog that a snapshot holds does.
 /// Temporary objects and statistics don't count. `{versions}` stands for something of the versions of
@@ -247,13 +249,22 @@ SELECT c.conrelid, 'the exclusion constraint ' || c.conname, ",
   WHERE c.contype = 'x' AND op.oid >= 16384"
 );
 
+/// An operator, and what it runs: the planner puts its negator in place of NOT, and its commutator where it
+/// turns the two sides around, and theirs again.
 const OPERATORS: &str = concat!(
-    "SELECT o.oprname, n.nspname, ",
+    "WITH RECURSIVE reached (written, run) AS (
+  SELECT oid, oid FROM pg_catalog.pg_operator
+  UNION
+  SELECT r.written, l.other FROM reached r JOIN pg_catalog.pg_operator o ON o.oid = r.run
+    CROSS JOIN LATERAL (VALUES (o.oprnegate), (o.oprcom)) AS l (other) WHERE l.other <> 0)
+SELECT w.oprname, n.nspname, ",
     function_columns!(),
-    " FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
+    " FROM reached r JOIN pg_catalog.pg_operator w ON w.oid = r.written
+  JOIN pg_catalog.pg_namespace n ON n.oid = w.oprnamespace
+  JOIN pg_catalog.pg_operator o ON o.oid = r.run
   JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode OR p.oid >= 16384 AND p.oid IN (o.oprrest, o.oprjoin)
   JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
-  WHERE o.oid >= 16384"
+  WHERE w.oid >= 16384 OR o.oid >= 16384"
 );
 
 const TYPES: &str = "

@@ -253,7 +253,8 @@ impl Reader {
             matches!(function.body, Body::SqlResolved(_))
                 || function.settings.iter().any(|s| s.starts_with("search_path="))
         };
-        if text(row, 10)? == "true" && !self.builder.function_mut(called.oid).is_some_and(|function| fixed(function)) {
+        let deferrable = text(row, 10)? == "true";
+        if deferrable && !self.builder.function_mut(called.oid).is_some_and(|function| fixed(function)) {
             // It may be deferred to the end of the transaction, where names may mean something else.
             code.function = None;
         }
@@ -268,6 +269,7 @@ impl Reader {
                 .map(str::to_owned)
                 .collect(),
             stamp: called.stamp,
+            deferrable,
         };
         self.hazard(oid(row, 0)?, hazard);
         Ok(())

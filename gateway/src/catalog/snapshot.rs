@@ -103,6 +103,8 @@ pub struct Hazard {
     pub transitions: Vec<String>,
     /// Changes whenever what would run changes.
     pub stamp: String,
+    /// Whether it may be put off to the end of the transaction.
+    pub deferrable: bool,
 }
 
 /// Code that something other than the statement calls.
@@ -138,6 +140,12 @@ impl Expression {
     #[must_use]
     pub fn is_default(&self) -> bool {
         self.what.starts_with("the default of ")
+    }
+
+    /// Whether ANALYZE, REINDEX and CLUSTER compute it.
+    #[must_use]
+    pub fn is_kept_up(&self) -> bool {
+        self.what.starts_with("an index ") || self.what.starts_with("the statistics ")
     }
 
     /// Whether the planner reads it for whatever touches the table, and runs what of it is immutable

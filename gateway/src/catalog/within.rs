@@ -61,7 +61,7 @@ async fn pin(server: &mut dyn CatalogQuery) -> Result<Before, String> {
         "SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_setting('transaction_isolation')";
     let mut values = server.rows(settings).await?.into_iter().flatten().flatten();
     let (path, isolation) = (values.next().unwrap_or_default(), values.next().unwrap_or_default());
-    server.rows(&set_path("pg_catalog")).await?;
+    server.rows(&set_path(read::PATH)).await?;
     Ok(Before { path, isolation })
 }
 

@@ -71,6 +71,7 @@ pub(super) fn read(table: &Table<'_>, s3: Option<&Table<'_>>) -> Option<GatewayC
         records: place.folder,
         bucket: place.bucket,
         compress_after: compress_after(table),
+        index: table.truth("index").unwrap_or(true),
         policy: doc.path(table.text("policy").map_or("policy", |found| found.value)),
         policy_signers: policy_signers(table),
         tls,
@@ -95,8 +96,14 @@ pub(super) fn read(table: &Table<'_>, s3: Option<&Table<'_>>) -> Option<GatewayC
 fn policy_signers(table: &Table<'_>) -> Option<Signers> {
     let doc = table.doc;
     let (need, keys) = (table.number("policy_signers", 1..=20), table.text("policy_keys"));
+    let place = table.read("policy_place", place_name);
+    if let (None, Some(place)) = (&need, &place) {
+        let message = "`policy_place` says for which gateway policies are signed, and nothing that they must be";
+        doc.problem(place.at, message, "policy_signers = 2");
+    }
+    let place = place.map(|place| place.value);
     match (need, keys) {
-        (Some(need), Some(keys)) => match Signers::read(need, &doc.path(keys.value)) {
+        (Some(need), Some(keys)) => match Signers::read(need, &doc.path(keys.value), place.as_deref()) {
             Ok(signers) => Some(signers),
             Err(problems) => {
                 for problem in problems {
@@ -119,6 +126,16 @@ fn policy_signers(table: &Table<'_>) -> Option<Signers> {
             None
         }
         _ => None,
+    }
+}
+
+/// What stands in a namespace of signatures.
+fn place_name(text: &str) -> Result<String, String> {
+    let good = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if (1..=64).contains(&text.len()) && text.chars().all(good) {
+        Ok(text.to_owned())
+    } else {
+        Err("use up to 64 letters, digits, `.`, `_` and `-`: \"prod\"".to_owned())
     }
 }
 

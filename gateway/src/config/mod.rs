@@ -51,6 +51,7 @@ mod tests_upstream;
 pub use check::{Checked, check, check_all, policy_folder};
 pub use password::Password;
 pub use places::{Places, places};
+pub(crate) use reader::nearest;
 pub use route::{QuietConfig, RouteConfig, Severity};
 pub use scim::ScimTokens;
 pub use upstream::{Authorities, LoginRule, Upstream, UpstreamTls, Whose};
@@ -80,6 +81,8 @@ impl fmt::Display for Problem {
 pub struct Config {
     /// Where it was read from; relative paths in it start at its folder.
     pub file: PathBuf,
+    /// What it says, as it was read; not for printing, since a command may hold a secret.
+    pub text: Secret<String>,
     /// `[gateway]`.
     pub gateway: GatewayConfig,
     /// `[[identity]]`.
@@ -121,6 +124,8 @@ pub struct GatewayConfig {
     pub bucket: Option<BucketConfig>,
     /// Segments that are over for so long are packed; `None`: none are.
     pub compress_after: Option<Duration>,
+    /// Whether segments that are over are indexed for searches.
+    pub index: bool,
     /// The folder of policies.
     pub policy: PathBuf,
     /// Who signs policies before they count, where somebody must.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use countersign_shared::secret::Secret;
 use toml::de::DeTable;
 
 use super::{
@@ -39,7 +40,7 @@ pub(super) fn load(file: &Path) -> (Result<Config, Vec<Problem>>, Option<PathBuf
     } else {
         problems.into_iter().filter(|problem| problem.message.starts_with("not TOML")).collect()
     };
-    (parts.assemble(file, problems, warnings), policy)
+    (parts.assemble(file, text.clone(), problems, warnings), policy)
 }
 
 struct Parts {
@@ -94,10 +95,17 @@ impl Parts {
         parts
     }
 
-    fn assemble(self, file: &Path, mut problems: Vec<Problem>, warnings: Vec<Problem>) -> Result<Config, Vec<Problem>> {
+    fn assemble(
+        self,
+        file: &Path,
+        text: String,
+        mut problems: Vec<Problem>,
+        warnings: Vec<Problem>,
+    ) -> Result<Config, Vec<Problem>> {
         match self.gateway {
             Some(gateway) if problems.is_empty() => Ok(Config {
                 file: file.to_owned(),
+                text: Secret::new(text),
                 gateway,
                 identities: self.identities,
                 agents: self.agents,

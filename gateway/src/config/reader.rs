@@ -277,7 +277,7 @@ fn filled(text: &str) -> Result<String, String> {
 }
 
 /// The known word that is most like `word`, if one is like it at all.
-pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let (distance, near) = known.into_iter().map(|one| (distance(word, one), one)).min()?;
     (distance <= 1 + word.len() / 4).then_some(near)
 }

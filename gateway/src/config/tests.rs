@@ -98,6 +98,30 @@ pub(super) fn told(text: &str) -> Vec<String> {
 }
 
 #[test]
+fn what_the_log_has_of_a_config_is_what_was_read() {
+    let entry = in_folder(LEAST, |file| {
+        let config = Config::load(file).unwrap();
+        // Somebody exchanges it, so that the entry says something else than is in force.
+        fs::write(file, "").unwrap();
+        crate::loads::config(&config, None)
+    });
+    assert_eq!(entry.detail["text"], LEAST);
+    let digest = countersign_shared::digest::of_bytes(LEAST.as_bytes()).to_string();
+    assert_eq!(entry.detail["digest"], digest.as_str());
+}
+
+#[test]
+fn the_address_of_a_collector_may_be_a_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("url"), "https://collector.acme.dev/k3y\n").unwrap();
+    let file = folder.path().join("countersign.toml");
+    fs::write(&file, format!("{LEAST}\n[siem]\nurl = {{ file = \"url\" }}")).unwrap();
+    let config = Config::load(&file).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    assert_eq!(config.siem.as_ref().unwrap().url.as_str(), "https://collector.acme.dev/k3y");
+    assert!(!crate::loads::config(&config, None).detail.to_string().contains("k3y"));
+}
+
+#[test]
 fn a_provider_is_asked_about_tokens_only_by_whom_it_knows() {
     let with = |more: &str| {
         let audience = "audience = \"countersign\"\n";
@@ -290,8 +314,11 @@ fn what_evidence_needs_is_asked_for() {
         (shop("record_rows = 100000"), "record_rows"),
         (format!("{LEAST}\n[gateway]\npolicy_signers = 2"), "`policy_signers` needs `policy_keys`"),
         (format!("{LEAST}\n[gateway]\npolicy_keys = \"x\""), "nothing how many must"),
+        (format!("{LEAST}\n[gateway]\npolicy_place = \"prod\""), "nothing that they must be"),
+        (format!("{LEAST}\n[gateway]\npolicy_place = \"a b\""), "use up to 64 letters"),
         (format!("{LEAST}\n[siem]\ntoken = {{ env = \"PATH\" }}"), "[siem] needs `url`"),
         (format!("{LEAST}\n[siem]\nurl = \"http://collector.acme.dev\""), "http is for loopback"),
+        (format!("{LEAST}\n[siem]\nurl = {{ env = \"PATH\" }}"), "what is kept there as `url` is no address"),
     ];
     for (config, message) in table {
         let found = told(&config);

@@ -12,17 +12,20 @@ use postgres_protocol::message::frontend as build;
 
 use super::{
     masks::Pending,
+    meant::Meant,
     memory::{Known, Reading},
     session::{Ended, Session, unavailable},
 };
 use crate::{
+    catalog::Snapshot,
     config::Mode,
     refusal::Refusal,
     statement::{
         assemble::{Masking, Request},
         classify::{Statement, TransactionMove, parameter_hazard},
         decide::{Decision, explain::rules_behind},
-        understood::{Pin, Understood},
+        effect::Effect,
+        understood::Pin,
     },
     wire::{
         backend,
@@ -53,6 +56,8 @@ pub struct Prepared {
     pub sent: bool,
     /// Whether the server said ParseComplete.
     pub confirmed: bool,
+    /// What it meant when its Parse, or a Bind of it, went upstream last.
+    pub meant: Option<Meant>,
 }
 
 /// A portal.
@@ -63,6 +68,8 @@ pub struct Portal {
     /// What it was bound to; the name may mean another statement by now.
     of: Arc<Prepared>,
     sent: bool,
+    /// What it meant when it went upstream.
+    bound: Option<Meant>,
     /// The client's Describe of it, which waits with it.
     describe: Option<Bytes>,
     /// Ran once, as this.
@@ -74,7 +81,9 @@ pub struct Portal {
 /// lost a group, and policy may be another.
 #[derive(Clone)]
 struct Ran {
-    text: Arc<Understood>,
+    /// The catalog of then.
+    catalog: Arc<Snapshot>,
+    effects: Vec<Effect>,
     standing: u64,
     policies: Digest,
     /// Somebody approved it, all of its rows.
@@ -99,13 +108,17 @@ impl Session {
         frame: &Bytes,
     ) -> Result<(), Ended> {
         self.describe_parked().await?;
-        if !name.is_empty() && self.prepared.contains_key(name) {
-            let message = format!("prepared statement \"{name}\" already exists");
-            return Box::pin(self.refuse_group(Refusal::Prepared { code: "42P05", message })).await;
+        if self.discarding {
+            return Ok(());
         }
         let analysis = self.analyse_in_group(sql, None).await?;
         if self.discarding {
             return Ok(());
+        }
+        // Names are as of now: SQL may have deallocated it.
+        if !name.is_empty() && self.prepared.contains_key(name) {
+            let message = format!("prepared statement \"{name}\" already exists");
+            return Box::pin(self.refuse_group(Refusal::Prepared { code: "42P05", message })).await;
         }
         if analysis.unpins == Some(Pin::Token) {
             // Not even its description may be asked for there.
@@ -135,7 +148,9 @@ impl Session {
             self.memory.forget_prepared();
         }
         let reading = self.reading(&analysis);
-        let prepared = Prepared { sql: text, reading, number, types, frame: parse, sent: passes, confirmed: false };
+        let meant = passes.then(|| self.means(&analysis));
+        let (sent, confirmed) = (passes, false);
+        let prepared = Prepared { sql: text, reading, number, types, frame: parse, sent, confirmed, meant };
         self.prepared.insert(name.to_owned(), Arc::new(prepared));
         if passes {
             self.own_catalog.meets(&analysis);
@@ -148,6 +163,9 @@ impl Session {
 
     pub(super) async fn on_bind(&mut self, bind: Bind, frame: &Bytes) -> Result<(), Ended> {
         self.describe_parked().await?;
+        if self.discarding {
+            return Ok(());
+        }
         let Some(prepared) = self.prepared.get(&bind.statement).cloned() else {
             let message = no_statement(&bind.statement);
             return Box::pin(self.refuse_group(Refusal::Prepared { code: "26000", message })).await;
@@ -159,6 +177,7 @@ impl Session {
         if let Some(refusal) = self.too_much_kept(frame) {
             return Box::pin(self.refuse_group(refusal)).await;
         }
+        let mut bound = None;
         let passes = match &prepared.sql {
             Some(sql) if prepared.sent => {
                 let analysis = self.analyse_in_group(sql, prepared.reading.as_ref()).await?;
@@ -168,6 +187,8 @@ impl Session {
                 let passes = self.passes(&analysis);
                 if passes {
                     self.own_catalog.meets(&analysis);
+                    self.looks_up(&bind.statement, &analysis)?;
+                    bound = self.prepared.get(&bind.statement).and_then(|prepared| prepared.meant.clone());
                 }
                 passes
             }
@@ -175,7 +196,7 @@ impl Session {
         };
         let name = bind.portal.clone();
         let (bind, of) = (Arc::new(bind), prepared);
-        let portal = Portal { bind, frame: frame.clone(), of, sent: passes, describe: None, ran: None };
+        let portal = Portal { bind, frame: frame.clone(), of, sent: passes, bound, describe: None, ran: None };
         self.portals.insert(name, portal);
         if passes {
             self.send(frame, Sent::Bind);
@@ -187,6 +208,9 @@ impl Session {
 
     pub(super) async fn on_describe(&mut self, target: Target, name: &str, frame: &Bytes) -> Result<(), Ended> {
         self.describe_parked().await?;
+        if self.discarding {
+            return Ok(());
+        }
         match target {
             Target::Portal => match self.portals.get_mut(name) {
                 Some(portal) if portal.sent => self.send(frame, Sent::DescribePortal),
@@ -207,8 +231,12 @@ impl Session {
                 if !self.may_describe(&prepared).await? {
                     return Ok(());
                 }
+                let meant = self.means_now(&prepared).await?;
+                if self.discarding {
+                    return Ok(());
+                }
                 let alone = !self.unsynced;
-                let parked = self.unpark(name);
+                let parked = meant.is_some_and(|meant| self.unpark(name, meant));
                 self.send(frame, Sent::DescribeStatement { of: prepared.number });
                 if alone && parked {
                     self.sync_ourselves();
@@ -241,8 +269,12 @@ impl Session {
         if !self.may_describe(&prepared).await? {
             return Ok(());
         }
+        let meant = self.means_now(&prepared).await?;
+        if self.discarding {
+            return Ok(());
+        }
         let alone = !self.unsynced;
-        let parked = self.unpark(&statement);
+        let parked = meant.is_some_and(|meant| self.unpark(&statement, meant));
         let mut out = BytesMut::new();
         build::describe(b'S', &statement, &mut out)?;
         self.send(&out.freeze(), Sent::DescribePortalByStatement { of: prepared.number, formats });
@@ -278,6 +310,9 @@ impl Session {
         let described = portal.describe.clone();
         if self.portals.iter().any(|(other, p)| other != name && p.describe.is_some()) {
             self.describe_parked().await?;
+            if self.discarding {
+                return Ok(());
+            }
         }
         let Some(prepared) = self.still_bound(&portal).await? else { return Ok(()) };
         let Some(sql) = &prepared.sql else {
@@ -307,6 +342,14 @@ impl Session {
                 Err(refusal) => Box::pin(self.refuse_group(refusal)).await,
             };
         }
+        if portal.bound.as_ref().is_some_and(|then| !then.holds(&self.names.search_path, &analysis)) {
+            let message = format!("what portal {name:?} names is not what it was when it was bound; bind it again");
+            return Box::pin(self.refuse_group(Refusal::NotSupported { message })).await;
+        }
+        if let Some(refusal) = self.against_its_names(&analysis) {
+            Box::pin(self.record_denial(sql, &refusal, &[])).await?;
+            return Box::pin(self.refuse_group(refusal)).await;
+        }
         let bind = &portal.bind;
         let mut request = Request {
             sql: Arc::clone(sql),
@@ -323,7 +366,8 @@ impl Session {
         };
         let goes_on = portal.ran.as_ref().filter(|then| {
             (then.standing, then.policies) == (self.standing, policies)
-                && then.text.effects == analysis.effects
+                && (Arc::ptr_eq(&then.catalog, &self.catalog)
+                    || then.catalog.version_of(&then.effects) == self.catalog.version_of(&then.effects))
                 && (then.held || !by_time)
                 && !(self.is_reviewed() && analysis.moves_transaction)
         });
@@ -380,20 +424,28 @@ impl Session {
             None => None,
         };
         if !portal.sent {
-            self.unpark(&bind.statement);
+            self.looks_up(&bind.statement, &analysis)?;
+            if !prepared.sent {
+                let meant = self.means(&analysis);
+                self.unpark(&bind.statement, meant);
+            }
             self.pipe.upstream.send(&portal.frame);
             self.replies.sent_late(Sent::Bind);
             if let Some(describe) = described {
                 self.send(&describe, Sent::DescribePortal);
             }
         }
+        let bound = self.prepared.get(&bind.statement).and_then(|prepared| prepared.meant.clone());
         if let Some(portal) = self.portals.get_mut(name) {
-            portal.sent = true;
+            if !std::mem::replace(&mut portal.sent, true) {
+                portal.bound = bound;
+            }
             portal.describe = None;
-            let text = Arc::clone(&*analysis);
+            let (catalog, effects) = (Arc::clone(&self.catalog), analysis.effects.clone());
             let held = went_held || permit.request().is_some();
             let masks = self.masks.pending.clone();
-            portal.ran = (limit > 0).then_some(Ran { text, standing: self.standing, policies, held, masks });
+            portal.ran =
+                (limit > 0).then_some(Ran { catalog, effects, standing: self.standing, policies, held, masks });
         }
         self.unsynced = true;
         let moves = |s: &Statement| !matches!(s.transaction, TransactionMove::None | TransactionMove::Savepoint);
@@ -453,7 +505,7 @@ impl Session {
 
     pub(super) async fn on_flush(&mut self, frame: &Bytes) -> Result<(), Ended> {
         self.describe_parked().await?;
-        if self.unsynced {
+        if self.unsynced && !self.discarding {
             self.pipe.upstream.send(frame);
         }
         Ok(())
@@ -499,12 +551,13 @@ impl Session {
     }
 
     /// Sends a parked Parse, whose ParseComplete the client has had; whether there was one.
-    fn unpark(&mut self, name: &str) -> bool {
+    pub(super) fn unpark(&mut self, name: &str, meant: Meant) -> bool {
         if let Some(prepared) = self.prepared.get_mut(name)
             && !prepared.sent
         {
             let prepared = Arc::make_mut(prepared);
             prepared.sent = true;
+            prepared.meant = Some(meant);
             self.unsynced = true;
             self.pipe.upstream.send(&prepared.frame);
             self.replies.sent_late(Sent::Parse { name: name.to_owned() });
@@ -559,6 +612,13 @@ impl Session {
             || analysis.statements.is_empty()
             || self.connection.mode == Mode::Observe
             || self.allowed(analysis)
+    }
+
+    /// What a statement that waits here means now.
+    async fn means_now(&mut self, prepared: &Prepared) -> Result<Option<Meant>, Ended> {
+        let Some(sql) = prepared.sql.clone().filter(|_| !prepared.sent) else { return Ok(None) };
+        let known = self.analyse_in_group(&sql, prepared.reading.as_ref()).await?;
+        Ok(Some(self.means(&known)))
     }
 
     /// Whether a statement's description may be asked for: where it is not denied outright.

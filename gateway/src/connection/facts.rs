@@ -11,7 +11,7 @@ use super::{
     session::{Ended, Session},
 };
 use crate::{
-    catalog::Snapshot,
+    catalog::{Snapshot, temporary},
     refusal::Refusal,
     statement::classify::is_temporary_schema,
     statement::understood::Pin,
@@ -129,13 +129,7 @@ fn options(text: &str) -> Result<Vec<(String, String)>, Refusal> {
 const FACTS: &str = "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(true))::pg_catalog.text, \
      pg_catalog.current_setting('search_path'), pg_catalog.current_setting('TimeZone'), CURRENT_USER::pg_catalog.text, \
      pg_catalog.current_setting('transaction_read_only'), pg_catalog.current_setting('session_replication_role'), \
-     COALESCE((SELECT pg_catalog.json_agg(c.relname)::pg_catalog.text FROM pg_catalog.pg_class c \
-     WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), '[]'), \
-     COALESCE((SELECT pg_catalog.json_agg(c.relname)::pg_catalog.text FROM pg_catalog.pg_class c \
-     WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() \
-     AND (c.relkind OPERATOR(pg_catalog.=) 'v'::pg_catalog.\"char\" OR c.relhasrules OR c.relrowsecurity \
-     OR EXISTS (SELECT 1 FROM pg_catalog.pg_trigger t WHERE t.tgrelid OPERATOR(pg_catalog.=) c.oid \
-     AND NOT t.tgisinternal))), '[]')";
+     pg_catalog.current_schema()::pg_catalog.text";
 /// Settings that give constants and comparisons another meaning.
 pub(super) const MEANINGS: [&str; 11] = [
     "DateStyle",
@@ -158,7 +152,9 @@ impl Session {
     pub(super) async fn refresh_catalog(&mut self) -> Result<(), Ended> {
         let before = Arc::clone(&self.catalog);
         self.take_catalog().await?;
-        self.dirty |= !Arc::ptr_eq(&before, &self.catalog) && !before.has_same_schemas(&self.catalog);
+        // What something temporary stands on may have another name now.
+        let doubtful = !self.names.temporary.is_empty() || !before.has_same_schemas(&self.catalog);
+        self.dirty |= doubtful && !Arc::ptr_eq(&before, &self.catalog);
         Ok(())
     }
 
@@ -186,17 +182,26 @@ impl Session {
         let facts = self.own_query(&format!("{FACTS}{meanings}")).await?;
         let Some(row) = facts.and_then(|mut rows| rows.pop()) else { return Ok(false) };
         let text = |index: usize| row.get(index).cloned().flatten().unwrap_or_default();
-        let list = |index: usize| serde_json::from_str::<Vec<String>>(&text(index)).ok();
-        let (Some(path), Some(temporary), Some(acting)) = (list(0), list(6), list(7)) else { return Ok(false) };
+        let Some(path) = serde_json::from_str::<Vec<String>>(&text(0)).ok() else { return Ok(false) };
         self.names.search_path = path;
-        self.names.temporary = temporary;
-        self.names.acting = acting;
+        self.names.creates_in = row.get(6).cloned().flatten();
         let settings = ["search_path", "TimeZone", "role", "transaction_read_only", "session_replication_role"];
-        let places = settings.iter().zip(1..).chain(MEANINGS.iter().zip(8..));
+        let places = settings.iter().zip(1..).chain(MEANINGS.iter().zip(7..));
         self.settings = places.map(|(name, index)| ((*name).to_owned(), text(index))).collect();
         let known = |schema: &String| is_temporary_schema(schema) || self.catalog.has_schema(schema);
         let all_known = self.names.search_path.iter().all(known);
-        Ok(self.take_prepared().await? && all_known)
+        Ok(self.take_temporary().await? && self.take_prepared().await? && all_known)
+    }
+
+    /// Temporary relations and types, where the session has a schema for them.
+    async fn take_temporary(&mut self) -> Result<bool, Ended> {
+        let mut own = Some(temporary::Own::default());
+        if self.names.search_path.iter().any(|schema| is_temporary_schema(schema)) {
+            own = self.own_query(&temporary::QUERY).await?.and_then(|rows| temporary::read(&rows));
+        }
+        let known = own.is_some();
+        (self.names.temporary, self.names.temporary_types) = own.unwrap_or_default();
+        Ok(known)
     }
 
     /// What is prepared is what the server says, but for what is parked here.
@@ -226,6 +231,7 @@ impl Session {
                     frame,
                     sent: true,
                     confirmed: true,
+                    meant: None,
                 };
                 self.prepared.insert(name.clone(), Arc::new(prepared));
             }

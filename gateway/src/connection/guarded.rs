@@ -388,7 +388,7 @@ impl Session {
     pub(super) fn start(&mut self, permit: Permit, recorded: Recorded, frame: &Bytes) -> u64 {
         let run = self.next_run;
         self.next_run += 1;
-        let mut open = forward(permit, recorded, frame, &mut self.pipe.upstream.output);
+        let mut open = forward(permit, recorded, frame, self.pipe.upstream.queue());
         open.keeps_rows(self.connection.record_rows, &[]);
         self.runs.insert(run, open);
         run

@@ -17,9 +17,9 @@ use crate::{
     metrics::StatementDecision,
     refusal::Refusal,
     statement::{
-        classify::{NOT_KEPT, OwnSetting, classify, without_token},
+        classify::{NOT_KEPT, OwnSetting, Statement, TransactionMove, classify, off_thread, without_token},
         decide::{Asked, Decision, SqlFacts, decide, decide_by},
-        effect::{Action, Effect},
+        effect::{Action, Effect, Object},
         said,
         understood::Understood,
     },
@@ -55,9 +55,8 @@ impl Session {
         }
         // A big text takes its time: off the threads that carry other sessions.
         let (sql, catalog, names) = (sql.to_owned(), Arc::clone(&self.catalog), self.names.clone());
-        tokio::task::spawn_blocking(move || Understood::from(classify(&sql, &catalog, &names)).into())
-            .await
-            .map_err(|error| unavailable(&error))
+        let understood = off_thread(move || Understood::from(classify(&sql, &catalog, &names)).into()).await;
+        understood.ok_or_else(|| unavailable(&"no thread could analyse a text"))
     }
 
     /// What a prepared statement's text is from now on; nothing where it is not certain.
@@ -69,25 +68,36 @@ impl Session {
     /// is asked of the server then. `SET TRANSACTION ISOLATION LEVEL` must come before any query, and a
     /// question of the gateway's would be one.
     fn means_the_same_anyhow(&self, sql: &str) -> Option<Known> {
-        use crate::statement::effect::Action;
         if self.status != b'T' || !(self.dirty || self.own_catalog.is_changed()) {
             return None;
         }
-        let understood: Understood = classify(sql, &self.catalog, &self.names).into();
-        let mut effects = understood.statements.iter().flat_map(|s| &s.effects);
-        let anyhow = effects.all(|e| matches!(e.action, Action::Transaction | Action::Set));
+        let mut analysis = classify(sql, &self.catalog, &self.names);
+        if self.put_off && self.own_catalog.is_changed() {
+            // What was put off to its end may be other code by now than what was looked at.
+            let commits = |statement: &&mut Statement| statement.transaction == TransactionMove::Commit;
+            for statement in analysis.statements.iter_mut().filter(commits) {
+                statement.effects.push(Effect::on_connection(Action::Opaque));
+                statement.notes.push("triggers were put off to its end, and the schema has changed since".to_owned());
+            }
+        }
+        let understood: Understood = analysis.into();
+        // By its form: what it does may be what names meant before.
+        let anyhow = understood.statements.iter().all(|statement| {
+            let harmless = |effect: &Effect| matches!(effect.action, Action::Transaction | Action::Set);
+            statement.is_control && statement.effects.iter().all(harmless)
+        });
         (anyhow && !understood.statements.is_empty()).then(|| understood.into())
     }
 
     /// Names could not be asked since they may have changed: what rests on names is opaque. In a
     /// failed transaction the server itself refuses everything but its end.
     fn uncertain(&self, mut analysis: crate::statement::classify::Analysis) -> crate::statement::classify::Analysis {
-        use crate::statement::effect::{Action, Effect};
         if self.status == b'E' && !self.moved && analysis.statements.len() == 1 {
             return analysis;
         }
         for statement in &mut analysis.statements {
-            if !statement.effects.iter().all(|e| matches!(e.action, Action::Transaction | Action::Set)) {
+            let harmless = |effect: &Effect| matches!(effect.action, Action::Transaction | Action::Set);
+            if !(statement.is_control && statement.effects.iter().all(harmless)) {
                 statement.effects.push(Effect::on_connection(Action::Opaque));
                 statement.notes.push("names may mean something else after a statement before it".to_owned());
             }
@@ -203,6 +213,17 @@ impl Session {
             text.allow(circumstances, permitted_by);
         }
         allowed
+    }
+
+    /// Whether a text writes to a table whose triggers may be put off to the end of the transaction.
+    pub(super) fn puts_off(&self, text: &Understood) -> bool {
+        text.effects.iter().filter(|effect| effect.action.group() == Some("write")).any(|effect| match &effect.object {
+            Object::Table { schema, name } => {
+                let relation = self.catalog.relation(schema, name);
+                relation.is_some_and(|relation| relation.hazards.iter().any(|hazard| hazard.deferrable))
+            }
+            _ => false,
+        })
     }
 
     /// Whether policy has to know how many rows a text touches.

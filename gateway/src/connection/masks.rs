@@ -22,6 +22,7 @@ use crate::{
         classify::{
             Doubt,
             columns::{Column, Use},
+            off_thread,
         },
         decide::{Asked, ColumnFacts, Decision, revealed_by},
         effect::{Action, Effect, Object},
@@ -228,9 +229,8 @@ impl Session {
         }
         let (sql, known, catalog, names) =
             (sql.to_owned(), Arc::clone(&**known), Arc::clone(&self.catalog), self.names.clone());
-        tokio::task::spawn_blocking(move || exposures(&sql, &known, (&catalog, &names), &sensitive))
-            .await
-            .map_err(|error| unavailable(&error))
+        let found = off_thread(move || exposures(&sql, &known, (&catalog, &names), &sensitive)).await;
+        found.ok_or_else(|| unavailable(&"no thread could analyse a text"))
     }
 
     /// What a text's columns come to; `approved` are those that somebody approved to reveal.
@@ -291,6 +291,7 @@ impl Session {
                 Refusal::Syntax { message: message.clone(), position: *position }
             }
             Some(Doubt::UnknownRelation { name }) => Refusal::UnknownRelation { name: name.clone() },
+            Some(Doubt::UnknownFunction { name }) => Refusal::UnknownFunction { name: name.clone() },
             _ => refusal_of(hidden),
         };
         self.record_denial(&request.sql, &refusal, &[]).await?;
@@ -491,7 +492,7 @@ impl Session {
         let Masks { runs, key, .. } = &mut self.masks;
         let run = runs.iter_mut().find(|other| Some(other.run) == run).ok_or_else(unknown)?;
         let key = key.as_ref().ok_or_else(unknown)?;
-        let out = if rows == Rows::Keep { &mut self.kept } else { &mut self.pipe.client.output };
+        let out = if rows == Rows::Keep { &mut self.kept } else { self.pipe.client.queue() };
         let left = out.len();
         if tag == b'D' {
             run.rows.as_ref().ok_or_else(unknown)?.write(body, key, out)?;

@@ -24,6 +24,7 @@
 //! | [`finish`] | the server's side of a session that was ended |
 //! | `masks` | which columns leave masked, and what policy says of them |
 //! | [`memory`] | what a session need not work out twice |
+//! | `meant` | what a statement meant when the server looked its names up |
 //! | [`cancel`] | who may be cancelled by which key |
 
 pub mod accept;
@@ -47,6 +48,7 @@ pub mod login;
 #[cfg(test)]
 mod login_tests;
 mod masks;
+mod meant;
 pub mod memory;
 pub mod own_catalog;
 mod park;

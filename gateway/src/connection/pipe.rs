@@ -18,7 +18,7 @@ pub struct End {
     /// Read, not yet used.
     pub input: BytesMut,
     /// To be written.
-    pub output: BytesMut,
+    output: BytesMut,
     /// The other side has closed.
     pub closed: bool,
     /// What is sent is kept here instead, until it may be seen.
@@ -53,7 +53,12 @@ impl End {
 
     /// Queues bytes to be written.
     pub fn send(&mut self, bytes: &[u8]) {
-        self.kept_back.as_mut().unwrap_or(&mut self.output).extend_from_slice(bytes);
+        self.queue().extend_from_slice(bytes);
+    }
+
+    /// Where bytes are queued.
+    pub fn queue(&mut self) -> &mut BytesMut {
+        self.kept_back.as_mut().unwrap_or(&mut self.output)
     }
 
     /// From now on nothing that is sent leaves.

@@ -157,7 +157,7 @@ impl Session {
 
     /// Keeps a row as it left under its mask: from `left` on.
     fn keep_masked(&mut self, run: Option<u64>, left: usize, rows: Rows) -> Result<(), Ended> {
-        let out = if rows == Rows::Keep { &self.kept } else { &self.pipe.client.output };
+        let out = if rows == Rows::Keep { &self.kept } else { &*self.pipe.client.queue() };
         let row = out.get(left..).unwrap_or_default();
         if let Some(kept) = run.and_then(|run| self.runs.get_mut(run)?.rows()) {
             kept.take(row)?;
@@ -233,7 +233,9 @@ impl Session {
                     Box::pin(self.lose_runs()).await;
                     return Err(Ended::Quiet);
                 }
-                if let Some(run) = run {
+                // What fails in a Parse or a Bind is the next run's, though that has not begun.
+                let mut skipped = skipped.into_iter();
+                if let Some(run) = run.or_else(|| skipped.next()) {
                     self.end_run(run, RunEnd::Failed(report)).await?;
                 }
                 for run in skipped {
@@ -271,6 +273,7 @@ impl Session {
         }
         if self.status == b'I' {
             self.wrote = false;
+            self.put_off = false;
             // What is to be reviewed and has not begun yet is not over: this ends what came before it.
             if before != b'I' || self.block || !self.is_reviewed() {
                 self.transaction = None;

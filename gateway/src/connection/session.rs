@@ -26,6 +26,7 @@ use super::{
     extended::{Portal, Prepared},
     finish::Leftover,
     masks::Masks,
+    meant::Meant,
     memory::Memory,
     own_catalog::OwnCatalog,
     pipe::{End, Pipe},
@@ -121,6 +122,8 @@ pub struct Session {
     pub(super) unsynced: bool,
     /// A transaction began or ended in the group that is open: `status` is that of before.
     pub(super) moved: bool,
+    /// The transaction may have triggers to come at its end.
+    pub(super) put_off: bool,
     /// So many bytes of a row on its way are still to pass; shown or not.
     pub(super) passing: (usize, Rows),
     /// What the open transaction has done, where policy may review it at its COMMIT.
@@ -140,6 +143,8 @@ pub struct Session {
     pub(super) passed: Counter,
     pub(super) next_prepared: u64,
     pub(super) prepared: HashMap<String, Arc<Prepared>>,
+    /// What SQL's PREPARE made, with what that meant then.
+    pub(super) prepared_by_sql: HashMap<String, Meant>,
     pub(super) portals: HashMap<String, Portal>,
     pub(super) names: Names,
     /// Settings that change meaning, for the digest.
@@ -345,6 +350,7 @@ impl Session {
             discarding: false,
             unsynced: false,
             moved: false,
+            put_off: false,
             passing: (0, Rows::Show),
             transaction: None,
             approved_commit: None,
@@ -356,6 +362,7 @@ impl Session {
             passed: gateway.metrics.statements(&connection.name, StatementDecision::Allow),
             next_prepared: 0,
             prepared: HashMap::new(),
+            prepared_by_sql: HashMap::new(),
             portals: HashMap::new(),
             names: Names { login: connection.upstream.user.clone(), ..Names::default() },
             settings: Vec::new(),

@@ -13,7 +13,7 @@ use crate::{
     sessions::Doing,
     statement::{
         assemble::{Masking, Request},
-        classify::TransactionMove,
+        classify::{CursorMove, TransactionMove},
         decide::{Decision, explain::rules_behind},
         forward::forward,
         hold::{Judged, Permit, judge, rollback},
@@ -62,6 +62,10 @@ impl Session {
                 }
                 Err(refusal) => Box::pin(self.refuse_query(sql, refusal)).await,
             };
+        }
+        if let Some(refusal) = self.against_its_names(&analysis) {
+            Box::pin(self.record_denial(sql, &refusal, &[])).await?;
+            return Box::pin(self.refuse_query(sql, refusal)).await;
         }
         let mut request = Request {
             sql: sql.into(),
@@ -208,7 +212,7 @@ impl Session {
         if self.is_reviewed() && permit.request().is_some() && commits(&request.analysis) {
             self.approved_commit = Some(run);
         }
-        let mut open = forward(permit, recorded, frame, &mut self.pipe.upstream.output);
+        let mut open = forward(permit, recorded, frame, self.pipe.upstream.queue());
         open.keeps_rows(self.connection.record_rows, &[]);
         self.runs.insert(run, open);
         if simple {
@@ -248,6 +252,13 @@ impl Session {
         if changes {
             self.dirty = true;
             self.changed = true;
+        }
+        self.prepares(&request.sql, text);
+        self.put_off |= !text.only_reads && self.puts_off(text);
+        for statement in &text.statements {
+            if let Some(CursorMove::Closes { name }) = &statement.cursor {
+                self.portals.retain(|of, portal| !portal.is_sent() || name.as_ref().is_some_and(|name| name != of));
+            }
         }
         self.tell_of(request, permit);
         self.wrote |= !text.only_reads;

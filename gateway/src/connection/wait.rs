@@ -4,6 +4,7 @@ use chrono::Utc;
 
 use super::{
     cancel::Arm,
+    extended::Portal,
     park::Parked,
     session::{Ended, Session},
 };
@@ -77,6 +78,15 @@ impl Session {
         }
         if let Some(passed) = Box::pin(self.approved_ahead(request, &asked)).await? {
             return Ok(passed);
+        }
+        // What is shown is as of now, and what is compared at its release likewise.
+        self.doubts_names();
+        let rows = self.rows;
+        let now = Box::pin(self.analyse(&request.sql, None)).await?;
+        self.rows = rows;
+        if now.effects != request.analysis.effects {
+            let message = "what this statement's names mean has changed meanwhile; send it again".to_owned();
+            return Ok(Err(Refusal::Unavailable { message }));
         }
         let digest = self.digest(request, &asked);
         let arm = self.withdraw.arm();
@@ -211,10 +221,19 @@ impl Session {
         }
     }
 
+    /// Names are asked for anew, whatever they are thought to be: before somebody is asked what they decide by, and before
+    /// what they decided counts. Not where that would end an unnamed statement or portal that the server has.
+    fn doubts_names(&mut self) {
+        let unnamed =
+            self.prepared.get("").is_some_and(|prepared| prepared.sent) || self.portals.values().any(Portal::is_sent);
+        self.dirty |= self.status != b'E' && self.replies.is_quiet() && !self.unsynced && !unnamed;
+    }
+
     /// The question and the digest as they stand now, under the catalog of now; or why nobody can say.
     async fn as_it_stands(&mut self, waits: &Waits<'_>) -> Result<Result<(Asked, Digest), String>, Ended> {
         match *waits {
             Waits::Statement { request, .. } => {
+                self.doubts_names();
                 if !Box::pin(self.ask_catalog()).await {
                     let why = "the database's catalog can't be read, so nobody can say whether all is as it was";
                     return Ok(Err(why.to_owned()));
@@ -291,6 +310,11 @@ impl Session {
     pub(super) async fn count_rows(&mut self, request: &Request) -> Option<Guard> {
         self.rows = None;
         if !self.counts_rows(&request.analysis) || request.sql.len() > impact::LONGEST {
+            return None;
+        }
+        // What comes as late as the client's COMMIT can't be held to a number.
+        if (self.status != b'I' || self.moved || request.analysis.moves_transaction) && self.puts_off(&request.analysis)
+        {
             return None;
         }
         let parts = parts(&request.sql);

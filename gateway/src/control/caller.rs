@@ -24,6 +24,7 @@ use crate::{
     identity::{Identity, TokenRefused},
     runtime::Gateway,
     statement::decide::{Known, SessionFacts},
+    store::StoreError,
 };
 
 /// `context.session` of somebody who calls: where the connection comes from. `0.0.0.0` where it is
@@ -93,6 +94,22 @@ impl Caller {
             _ => Err(Refused::forbidden("Only a person who is signed in may do this.")),
         }
     }
+}
+
+/// Whether somebody who was let in would still be: their token counts, and the directory knows them. They keep the groups
+/// that they still have.
+pub(super) async fn still(gateway: &Gateway, identity: &mut Identity) -> Result<bool, StoreError> {
+    if identity.expires_at <= Utc::now() {
+        return Ok(false);
+    }
+    if let Some(token) = &identity.token
+        && gateway.store.token_ended(token).await?.is_some()
+    {
+        return Ok(false);
+    }
+    let Some(person) = gateway.store.person(&identity.human.principal).await? else { return Ok(false) };
+    identity.groups.retain(|group| person.groups.contains(group));
+    Ok(true)
 }
 
 fn not_signed_in(error: &str) -> Refused {

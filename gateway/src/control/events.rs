@@ -4,7 +4,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     extract::State,
-    http::{HeaderMap, StatusCode},
+    http::HeaderMap,
     response::{
         Sse,
         sse::{self, KeepAlive},
@@ -13,9 +13,15 @@ use axum::{
 use chrono::{DateTime, Utc};
 use countersign_shared::api::Event;
 use futures_util::{Stream, stream};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 
-use super::{App, answer::Refused, caller::Caller, sight};
+use super::{
+    App,
+    answer::Refused,
+    caller::{Caller, still},
+    listening::Place,
+    sight,
+};
 use crate::{runtime::Gateway, store::StoreError};
 
 /// How often a silent stream says that it lives.
@@ -30,7 +36,7 @@ struct Listener {
     bell: watch::Receiver<i64>,
     ready: std::collections::VecDeque<Event>,
     ends_at: Option<DateTime<Utc>>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// Everything after `Last-Event-ID`; without one, everything from now on.
@@ -51,11 +57,8 @@ pub(super) async fn stream(
         None => Some(gateway.store.last_event().await?),
     };
     let seen = seen.ok_or_else(|| Refused::bad_request("`Last-Event-ID` is not the number of an event."))?;
-    let place = Arc::clone(&app.listeners).try_acquire_owned();
-    let _place = place.map_err(|_| {
-        let error = "Too many listen to events already.";
-        Refused::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", error, "Try again in a moment.")
-    })?;
+    let who = caller.known().ok().map(|(who, _)| who.human.principal.clone());
+    let _place = app.listeners.take(who.as_deref())?;
     let listener = Listener { gateway, caller, seen, bell, ready: std::collections::VecDeque::new(), ends_at, _place };
     let events = stream::unfold(listener, |mut listener| async move {
         let event = listener.next().await?;
@@ -114,16 +117,11 @@ impl Listener {
             return Ok(true);
         }
         if let Caller::Known { identity, .. } = &mut self.caller {
-            // Nor does who has signed out since.
-            if let Some(token) = &identity.token
-                && self.gateway.store.token_ended(token).await?.is_some()
-            {
+            // Whoever is gone sees nothing more, nor what a group showed them that they have lost.
+            if !still(&self.gateway, identity).await? {
                 self.ends_at = Some(Utc::now());
                 return Ok(false);
             }
-            // Whoever is gone sees nothing more, nor what a group showed them that they have lost.
-            let Some(person) = self.gateway.store.person(&identity.human.principal).await? else { return Ok(false) };
-            identity.groups.retain(|group| person.groups.contains(group));
         }
         if let Some(id) = &event.grant {
             let grant = self.gateway.store.grant(id).await?;

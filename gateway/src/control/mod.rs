@@ -22,6 +22,7 @@ mod guard;
 mod health;
 mod link;
 mod links;
+mod listening;
 mod log;
 mod notices;
 mod openapi;
@@ -58,29 +59,26 @@ use axum::{
     middleware,
     routing::{delete, get, post, put},
 };
-use tokio::sync::Semaphore;
 
 pub use self::about::about;
-use self::{browser::SignIns, caller::Once};
+use self::{browser::SignIns, caller::Once, listening::Places};
 use crate::{runtime::Gateway, scim};
 
 /// The largest body that is read, in bytes.
 const LARGEST_BODY: usize = 256 * 1024;
-/// How many listen to events at once.
-const LISTENERS: usize = 256;
 
 /// What every handler has.
 #[derive(Clone)]
 struct App {
     gateway: Arc<Gateway>,
     sign_ins: Arc<SignIns>,
-    listeners: Arc<Semaphore>,
+    listeners: Arc<Places>,
     once: Arc<Once>,
 }
 
 impl App {
     fn new(gateway: Arc<Gateway>) -> Self {
-        Self { gateway, sign_ins: Arc::default(), listeners: Arc::new(Semaphore::new(LISTENERS)), once: Arc::default() }
+        Self { gateway, sign_ins: Arc::default(), listeners: Arc::default(), once: Arc::default() }
     }
 
     /// How browsers reach us, without a trailing slash.

@@ -70,6 +70,77 @@ pub enum Kind {
     Retention,
 }
 
+impl Kind {
+    /// Every kind.
+    pub const ALL: &'static [Self] = &[
+        Self::Start,
+        Self::Stop,
+        Self::Load,
+        Self::Login,
+        Self::LoginRefused,
+        Self::Renewed,
+        Self::Logout,
+        Self::Statement,
+        Self::Denied,
+        Self::Held,
+        Self::BreakGlass,
+        Self::Decision,
+        Self::Question,
+        Self::Released,
+        Self::HoldEnded,
+        Self::Outcome,
+        Self::Link,
+        Self::Asked,
+        Self::Granted,
+        Self::GrantEnded,
+        Self::GrantKept,
+        Self::Review,
+        Self::Delegation,
+        Self::AccessEnded,
+        Self::TokensEnded,
+        Self::Directory,
+        Self::Audit,
+        Self::Bypass,
+        Self::Retention,
+    ];
+
+    /// Its name in entries.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Load => "load",
+            Self::Login => "login",
+            Self::LoginRefused => "login_refused",
+            Self::Renewed => "renewed",
+            Self::Logout => "logout",
+            Self::Statement => "statement",
+            Self::Denied => "denied",
+            Self::Held => "held",
+            Self::BreakGlass => "break_glass",
+            Self::Decision => "decision",
+            Self::Question => "question",
+            Self::Released => "released",
+            Self::HoldEnded => "hold_ended",
+            Self::Outcome => "outcome",
+            Self::Link => "link",
+            Self::Asked => "asked",
+            Self::Granted => "granted",
+            Self::GrantEnded => "grant_ended",
+            Self::GrantKept => "grant_kept",
+            Self::Review => "review",
+            Self::Delegation => "delegation",
+            Self::AccessEnded => "access_ended",
+            Self::TokensEnded => "tokens_ended",
+            Self::Directory => "directory",
+            Self::Audit => "audit",
+            Self::Bypass => "bypass",
+            Self::Retention => "retention",
+        }
+    }
+}
+
 /// One entry. Fields that do not apply are left out; no field ever holds a token or a password.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -126,7 +197,8 @@ pub trait Record {
     /// Where JSON can't hold it.
     fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()>;
 
-    /// Whether it says how something ended that is in the log: it is taken where nothing new may begin.
+    /// Whether it says how something ended that is in the log, or lets nobody do anything: it is taken where nothing new
+    /// may begin.
     fn ends(&self) -> bool;
 }
 
@@ -148,6 +220,11 @@ impl Record for Entry {
                 | Kind::LoginRefused
                 | Kind::Denied
                 | Kind::Stop
+                // Without these no gateway starts, no policy changes, and no key ends while a bucket is away.
+                | Kind::Start
+                | Kind::Load
+                | Kind::Retention
+                | Kind::Audit
         )
     }
 }
@@ -171,4 +248,18 @@ pub(super) fn encode(seq: u64, fields: &[u8], line: &mut Vec<u8>) {
     // `fields` is an object of an entry, which is never empty: its brace gives way to ours.
     line.extend_from_slice(fields.strip_prefix(b"{").unwrap_or(fields));
     line.push(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_the_name_that_entries_have() {
+        for kind in Kind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+        // One that is forgotten in `ALL` is one that the last of the names doesn't end with.
+        assert_eq!(Kind::ALL.len(), Kind::Retention as usize + 1);
+    }
 }

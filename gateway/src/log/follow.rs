@@ -31,7 +31,18 @@ pub struct Follower {
 pub struct Batch {
     /// Each with its number.
     pub entries: Vec<(u64, Entry)>,
+    /// What the tree has of each.
+    pub leaves: Vec<Leaf>,
     at: Option<At>,
+}
+
+/// An entry in the tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaf {
+    /// How long its line is.
+    pub bytes: u64,
+    /// Its hash, in hexadecimal digits, as `leaves` has it.
+    pub hash: String,
 }
 
 impl Follower {
@@ -55,7 +66,7 @@ impl Follower {
     /// # Errors
     /// Where the log can't be read, or an entry is missing.
     pub fn next(&self, upto: u64, most: usize, bytes: u64) -> io::Result<Batch> {
-        let mut batch = Batch { entries: Vec::new(), at: self.at };
+        let mut batch = Batch { at: self.at, ..Batch::default() };
         if self.after >= upto {
             return Ok(batch);
         }
@@ -85,6 +96,8 @@ impl Follower {
                         return Err(io::Error::other(format!("entry {seq} follows entry {newest}")));
                     }
                     size += line.len() as u64;
+                    let hash = lines.leaf().iter().map(|byte| format!("{byte:02x}")).collect();
+                    batch.leaves.push(Leaf { bytes: line.len() as u64, hash });
                     batch.entries.push((seq, entry));
                 }
                 batch.at = Some(At { segment: number, offset });

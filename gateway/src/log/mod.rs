@@ -15,15 +15,19 @@
 //! | [`seal`] | entries of some connections, encrypted, and the end of their keys |
 //! | `source` | where a log is read: a folder, a bucket, or both |
 //! | `pack` | segments that are over, compressed |
+//! | `frames` | how they are, so that what is in the middle can be read |
 //! | `follow` | entries from a number on, some at a time |
 //! | `read` | all entries, in order |
+//! | `lookup` | lines here and there, each compared with its hash |
 //! | [`chain`] | the Merkle tree over them, and signed checkpoints |
 
 pub mod chain;
 mod disk;
 mod entry;
 mod follow;
+mod frames;
 mod line;
+mod lookup;
 mod pack;
 mod read;
 pub mod seal;
@@ -39,11 +43,12 @@ mod faults;
 pub(crate) mod testing;
 
 pub use entry::{Entry, Kind, Record};
-pub use follow::{Batch, Follower};
+pub use follow::{Batch, Follower, Leaf};
 pub use line::{Line, Of, Which};
+pub(crate) use lookup::{Lookup, parsed};
 pub use pack::{pack, same_when_unpacked};
 pub use read::{ReadError, read};
-pub(crate) use segment::{last_entry, number_of, size as segment_size};
+pub(crate) use segment::{LONGEST, last_entry, number_of, size as segment_size};
 pub use source::Records;
 pub use writer::{Checkpoints, Log, Opened, Position};
 

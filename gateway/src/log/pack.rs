@@ -2,13 +2,14 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufReader, Read, Write},
+    io::{self, BufReader, Read},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
 use super::{
     disk::sync_folder,
+    frames::pack_into,
     segment::{packed_path_of, path_of, unpacking},
 };
 
@@ -21,29 +22,59 @@ const LEVEL: i32 = 3;
 /// # Errors
 /// Where a file can't be read or written; then the segment is as it was.
 pub fn pack(folder: &Path, number: u64) -> io::Result<(PathBuf, u64)> {
+    pack_where(folder, number, free)
+}
+
+/// How many bytes a folder's disk has for whoever is no administrator.
+fn free(folder: &Path) -> io::Result<u64> {
+    let disk = rustix::fs::statvfs(folder)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+fn pack_where(folder: &Path, number: u64, free: impl FnOnce(&Path) -> io::Result<u64>) -> io::Result<(PathBuf, u64)> {
     let (plain, packed) = (path_of(folder, number), packed_path_of(folder, number));
     let Ok(size) = fs::metadata(&plain).map(|meta| meta.len()) else {
         return fs::metadata(&packed).map(|_| (packed.clone(), 0));
     };
+    // The log is written to the same disk, and must not meet its end for this.
+    let left = free(folder)?;
+    if left / 2 < size {
+        let why = format!("{}: it is not packed, since its disk has {left} bytes left; it has {size}", plain.display());
+        return Err(io::Error::new(io::ErrorKind::StorageFull, why));
+    }
     let draft = packed.with_extension("new");
-    let out = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-    let mut encoder = zstd::Encoder::new(out, LEVEL)?;
-    encoder.include_checksum(true)?;
-    encoder.set_pledged_src_size(Some(size))?;
-    io::copy(&mut BufReader::new(File::open(&plain)?), &mut encoder)?;
-    let mut out = encoder.finish()?;
-    out.flush()?;
+    let done = pack_by(folder, &plain, &packed, &draft);
+    if done.is_err() {
+        let _gone = fs::remove_file(&draft);
+    }
+    done.map(|()| (packed.clone(), size.saturating_sub(fs::metadata(&packed).map_or(0, |meta| meta.len()))))
+}
+
+/// Takes away what a kill left of packing.
+pub(super) fn remove_drafts(folder: &Path) -> io::Result<()> {
+    for file in fs::read_dir(folder)? {
+        let path = file?.path();
+        let draft = path.to_str().is_some_and(|name| name.ends_with(".jsonl.new"));
+        if draft {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn pack_by(folder: &Path, plain: &Path, packed: &Path, draft: &Path) -> io::Result<()> {
+    let out = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(draft)?;
+    pack_into(File::open(plain)?, &out, LEVEL)?;
     out.sync_all()?;
-    if !reads_the_same(File::open(&plain)?, unpacking(File::open(&draft)?)?)? {
+    if !reads_the_same(File::open(plain)?, unpacking(File::open(draft)?)?)? {
         return Err(io::Error::other(format!("{}: it does not unpack to what was packed", draft.display())));
     }
     // Whoever looks at its age (what is packed after a time, deleted after another) sees that of its entries.
-    out.set_modified(fs::metadata(&plain)?.modified()?)?;
-    fs::rename(&draft, &packed)?;
+    out.set_modified(fs::metadata(plain)?.modified()?)?;
+    fs::rename(draft, packed)?;
     sync_folder(folder)?;
-    fs::remove_file(&plain)?;
-    sync_folder(folder)?;
-    Ok((packed.clone(), size.saturating_sub(fs::metadata(&packed)?.len())))
+    fs::remove_file(plain)?;
+    sync_folder(folder)
 }
 
 /// Whether two packed segments have the same entries.
@@ -112,6 +143,38 @@ mod tests {
         drop(log);
         assert_eq!(verify(&records.into(), &key, &[], |_| {}).unwrap().unwrap().newest.checkpoint.size, 41);
         assert_eq!(read(records).count(), 41);
+    }
+
+    #[test]
+    fn a_segment_is_packed_where_there_is_room_for_it_and_nothing_is_left_of_what_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Log::open_on(folder.path(), chaining(folder.path()), || Box::new(RealDisk), 2000).unwrap();
+        for n in 0..40 {
+            log.append(&Entry { sql: Some(format!("select {n}")), ..Entry::new(Kind::Statement) }).unwrap();
+        }
+        let (folder, at) = (log.folder(), path_of(log.folder(), 1));
+        let size = fs::metadata(&at).unwrap().len();
+        let drafts = || {
+            fs::read_dir(folder)
+                .unwrap()
+                .filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|is| is == "new"))
+                .count()
+        };
+        let refused = pack_where(folder, 1, |_| Ok(2 * size - 1)).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::StorageFull, "{refused}");
+        assert!(at.exists() && drafts() == 0);
+        // Where it can't take its place, its draft goes.
+        fs::create_dir_all(packed_path_of(folder, 1).join("x")).unwrap();
+        assert!(pack_where(folder, 1, |_| Ok(2 * size)).is_err());
+        assert!(at.exists() && drafts() == 0);
+        fs::remove_dir_all(packed_path_of(folder, 1)).unwrap();
+        // So does one that a kill left, at the next start.
+        fs::write(packed_path_of(folder, 1).with_extension("new"), "half").unwrap();
+        remove_drafts(folder).unwrap();
+        assert!(drafts() == 0 && at.exists());
+        pack_where(folder, 1, |_| Ok(2 * size)).unwrap();
+        assert!(!at.exists());
+        assert!(free(folder).unwrap() > 0);
     }
 
     #[test]

@@ -1,15 +1,12 @@
 //! All entries of a folder, in order.
 
-use std::{
-    io::{self, BufRead as _},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{io, path::PathBuf, sync::Arc};
 
 use super::{
     Entry,
     entry::Line,
     seal::Opener,
+    segment::read_line,
     source::{Reading, Records, Source},
 };
 
@@ -33,6 +30,24 @@ pub enum ReadError {
         line: u64,
         /// What is wrong with it.
         why: String,
+    },
+    /// What an index says is at a place is not there.
+    #[error("{path}, entry {seq}: {why}")]
+    Misplaced {
+        /// In which segment.
+        path: PathBuf,
+        /// Which entry.
+        seq: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An entry is not the one of which a hash is kept.
+    #[error("{path}: entry {seq} is not the one whose hash is in `leaves`; one of them was changed")]
+    Changed {
+        /// In which segment.
+        path: PathBuf,
+        /// Which entry.
+        seq: u64,
     },
     /// The last line has no end: an entry that is being written, or was when the gateway died.
     #[error("{path}, line {line}: the last entry is not whole")]
@@ -94,7 +109,7 @@ impl Entries {
                 continue;
             };
             let mut bytes = Vec::new();
-            let read = open.file.read_until(b'\n', &mut bytes);
+            let read = read_line(&mut open.file, &mut bytes);
             if read.map_err(|why| ReadError::Io { path: open.path.clone(), why })? == 0 {
                 self.open = None;
                 continue;

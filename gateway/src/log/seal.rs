@@ -6,11 +6,12 @@
 //!
 //! | sealed | in clear |
 //! |---|---|
-//! | statement, parameters, rows, an error's message | time, who, where, effects, digest, decision, command tag, SQLSTATE |
+//! | statement, parameters, rows, COPY data's hash, the requester's reason, what an error or a refusal says, names that are in no catalog | time, who, where, effects, digest, decision, command tag, SQLSTATE |
 
 use std::{
     collections::HashMap,
     fs, io,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -29,12 +30,17 @@ use super::{
     Entry, Kind,
     disk::{Disk, RealDisk},
 };
+use crate::regular;
 
 /// 32 bytes: what a connection's keys are encrypted with.
 pub type SealSecret = Secret<[u8; 32]>;
 
 /// What of `detail` is sealed.
-const DETAILS: [&str; 3] = ["parameters", "rows", "message"];
+const DETAILS: [&str; 4] = ["parameters", "rows", "message", "copied"];
+/// What stands in place of a name that people may have written.
+const UNNAMED: &str = "opaque Function::\"(sealed)\"";
+/// The longest file of a key, in bytes.
+const LONGEST: u64 = 64 << 10;
 /// A key seals no more than this: far below where a counter of messages would matter.
 const MOST: u64 = 1 << 32;
 
@@ -69,12 +75,23 @@ impl KeyFile {
     }
 }
 
-/// All keys in a folder, each with its file.
+/// The keys in a folder.
+#[derive(Debug, Default)]
+pub struct Keys {
+    /// Those that can be read, each with its file, by day.
+    pub good: Vec<(PathBuf, KeyFile)>,
+    /// Files that can't be, with the reason.
+    pub bad: Vec<(PathBuf, String)>,
+    /// What an end that was cut short has left: no key any more.
+    pub left: Vec<PathBuf>,
+}
+
+/// All keys in a folder.
 ///
 /// # Errors
-/// Where they can't be read.
-pub fn keys(records: &Path) -> io::Result<Vec<(PathBuf, KeyFile)>> {
-    let mut found = Vec::new();
+/// Where the folder can't be read.
+pub fn keys(records: &Path) -> io::Result<Keys> {
+    let mut found = Keys::default();
     let files = match fs::read_dir(keys_in(records)) {
         Ok(files) => files,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(found),
@@ -82,12 +99,18 @@ pub fn keys(records: &Path) -> io::Result<Vec<(PathBuf, KeyFile)>> {
     };
     for file in files {
         let path = file?.path();
-        if path.extension().is_some_and(|extension| extension == "key") {
-            let said = |e: serde_json::Error| io::Error::other(format!("{}: {e}", path.display()));
-            found.push((path.clone(), serde_json::from_slice(&fs::read(&path)?).map_err(said)?));
+        let is = |extension: &str| path.extension().is_some_and(|is| is == extension);
+        if is("gone") || is("key") && fs::metadata(&path).is_ok_and(|meta| meta.len() == 0) {
+            found.left.push(path);
+        } else if is("key") {
+            let read = regular::bytes(&path, LONGEST).and_then(|bytes| Ok(serde_json::from_slice(&bytes)?));
+            match read {
+                Ok(key) => found.good.push((path, key)),
+                Err(why) => found.bad.push((path, why.to_string())),
+            }
         }
     }
-    found.sort_by_key(|(_, key)| key.day);
+    found.good.sort_by_key(|(_, key)| key.day);
     Ok(found)
 }
 
@@ -187,7 +210,7 @@ impl Sealer {
         let nonce = random::<NONCE_LEN>()?;
         let wrapped = locked(&aead(secret.reveal())?, nonce, &file.about(), &key)?;
         file.key = STANDARD.encode([&nonce[..], &wrapped].concat());
-        fs::create_dir_all(&self.folder)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         RealDisk.replace(&self.folder.join(format!("{id}.key")), &serde_json::to_vec(&file)?)?;
         Ok(Current { id, day, key: aead(&key)?, sealed: 0 })
     }
@@ -201,29 +224,54 @@ fn about(id: &str, connection: &str) -> String {
 fn taken_out(entry: &mut Map<String, Value>) -> Option<Map<String, Value>> {
     let mut hidden = Map::new();
     hidden.extend(entry.remove("sql").map(|sql| ("sql".to_owned(), sql)));
-    // A server's error may quote values. Its SQLSTATE stays.
-    if entry.get("kind").and_then(Value::as_str) == Some("outcome")
-        && let Some(outcome) = entry.get("outcome").and_then(Value::as_str).map(str::to_owned)
-        && let Some(code) = sqlstate(&outcome)
+    let kind = entry.get("kind").and_then(Value::as_str).map(str::to_owned);
+    let failed = entry.get("detail").is_some_and(|detail| detail["failed"] == true);
+    if let Some(outcome) = entry.get("outcome").and_then(Value::as_str).map(str::to_owned)
+        && let Some(clear) = kind.as_deref().and_then(|kind| clear_part(kind, failed, &outcome))
     {
-        entry.insert("outcome".to_owned(), code.into());
+        entry.insert("outcome".to_owned(), clear.into());
         hidden.insert("outcome".to_owned(), outcome.into());
     }
     if let Some(detail) = entry.get_mut("detail").and_then(Value::as_object_mut) {
-        for name in DETAILS {
+        if let Some(effects) =
+            detail.get("effects").and_then(Value::as_array).filter(|effects| effects.iter().any(unnamed))
+        {
+            let told = effects.iter().map(|effect| if unnamed(effect) { UNNAMED.into() } else { effect.clone() });
+            let told = Value::Array(told.collect());
+            hidden.extend(detail.insert("effects".to_owned(), told).map(|all| ("effects".to_owned(), all)));
+        }
+        // Why somebody ran something stands beside the statement. Reasons of grants are for who reads reports.
+        let reason = matches!(kind.as_deref(), Some("held" | "break_glass")).then_some("reason");
+        for name in DETAILS.into_iter().chain(reason) {
             hidden.extend(detail.remove(name).map(|value| (name.to_owned(), value)));
         }
     }
     (!hidden.is_empty()).then_some(hidden)
 }
 
-/// The SQLSTATE with which a failure's line begins.
-fn sqlstate(outcome: &str) -> Option<String> {
+/// A function that can't be seen into; its name need be in no catalog, and then it is what somebody wrote.
+fn unnamed(effect: &Value) -> bool {
+    effect.as_str().is_some_and(|effect| effect.starts_with("opaque Function::"))
+}
+
+/// What stays of an outcome that tells more than how it ended; `None` where all of it does. What a server's error or
+/// a refusal says may quote the statement and values; a SQLSTATE stays.
+fn clear_part(kind: &str, failed: bool, outcome: &str) -> Option<String> {
+    match kind {
+        "outcome" if failed => Some(sqlstate(outcome).unwrap_or("failed").to_owned()),
+        "outcome" if outcome.starts_with("undone: ") => Some("undone".to_owned()),
+        "denied" => Some(sqlstate(outcome).unwrap_or("denied").to_owned()),
+        // A word is a request's state; a sentence says why.
+        "hold_ended" if outcome.contains(' ') => Some("void".to_owned()),
+        _ => None,
+    }
+}
+
+/// The SQLSTATE with which the line of a failure begins: five digits and capitals, which a server's own code may choose.
+fn sqlstate(outcome: &str) -> Option<&str> {
     let (code, _) = outcome.split_once(' ')?;
-    let fits = code.len() == 5
-        && code.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
-        && code.bytes().any(|byte| byte.is_ascii_digit());
-    fits.then(|| code.to_owned())
+    let fits = code.len() == 5 && code.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
+    fits.then_some(code)
 }
 
 /// Reads what was sealed, for who has the connections' secrets.
@@ -310,10 +358,13 @@ pub fn forgotten(connection: &str, keys: &[&KeyFile]) -> Entry {
 /// # Errors
 /// Where it is still there.
 pub fn destroy(path: &Path) -> io::Result<()> {
+    // Whatever ends this in the middle, no key is left that looks like one.
+    let gone = path.with_extension("gone");
+    fs::rename(path, &gone)?;
     // A copy may stay in the disk's spare blocks; what it is encrypted with is elsewhere.
-    fs::write(path, [])?;
-    fs::File::open(path)?.sync_all()?;
-    fs::remove_file(path)?;
+    fs::write(&gone, [])?;
+    fs::File::open(&gone)?.sync_all()?;
+    fs::remove_file(&gone)?;
     path.parent().map_or(Ok(()), super::disk::sync_folder)
 }
 
@@ -351,15 +402,40 @@ mod tests {
         let failed = Entry {
             connection: Some("shop".into()),
             outcome: Some("22P02 invalid input syntax for type integer: \"hunter2\"".into()),
-            detail: json!({ "milliseconds": 3, "rows": { "given": [{ "values": [["hunter2"]] }] } }),
+            detail: json!({ "milliseconds": 3, "failed": true, "rows": { "given": [{ "values": [["hunter2"]] }] } }),
             ..Entry::new(Kind::Outcome)
         };
-        for before in [statement(), failed] {
+        let of = |kind, outcome: &str, detail: serde_json::Value| Entry {
+            connection: Some("shop".into()),
+            outcome: Some(outcome.into()),
+            detail,
+            ..Entry::new(kind)
+        };
+        let all = [
+            (statement(), "allow"),
+            (failed, "22P02"),
+            (of(Kind::Outcome, "ABCDE bad value hunter2", json!({ "failed": true })), "ABCDE"),
+            (of(Kind::Outcome, "abc hunter2", json!({ "failed": true })), "failed"),
+            (of(Kind::Outcome, "undone: 3 rows of \"hunter2\"", json!({ "milliseconds": 3 })), "undone"),
+            (of(Kind::Outcome, "COPY 1", json!({ "copied": [{ "sha256": "hunter2" }] })), "COPY 1"),
+            (of(Kind::Denied, "42601 syntax error at or near \"'hunter2'\"", json!({ "rules": [] })), "42601"),
+            (of(Kind::HoldEnded, "relation \"hunter2\" does not exist", json!({})), "void"),
+            (of(Kind::Held, "hold", json!({ "reason": "hunter2 is locked out" })), "hold"),
+            (
+                of(
+                    Kind::Statement,
+                    "allow",
+                    json!({ "effects": ["opaque Function::\"shop/pg_catalog.\\\"hunter2\\\"\""] }),
+                ),
+                "allow",
+            ),
+        ];
+        for (before, clear) in all {
             let line = sealer.seal(encoded(&before)).unwrap();
             assert!(!String::from_utf8_lossy(&line).contains("hunter2"));
             let mut read: Entry = serde_json::from_slice(&line).unwrap();
             assert!(read.sql.is_none() && sealed(&read).is_some());
-            assert!(read.outcome.as_deref().is_some_and(|outcome| outcome == "allow" || outcome == "22P02"));
+            assert_eq!(read.outcome.as_deref(), Some(clear));
             let other = HashMap::from([("shop".to_owned(), Secret::new([8; 32]))]);
             let closed = read.clone();
             Opener::new(folder.path(), other).unwrap().open(&mut read);
@@ -367,7 +443,7 @@ mod tests {
             Opener::new(folder.path(), secrets()).unwrap().open(&mut read);
             assert_eq!(read, before);
         }
-        assert_eq!(keys(folder.path()).unwrap().len(), 1, "one key for a day");
+        assert_eq!(keys(folder.path()).unwrap().good.len(), 1, "one key for a day");
     }
 
     #[test]
@@ -377,7 +453,11 @@ mod tests {
         let elsewhere = Entry { connection: Some("payroll".into()), ..statement() };
         let done =
             Entry { connection: Some("shop".into()), outcome: Some("UPDATE 5".into()), ..Entry::new(Kind::Outcome) };
-        for entry in [elsewhere, done, Entry::new(Kind::Stop)] {
+        // Not what failed: a tag may look like a SQLSTATE.
+        let merged = Entry { outcome: Some("MERGE 1".into()), ..done.clone() };
+        let over = Entry { kind: Kind::HoldEnded, outcome: Some("expired".into()), ..done.clone() };
+        let granted = Entry { kind: Kind::Granted, detail: json!({ "reason": "on call" }), ..done.clone() };
+        for entry in [elsewhere, done, merged, over, granted, Entry::new(Kind::Stop)] {
             assert_eq!(sealer.seal(encoded(&entry)).unwrap(), encoded(&entry));
         }
         assert!(Sealer::new(folder.path(), HashMap::new()).is_none());
@@ -407,14 +487,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let sealer = Sealer::new(folder.path(), secrets()).unwrap();
         let mut read: Entry = serde_json::from_slice(&sealer.seal(encoded(&statement())).unwrap()).unwrap();
-        let all = keys(folder.path()).unwrap();
+        let all = keys(folder.path()).unwrap().good;
         let entry = forgotten("shop", &all.iter().map(|(_, key)| key).collect::<Vec<_>>());
         assert_eq!(entry.detail["keys"][0].as_str(), sealed(&read).map(|(id, _)| id));
         destroy(&all[0].0).unwrap();
         let before = read.clone();
         Opener::new(folder.path(), secrets()).unwrap().open(&mut read);
         assert_eq!(read, before);
-        assert!(keys(folder.path()).unwrap().is_empty());
+        assert!(keys(folder.path()).unwrap().good.is_empty());
+        assert_eq!(fs::read_dir(keys_in(folder.path())).unwrap().count(), 0);
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{disk::sync_folder, entry::Line};
+use super::{disk::sync_folder, entry::Line, frames::unpacking_at};
+use crate::regular;
 
 /// Where the log lies below the folder of records.
 pub(super) fn folder_of(records: &Path) -> PathBuf {
@@ -47,7 +48,7 @@ pub(super) fn list(folder: &Path) -> io::Result<Vec<u64>> {
 /// A segment as it was written, whether or not it is packed.
 pub(super) fn open(folder: &Path, number: u64) -> io::Result<Box<dyn BufRead + Send>> {
     let plain = path_of(folder, number);
-    match File::open(&plain) {
+    match regular::open(&plain) {
         Ok(file) => return Ok(Box::new(BufReader::with_capacity(1 << 18, file))),
         Err(e) if e.kind() == ErrorKind::NotFound => {}
         Err(e) => return Err(e),
@@ -59,6 +60,45 @@ pub(super) fn open(folder: &Path, number: u64) -> io::Result<Box<dyn BufRead + S
         }
         Err(e) => Err(e),
     }
+}
+
+/// The same without its first `offset` bytes, which are not read where they need not be.
+pub(super) fn open_at(folder: &Path, number: u64, offset: u64) -> io::Result<Box<dyn BufRead + Send>> {
+    if offset == 0 {
+        return open(folder, number);
+    }
+    if let Ok(mut file) = regular::open(&path_of(folder, number)) {
+        file.seek(SeekFrom::Start(offset))?;
+        return Ok(Box::new(BufReader::with_capacity(1 << 14, file)));
+    }
+    match regular::open(&packed_path_of(folder, number)) {
+        Ok(file) => Ok(Box::new(unpacking_at(file, offset)?)),
+        // It may have been packed a moment ago, or be gone.
+        Err(_) => {
+            let mut reading = open(folder, number)?;
+            io::copy(&mut (&mut reading).take(offset), &mut io::sink())?;
+            Ok(reading)
+        }
+    }
+}
+
+/// The longest line that is read, in bytes. None that is written is half as long.
+pub(crate) const LONGEST: usize = 512 << 20;
+
+/// Adds the next line to `line`, with its line break; how many bytes, 0 at the end.
+///
+/// # Errors
+/// Where it can't be read, or is longer than [`LONGEST`]: what unpacks to no end must not eat the memory.
+pub(super) fn read_line(from: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Result<usize> {
+    read_line_of(LONGEST, from, line)
+}
+
+fn read_line_of(longest: usize, from: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Result<usize> {
+    let length = from.take(longest as u64 + 1).read_until(b'\n', line)?;
+    if length > longest {
+        return Err(io::Error::new(ErrorKind::FileTooLarge, format!("a line is longer than {longest} bytes")));
+    }
+    Ok(length)
 }
 
 /// What a packed segment was.
@@ -104,7 +144,7 @@ pub(super) fn ending(folder: &Path, number: u64) -> io::Result<Ending> {
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
-        let length = file.read_until(b'\n', &mut line)? as u64;
+        let length = read_line(&mut file, &mut line)? as u64;
         if length == 0 {
             break;
         }
@@ -145,4 +185,22 @@ pub(super) fn cut(folder: &Path, number: u64, ending: &Ending) -> io::Result<()>
     sync_folder(folder)?;
     file.set_len(ending.whole)?;
     file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_without_end_is_not_read_without_end() {
+        let mut endless = BufReader::new(io::repeat(0));
+        let said = read_line_of(1000, &mut endless, &mut Vec::new()).unwrap_err();
+        assert_eq!(said.kind(), ErrorKind::FileTooLarge);
+        let (mut exact, mut line) = (&b"abc\nd"[..], Vec::new());
+        assert_eq!(read_line_of(4, &mut exact, &mut line).unwrap(), 4);
+        assert_eq!(read_line_of(4, &mut exact, &mut line).unwrap(), 1);
+        assert_eq!((line.as_slice(), read_line_of(4, &mut exact, &mut Vec::new()).unwrap()), (&b"abc\nd"[..], 0));
+        let longer = read_line_of(3, &mut &b"abc\n"[..], &mut Vec::new()).unwrap_err();
+        assert_eq!(longer.kind(), ErrorKind::FileTooLarge);
+    }
 }

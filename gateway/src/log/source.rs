@@ -3,17 +3,25 @@
 
 use std::{
     fs,
-    io::{self, BufRead, ErrorKind, Read as _, Seek as _},
+    io::{self, BufRead, ErrorKind},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use super::{
     chain::files::{self, Leaves},
+    frames::unpacking_at,
     seal::Opener,
     segment::{self, folder_of, path_of},
 };
-use crate::bucket::{BucketConfig, reader::BucketReader};
+use crate::{
+    bucket::{
+        BucketConfig,
+        newest::{last_note, newer},
+        reader::BucketReader,
+    },
+    regular,
+};
 
 /// What a segment reads as.
 pub(crate) type Reading = Box<dyn BufRead + Send>;
@@ -24,20 +32,18 @@ pub(super) trait Source: Send + Sync {
     fn numbers(&self) -> io::Result<Vec<u64>>;
     /// One of them, as it was written.
     fn open(&self, number: u64) -> io::Result<Reading>;
-    /// The same, without its first bytes.
-    fn open_at(&self, number: u64, offset: u64) -> io::Result<Reading> {
-        let mut reading = self.open(number)?;
-        if offset > 0 {
-            io::copy(&mut (&mut reading).take(offset), &mut io::sink())?;
-        }
-        Ok(reading)
-    }
+    /// The same, without its first bytes; alone, where others are not read after it.
+    fn open_at(&self, number: u64, offset: u64) -> io::Result<Reading>;
     /// How many bytes it takes where it is kept.
     fn size(&self, number: u64) -> io::Result<u64>;
     /// How it is called when something in it is wrong.
     fn name(&self, number: u64) -> PathBuf;
     /// The newest checkpoint; one who reads it first is never older than what they read after it.
     fn checkpoint(&self) -> io::Result<Option<String>>;
+    /// One that is kept elsewhere, which this log must go on from.
+    fn elsewhere(&self) -> Option<String> {
+        None
+    }
     /// Older ones.
     fn checkpoints(&self) -> io::Result<Option<String>>;
     /// The hashes of all entries. `None`: there are none, and need be none.
@@ -83,6 +89,12 @@ impl Records {
         Self { opener: opener.map(Arc::new), ..self }
     }
 
+    /// The folder of records; `None` where they are in a bucket only.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
     pub(super) fn opener(&self) -> Option<Arc<Opener>> {
         self.opener.clone()
     }
@@ -118,8 +130,8 @@ fn place_of(records: &Path) -> PathBuf {
 pub(super) struct Folder(pub PathBuf);
 
 impl Folder {
-    /// The checkpoints that a bucket keeps beside each segment.
-    fn notes(&self) -> io::Result<Option<String>> {
+    /// The files of checkpoints that a bucket keeps beside each segment.
+    fn note_names(&self) -> io::Result<Vec<PathBuf>> {
         let mut names = Vec::new();
         for file in fs::read_dir(&self.0)? {
             let path = file?.path();
@@ -128,6 +140,12 @@ impl Folder {
             }
         }
         names.sort();
+        Ok(names)
+    }
+
+    /// What they say.
+    fn notes(&self) -> io::Result<Option<String>> {
+        let names = self.note_names()?;
         let notes = names.iter().map(|path| Ok(files::text(path)?.unwrap_or_default()));
         let notes = notes.collect::<io::Result<String>>()?;
         Ok((!names.is_empty()).then_some(notes))
@@ -144,14 +162,7 @@ impl Source for Folder {
     }
 
     fn open_at(&self, number: u64, offset: u64) -> io::Result<Reading> {
-        // One that is not packed need not be read up to there.
-        if let Ok(mut file) = fs::File::open(path_of(&self.0, number)) {
-            file.seek(io::SeekFrom::Start(offset))?;
-            return Ok(Box::new(io::BufReader::with_capacity(1 << 18, file)));
-        }
-        let mut reading = self.open(number)?;
-        io::copy(&mut (&mut reading).take(offset), &mut io::sink())?;
-        Ok(reading)
+        segment::open_at(&self.0, number, offset)
     }
 
     fn size(&self, number: u64) -> io::Result<u64> {
@@ -167,7 +178,15 @@ impl Source for Folder {
             let why = format!("{}: there is no such folder", self.0.display());
             return Err(io::Error::new(ErrorKind::NotFound, why));
         }
-        files::text(&files::checkpoint(&self.0))
+        let checkpoint = files::text(&files::checkpoint(&self.0))?;
+        if files::checkpoints(&self.0).exists() {
+            return Ok(checkpoint);
+        }
+        // A copy of a bucket's.
+        let names = self.note_names()?;
+        let last = last_note(names.iter().filter_map(|path| path.file_name()?.to_str()));
+        let note = last.map(|name| files::text(&self.0.join(name))).transpose()?.flatten();
+        Ok(newer(checkpoint, note))
     }
 
     fn checkpoints(&self) -> io::Result<Option<String>> {
@@ -194,6 +213,10 @@ impl Source for BucketReader {
 
     fn open(&self, number: u64) -> io::Result<Reading> {
         segment::unpacking(io::Cursor::new(self.segment(number)?))
+    }
+
+    fn open_at(&self, number: u64, offset: u64) -> io::Result<Reading> {
+        Ok(Box::new(unpacking_at(io::Cursor::new(self.alone(number)?), offset)?))
     }
 
     fn size(&self, number: u64) -> io::Result<u64> {
@@ -256,6 +279,10 @@ impl Source for Spool {
 
     fn checkpoint(&self) -> io::Result<Option<String>> {
         self.folder.checkpoint()
+    }
+
+    fn elsewhere(&self) -> Option<String> {
+        self.bucket.newest().map(str::to_owned)
     }
 
     fn checkpoints(&self) -> io::Result<Option<String>> {

@@ -5,6 +5,7 @@ use std::{io, path::Path, time::Duration};
 use super::{
     Log,
     chain::{Chaining, LogKey},
+    disk::RealDisk,
 };
 
 /// How a log in `records` is signed, for a state that knows nothing of it.
@@ -16,4 +17,9 @@ pub(crate) fn chaining(records: &Path) -> Chaining {
 /// Opens it.
 pub(crate) fn open(records: &Path) -> io::Result<Log> {
     Log::open(records, chaining(records))
+}
+
+/// Opens it with segments of so many bytes.
+pub(crate) fn open_in_small(records: &Path, chaining: Chaining, bytes: u64) -> Log {
+    Log::open_on(records, chaining, || Box::new(RealDisk), bytes).unwrap()
 }

@@ -37,7 +37,7 @@ mod tests;
 
 pub use signed::{NAMESPACE, Signers};
 pub use used::{Permission, Permissions};
-pub use watch::{Watched, watch};
+pub use watch::{Coming, Looking, Watched, watch};
 
 /// The schema, as the binary ships it.
 pub const SCHEMA: &str = include_str!("schema.cedarschema");

@@ -20,7 +20,7 @@ use ssh_key::{
 };
 
 use super::source::Source;
-use crate::config::Problem;
+use crate::{config::Problem, regular};
 
 /// What the signatures are for; one that was made for something else does not count.
 pub const NAMESPACE: &str = "countersign-policy";
@@ -33,6 +33,7 @@ const LONGEST: u64 = 16 << 10;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signers {
     need: usize,
+    namespace: String,
     /// Names by key.
     names: BTreeMap<[u8; 32], String>,
 }
@@ -47,11 +48,12 @@ pub(super) struct Signature {
 }
 
 impl Signers {
-    /// Of those in `file`, `need` must sign.
+    /// Of those in `file`, `need` must sign; `place`: for gateways that are called so, and for no others.
     ///
     /// # Errors
     /// Everything that is wrong with the file, and fewer people than must sign.
-    pub fn read(need: usize, file: &Path) -> Result<Self, Vec<Problem>> {
+    pub fn read(need: usize, file: &Path, place: Option<&str>) -> Result<Self, Vec<Problem>> {
+        let namespace = place.map_or_else(|| NAMESPACE.to_owned(), |place| format!("{NAMESPACE}@{place}"));
         let problem = |line: usize, message: String, hint: &str| Problem {
             file: file.to_owned(),
             line,
@@ -82,7 +84,7 @@ impl Signers {
             let message = format!("policies are to be signed by {need} people, and {people} are named here");
             problems.push(problem(0, message, "name more people, or lower `policy_signers`"));
         }
-        if problems.is_empty() { Ok(Self { need, names }) } else { Err(problems) }
+        if problems.is_empty() { Ok(Self { need, namespace, names }) } else { Err(problems) }
     }
 
     /// Who of them signed these files.
@@ -115,8 +117,9 @@ impl Signers {
         let message =
             format!("these policies must be signed by {} people, and {have} has signed them{wrong}", self.need);
         let hint = format!(
-            "in this folder: LC_ALL=C sha256sum *.cedar > MANIFEST; ssh-keygen -Y sign -n {NAMESPACE} -f ~/.ssh/id_ed25519 \
-             MANIFEST; mv MANIFEST.sig NAME.sig"
+            "in this folder: LC_ALL=C sha256sum *.cedar > MANIFEST; ssh-keygen -Y sign -n {} -f ~/.ssh/id_ed25519 \
+             MANIFEST; mv MANIFEST.sig NAME.sig",
+            self.namespace
         );
         Err(vec![Problem { file: folder.to_owned(), line: 0, message, hint: Some(hint) }])
     }
@@ -124,14 +127,15 @@ impl Signers {
     fn signer_of(&self, signed: &[u8], signature: &Signature) -> Result<&str, String> {
         let text = signature.text.as_ref().map_err(Clone::clone)?;
         let signature = SshSig::from_pem(text).map_err(|error| format!("it is no SSH signature: {error}"))?;
-        if signature.namespace() != NAMESPACE {
-            return Err(format!("it was made for {:?}, not for {NAMESPACE:?}", signature.namespace()));
+        if signature.namespace() != self.namespace {
+            return Err(format!("it was made for {:?}, not for {:?}", signature.namespace(), self.namespace));
         }
         let KeyData::Ed25519(Ed25519PublicKey(key)) = signature.public_key() else {
             return Err("only keys of type ssh-ed25519 count".into());
         };
         let name = self.names.get(key).ok_or("its key belongs to nobody who may sign")?;
-        let data = SshSig::signed_data(NAMESPACE, signature.hash_alg(), signed).map_err(|error| error.to_string())?;
+        let data =
+            SshSig::signed_data(&self.namespace, signature.hash_alg(), signed).map_err(|error| error.to_string())?;
         UnparsedPublicKey::new(&ED25519, key)
             .verify(&data, signature.signature_bytes())
             .map_err(|_| format!("{name} signed other policies"))?;
@@ -182,12 +186,7 @@ pub(super) fn signatures(folder: &Path) -> Vec<Signature> {
         .filter(|path| path.extension().is_some_and(|extension| extension == "sig"))
         .filter_map(|path| {
             let name = path.file_name()?.to_string_lossy().into_owned();
-            let text = match fs::metadata(&path) {
-                Ok(file) if !file.is_file() => Err("it is no file".to_owned()),
-                Ok(file) if file.len() > LONGEST => Err("it is too long for a signature".to_owned()),
-                Ok(_) => fs::read_to_string(&path).map_err(|error| error.to_string()),
-                Err(error) => Err(error.to_string()),
-            };
+            let text = regular::text(&path, LONGEST).map_err(|error| error.to_string());
             (!name.starts_with('.')).then_some(Signature { name, text })
         })
         .collect();
@@ -231,7 +230,7 @@ mod tests {
         fn signers(&self, need: usize, text: &str) -> Result<Signers, Vec<Problem>> {
             let file = self.0.path().join("signers");
             fs::write(&file, text).unwrap();
-            Signers::read(need, &file)
+            Signers::read(need, &file, None)
         }
     }
 
@@ -280,6 +279,30 @@ mod tests {
                 (Err(problems), Some(why)) => assert!(problems[0].message.contains(why), "{case}: {problems:?}"),
                 (got, _) => panic!("{case}: {got:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_signature_for_one_gateway_counts_at_no_other() {
+        let desk = Desk::new(&["ana"]);
+        fs::write(desk.0.path().join("signers"), format!("ana@acme.dev {}", desk.key("ana"))).unwrap();
+        let signers = |place| Signers::read(1, &desk.0.path().join("signers"), place).unwrap();
+        let signed = manifest(&sources()).unwrap();
+        let (prod, any) =
+            (desk.signs("ana", "countersign-policy@prod", &signed), desk.signs("ana", NAMESPACE, &signed));
+        for (place, signature, counts) in [
+            (Some("prod"), &prod, true),
+            (Some("staging"), &prod, false),
+            (None, &prod, false),
+            (Some("prod"), &any, false),
+            (None, &any, true),
+        ] {
+            let found = signers(place).check(Path::new("policy"), &sources(), std::slice::from_ref(signature));
+            assert_eq!(found.is_ok(), counts, "{place:?}: {found:?}");
+            let told = found.err().and_then(|problems| problems[0].hint.clone()).unwrap_or_default();
+            let namespace = place
+                .map_or_else(|| "-n countersign-policy -f".into(), |place| format!("-n countersign-policy@{place} -f"));
+            assert!(counts || told.contains(&namespace), "{told}");
         }
     }
 

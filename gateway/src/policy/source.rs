@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::config::Problem;
+use crate::{config::Problem, regular};
+
+/// The longest file of policies, in bytes.
+const LONGEST: u64 = 16 << 20;
 
 /// One `.cedar` file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +53,7 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Source>, Vec<Problem>> {
         if file.is_dir() {
             problems.extend(unseen(&file));
         } else if is_policy(&file) {
-            match fs::read_to_string(&file) {
+            match regular::text(&file, LONGEST) {
                 Ok(text) => {
                     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
                     sources.push(Source { file, name, text });

@@ -1,4 +1,8 @@
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use super::*;
 use crate::statement::effect::Action;
@@ -205,7 +209,13 @@ fn what_is_never_told_is_not_rested_on_in_silence() {
 async fn a_good_change_is_put_in_force_and_a_broken_one_is_not() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &[("a.cedar", READ)]);
-    let Watched { mut policies, .. } = watch(folder.path(), None).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let watched = watch(folder.path(), None).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let Watched { mut policies, mut coming, .. } = watched;
+    tokio::spawn(async move {
+        while let Some(next) = coming.recv().await {
+            next.written(Ok(()));
+        }
+    });
     let first = policies.borrow_and_update().version();
 
     write(folder.path(), &[("b.cedar", "permit (principal, action, resource) when { broken };")]);
@@ -228,8 +238,8 @@ async fn a_good_change_is_put_in_force_and_a_broken_one_is_not() {
 fn a_broken_change_leaves_the_version_before_in_force() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &[("a.cedar", READ)]);
-    let (mut follower, watched) =
-        super::watch::Follower::of(folder.path(), None).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let (mut follower, watched) = super::watch::Follower::of(folder.path(), None, Box::new(|_| Ok(())))
+        .unwrap_or_else(|problems| panic!("{problems:?}"));
     let (receiver, refused) = (watched.policies, watched.refused);
     let first = receiver.borrow().version();
     assert!(refused.borrow().is_empty());
@@ -253,6 +263,70 @@ fn a_broken_change_leaves_the_version_before_in_force() {
     follower.look();
     assert_ne!(receiver.borrow().version(), first, "good again");
     assert!(refused.borrow().is_empty());
+}
+
+#[tokio::test]
+async fn nothing_is_in_force_before_it_is_written_down_and_no_version_is_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &[("a.cedar", READ)]);
+    let Watched { policies, mut coming, refused, .. } =
+        watch(folder.path(), None).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let first = policies.borrow().version();
+    write(folder.path(), &[("b.cedar", READ)]);
+    let second = coming.recv().await.unwrap();
+    assert_eq!(policies.borrow().version(), first, "not yet");
+    let version = second.policies.version();
+    // The next change comes while the one before is being written.
+    write(folder.path(), &[("b.cedar", &READ.repeat(2))]);
+    second.written(Ok(()));
+    let third = coming.recv().await.unwrap();
+    assert_eq!(policies.borrow().version(), version, "the one between is in force, and was told");
+    third.written(Err("the disk is full".into()));
+    // It is tried again by itself; at once where something is written.
+    write(folder.path(), &[("b.cedar", &READ.repeat(2))]);
+    let again = coming.recv().await.unwrap();
+    assert_eq!(policies.borrow().version(), version, "what can't be written is not in force");
+    assert!(refused.borrow()[0].message.contains("can't be written down: the disk is full"));
+    let version = again.policies.version();
+    again.written(Ok(()));
+    let mut policies = policies;
+    policies.wait_for(|now| now.version() == version).await.unwrap();
+}
+
+#[test]
+fn a_look_that_does_not_end_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &[("a.cedar", READ)]);
+    let (mut follower, following) = super::watch::Follower::of(folder.path(), None, Box::new(|_| Ok(()))).unwrap();
+    let begun = Instant::now();
+    let later = |seconds| begun + Duration::from_secs(seconds);
+    following.looking.complain_where_stuck(later(60));
+    assert!(following.refused.borrow().is_empty(), "nobody looks");
+    following.looking.set(Some(begun));
+    following.looking.complain_where_stuck(later(9));
+    assert!(following.refused.borrow().is_empty(), "it may take a while");
+    following.looking.complain_where_stuck(later(11));
+    assert!(following.refused.borrow()[0].message.contains("nobody knows what it says"));
+    follower.look();
+    assert!(following.refused.borrow().is_empty(), "it came to an end");
+}
+
+#[test]
+fn what_is_no_file_is_not_read_as_a_policy() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &[("a.cedar", READ)]);
+    let fifo = folder.path().join("b.cedar");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let said = Policies::load(folder.path()).err().unwrap();
+    assert!(said[0].message.contains("it is no file"), "{said:?}");
+    fs::remove_file(&fifo).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &fifo).unwrap();
+    let said = Policies::load(folder.path()).err().unwrap();
+    assert!(said[0].message.contains("it is no file"), "{said:?}");
+    fs::remove_file(&fifo).unwrap();
+    fs::File::create(&fifo).unwrap().set_len(1 << 40).unwrap();
+    let said = Policies::load(folder.path()).err().unwrap();
+    assert!(said[0].message.contains("longer than"), "{said:?}");
 }
 
 #[test]

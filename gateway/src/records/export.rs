@@ -31,12 +31,12 @@ impl Format {
     #[must_use]
     pub fn line(self, seq: u64, entry: &Entry) -> String {
         match self {
-            Self::JsonLines => object(seq, entry).to_string(),
+            Self::JsonLines => without_controls(&object(seq, entry).to_string()),
             Self::Csv => {
                 let object = object(seq, entry);
                 COLUMNS.map(|column| field(&text(&object[column]))).join(",")
             }
-            Self::Ocsf => ocsf::event(seq, entry).to_string(),
+            Self::Ocsf => without_controls(&ocsf::event(seq, entry).to_string()),
         }
     }
 }
@@ -58,10 +58,30 @@ fn text(value: &serde_json::Value) -> String {
     }
 }
 
-/// A field of CSV. One that a spreadsheet would take for a formula is made a text.
+/// JSON in which no character commands a terminal: JSON itself has an escape for those below the blank only.
+fn without_controls(json: &str) -> String {
+    if !json.contains(is_c1) {
+        return json.to_owned();
+    }
+    // They stand within texts only, where an escape is the same.
+    json.chars().map(|c| if is_c1(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() }).collect()
+}
+
+fn is_c1(c: char) -> bool {
+    matches!(c, '\u{7f}'..='\u{9f}')
+}
+
+/// A field of CSV. One that a spreadsheet would take for a formula is made a text; control characters but tabs and
+/// line breaks are spelled out.
 pub(super) fn field(text: &str) -> String {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let text = if formula { format!("'{text}") } else { text.to_owned() };
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
+    let controls = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    let spelled = || {
+        let spell = |c: char| if controls(c) { c.escape_unicode().to_string() } else { c.to_string() };
+        text.chars().map(spell).collect::<String>()
+    };
+    let text = if text.contains(controls) { spelled() } else { text.to_owned() };
+    let text = if formula { format!("'{text}") } else { text };
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
@@ -69,6 +89,16 @@ pub(super) fn field(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::log::Kind;
+
+    #[test]
+    fn no_line_of_json_has_a_control_character() {
+        let entry = Entry { sql: Some("a\u{1b}b\u{9b}c\u{7f}".into()), ..Entry::new(Kind::Denied) };
+        for format in [Format::JsonLines, Format::Ocsf] {
+            let line = format.line(1, &entry);
+            assert!(!line.contains(char::is_control), "{line:?}");
+            assert!(serde_json::from_str::<serde_json::Value>(&line).unwrap().to_string().contains("a\\u001bb\u{9b}c"));
+        }
+    }
 
     #[test]
     fn every_line_has_every_key() {
@@ -88,6 +118,9 @@ mod tests {
             ("say \"hi\"\nthere", "\"say \"\"hi\"\"\nthere\""),
             ("=1+1", "'=1+1"),
             ("@SUM(A1),", "\"'@SUM(A1),\""),
+            ("\n=1+1", "\"'\n=1+1\""),
+            ("＝1+1", "'＝1+1"),
+            ("a\u{1b}[2J\u{9b}b", "a\\u{1b}[2J\\u{9b}b"),
         ];
         for (text, expected) in table {
             assert_eq!(field(text), expected);

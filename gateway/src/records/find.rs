@@ -1,15 +1,18 @@
 //! A search: `table:orders action:delete by:ana since:7d`, and which entries it means. Pure.
 
 use chrono::{DateTime, NaiveDate, Utc};
+use countersign_shared::ids::SessionId;
 
 use crate::{
+    config::nearest,
     friction::before,
     log::{Entry, Kind},
+    statement::effect::Action,
 };
 
 /// What an entry must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Is {
+pub(super) enum Is {
     Table(String),
     Action(String),
     By(String),
@@ -31,8 +34,8 @@ pub struct Search {
 }
 
 /// What can be asked for, as whoever asks for something else is told.
-const WORDS: &str = "table, action, by, on, kind, session, request, outcome, sql, since, until, or a word that the \
-                     entry has; with - before it, what it must not be";
+const WORDS: &str = "table, action, by, on, kind, session, request, outcome, sql, text, since, until, or a word that \
+                     the entry has; with - before it, what it must not be";
 
 /// A time: `7d` before `now`, a day, or RFC 3339.
 #[must_use]
@@ -51,35 +54,59 @@ impl Search {
         let mut search = Self::default();
         for word in split(text)? {
             let (not, word) = word.strip_prefix('-').map_or((false, word.as_str()), |word| (true, word));
-            let Some((key, value)) = word.split_once(':') else {
-                search.words.push((not, Is::Text(word.to_lowercase())));
-                continue;
-            };
-            let at =
-                || time(value, now).ok_or_else(|| format!("{value:?} is no time; write 7d, 2026-11-24 or RFC 3339"));
+            let (key, value) = word.split_once(':').unwrap_or(("text", word));
+            if value.is_empty() {
+                let what = if word.is_empty() { "-".to_owned() } else { word.to_owned() };
+                return Err(format!("nothing stands behind {what:?}; write it as in table:orders, and -kind:login"));
+            }
             let is = match key {
+                "since" | "until" => {
+                    if not {
+                        return Err(format!(
+                            "-{key} is no word of a search; since and until are each other's opposite"
+                        ));
+                    }
+                    let at = time(value, now)
+                        .ok_or_else(|| format!("{value:?} is no time; write 7d, 2026-11-24 or RFC 3339"))?;
+                    *(if key == "since" { &mut search.since } else { &mut search.until }) = Some(at);
+                    continue;
+                }
                 "table" => Is::Table(value.to_lowercase()),
-                "action" => Is::Action(value.to_lowercase()),
+                "action" => Is::Action(one_of("action", value, Action::ALL.iter().map(|action| action.as_str()))?),
                 "by" => Is::By(value.to_lowercase()),
                 "on" | "connection" => Is::On(value.to_owned()),
                 "kind" => Is::Kind(kind(value)?),
-                "session" => Is::Session(value.to_uppercase()),
-                "request" => Is::Request(value.to_uppercase()),
+                "session" => Is::Session(id(value)?),
+                "request" => Is::Request(id(value)?),
                 "outcome" => Is::Outcome(value.to_lowercase()),
                 "sql" => Is::Sql(value.to_lowercase()),
-                "since" if !not => {
-                    search.since = Some(at()?);
-                    continue;
-                }
-                "until" if !not => {
-                    search.until = Some(at()?);
-                    continue;
-                }
-                _ => return Err(format!("{key:?} can't be searched for. There is: {WORDS}")),
+                "text" => Is::Text(value.to_lowercase()),
+                _ => return Err(unknown(key, word)),
             };
             search.words.push((not, is));
         }
+        if let (Some(since), Some(until)) = (search.since, search.until)
+            && since >= until
+        {
+            return Err(format!("nothing is since {since} and until {until}: the one is not before the other"));
+        }
         Ok(search)
+    }
+
+    /// Whether every entry is meant.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What an entry must be, beside what it must not.
+    pub(super) fn wanted(&self) -> impl Iterator<Item = &Is> {
+        self.words.iter().filter(|(not, _)| !not).map(|(_, is)| is)
+    }
+
+    /// From when on, and before when.
+    pub(super) const fn times(&self) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
+        (self.since, self.until)
     }
 
     /// The same, but nothing before `since`.
@@ -119,12 +146,7 @@ impl Search {
     /// A table and an action that are both asked for are so of the same effect: who deleted from orders, not who
     /// deleted something and read orders.
     fn fits_one_effect(&self, entry: &Entry) -> bool {
-        let wanted: Vec<&Is> = self
-            .words
-            .iter()
-            .filter(|(not, is)| !not && matches!(is, Is::Table(_) | Is::Action(_)))
-            .map(|(_, is)| is)
-            .collect();
+        let wanted: Vec<&Is> = self.wanted().filter(|is| matches!(is, Is::Table(_) | Is::Action(_))).collect();
         wanted.is_empty()
             || effects(entry).any(|(action, object)| {
                 wanted.iter().all(|is| match is {
@@ -137,8 +159,33 @@ impl Search {
 }
 
 fn kind(word: &str) -> Result<Kind, String> {
-    serde_json::from_value(word.into())
-        .map_err(|_| format!("{word:?} is no kind of entry; docs/operations.md lists them"))
+    let name = one_of("kind of entry", word, Kind::ALL.iter().map(|kind| kind.as_str()))?;
+    Kind::ALL.iter().find(|kind| kind.as_str() == name).copied().ok_or(name)
+}
+
+fn id(word: &str) -> Result<String, String> {
+    let read = word.parse::<SessionId>().map(|id| id.as_str().to_owned());
+    read.map_err(|_| format!("{word:?} is no id; they have letters and digits, as in K3M9QX2R"))
+}
+
+/// A name that there is.
+fn one_of<'a>(what: &str, word: &str, names: impl Iterator<Item = &'a str>) -> Result<String, String> {
+    let (word, names) = (word.to_lowercase(), names.collect::<Vec<_>>());
+    if names.contains(&word.as_str()) {
+        return Ok(word);
+    }
+    let perhaps = perhaps(&word, &names);
+    Err(format!("there is no {what} {word:?}.{perhaps} There is: {}", names.join(", ")))
+}
+
+fn perhaps(word: &str, names: &[&str]) -> String {
+    nearest(word, names.iter().copied()).map(|name| format!(" Did you mean {name}?")).unwrap_or_default()
+}
+
+fn unknown(key: &str, word: &str) -> String {
+    let keys: Vec<&str> = WORDS.split(", ").take_while(|word| !word.contains(' ')).collect();
+    let perhaps = perhaps(key, &keys);
+    format!("{key:?} can't be searched for.{perhaps} There is: {WORDS}. A text with a colon: text:\"{word}\"")
 }
 
 /// The effects of a statement: an action, and an object as policy names it.
@@ -147,11 +194,14 @@ pub(super) fn effects(entry: &Entry) -> impl Iterator<Item = (&str, &str)> {
     effects.filter_map(|effect| effect.as_str()?.split_once(' '))
 }
 
+/// The name within an object: `shop/public.orders` of `Table::"shop/public.orders"`.
+pub(super) fn named(object: &str) -> Option<&str> {
+    object.split_once("::")?.1.strip_prefix('"')?.strip_suffix('"')
+}
+
 /// `Table::"shop/public.orders"` is `orders`, `public.orders` and `shop/public.orders`.
 fn is_table(object: &str, table: &str) -> bool {
-    let Some(name) = object.split_once("::").and_then(|(_, name)| name.strip_prefix('"')?.strip_suffix('"')) else {
-        return false;
-    };
+    let Some(name) = named(object) else { return false };
     let name = name.to_lowercase();
     let rest = name.strip_suffix(table);
     rest.is_some_and(|rest| rest.is_empty() || rest.ends_with(['.', '/']))
@@ -223,6 +273,7 @@ mod tests {
             ("outcome:released", true),
             ("CARTS", true),
             ("-carts", false),
+            ("text:\"shop/public\" action:DELETE", true),
             ("nowhere", false),
         ];
         for (text, fits) in table {
@@ -231,9 +282,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_no_search() {
-        for text in ["colour:red", "kind:party", "since:soon", "sql:\"half", "-since:7d"] {
-            assert!(Search::parse(text, Utc::now()).is_err(), "{text}");
+    fn what_is_not_understood_is_no_search_and_says_what_is() {
+        let table = [
+            ("colour:red", "\"colour\" can't be searched for. There is: table, action"),
+            ("tabel:orders", "Did you mean table? There is: table, action"),
+            ("a:b", "text:\"a:b\""),
+            ("kind:party", "there is no kind of entry \"party\". There is: start, stop"),
+            ("kind:statements", "Did you mean statement?"),
+            ("action:remove", "there is no action \"remove\". There is: select"),
+            ("action:DELETES", "Did you mean delete?"),
+            ("since:soon", "\"soon\" is no time; write 7d, 2026-11-24 or RFC 3339"),
+            ("since:2026-11-24 until:2026-11-20", "the one is not before the other"),
+            ("sql:\"half", "a quotation mark has no second one"),
+            ("-since:7d", "each other's opposite"),
+            ("table:", "nothing stands behind \"table:\""),
+            ("-", "nothing stands behind \"-\""),
+            ("session:a-b", "\"a-b\" is no id"),
+        ];
+        for (text, expected) in table {
+            let said = Search::parse(text, Utc::now()).unwrap_err();
+            assert!(said.contains(expected), "{text}: {said}");
         }
     }
 }

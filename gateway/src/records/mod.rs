@@ -3,6 +3,8 @@
 //! | file | job |
 //! |---|---|
 //! | `find` | the words of a search, and which entries they mean |
+//! | [`index`] | where in the log to look |
+//! | [`search`](mod@search) | a log searched by it, and without |
 //! | `read` | the entries of a log from a time on |
 //! | `export` | entries as JSON lines, CSV and OCSF |
 //! | `ocsf` | an entry as an event of the Open Cybersecurity Schema Framework |
@@ -17,10 +19,12 @@ pub mod access;
 pub mod approvals;
 pub mod export;
 pub mod find;
+pub mod index;
 mod ocsf;
 pub mod play;
 mod read;
 pub mod retention;
+pub mod search;
 pub mod sessions;
 pub mod table;
 

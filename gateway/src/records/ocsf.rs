@@ -61,15 +61,20 @@ fn activity(entry: &Entry) -> u64 {
 fn status(entry: &Entry) -> u64 {
     let outcome = entry.outcome.as_deref().unwrap_or_default();
     // A server's error begins with its SQLSTATE.
+    let code = outcome.split(' ').next().unwrap_or_default();
+    // An entry that says so is of a newer gateway than one that only begins so.
     let failed = || {
-        outcome.len() > 5
-            && outcome.as_bytes()[..5].iter().all(u8::is_ascii_alphanumeric)
-            && outcome.as_bytes()[5] == b' '
-            && outcome.as_bytes()[..5].iter().any(u8::is_ascii_digit)
+        entry.detail["failed"] == true
+            || code.len() == 5
+                && code.bytes().all(|byte| byte.is_ascii_alphanumeric())
+                && code.bytes().any(|byte| byte.is_ascii_digit())
+            || ["undone", "not forwarded"].iter().any(|end| outcome.starts_with(end))
     };
+    let unknown = || outcome == "skipped" || outcome.starts_with("the session ended before");
     match entry.kind {
         Kind::Denied | Kind::LoginRefused | Kind::AccessEnded => 2,
         Kind::Outcome if failed() => 2,
+        Kind::Outcome if unknown() => 99,
         Kind::Held | Kind::HoldEnded | Kind::AllowanceEnded => 99,
         _ => 1,
     }
@@ -260,8 +265,27 @@ mod tests {
     #[test]
     fn a_failure_is_one() {
         let outcome = |text: &str| Entry { outcome: Some(text.into()), ..Entry::new(Kind::Outcome) };
-        for (text, expected) in [("SELECT 1", 1), ("UPDATE 5", 1), ("42P01 relation is gone", 2), ("INSERT 0 1", 1)] {
+        let table = [
+            ("SELECT 1", 1),
+            ("UPDATE 5", 1),
+            ("MERGE 1", 1),
+            ("BEGIN", 1),
+            ("42P01 relation is gone", 2),
+            ("22P02", 2),
+            ("INSERT 0 1", 1),
+            ("undone: 3 rows, and 2 were approved", 2),
+            ("undone", 2),
+            ("not forwarded: access ended first", 2),
+            ("skipped", 99),
+            ("the session ended before the database answered", 99),
+        ];
+        for (text, expected) in table {
             assert_eq!(status(&outcome(text)), expected, "{text}");
+        }
+        for text in ["ABCDE bad", "ABCDE"] {
+            let mut entry = outcome(text);
+            entry.detail = json!({ "failed": true });
+            assert_eq!(status(&entry), 2, "{text}");
         }
     }
 }

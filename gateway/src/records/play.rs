@@ -81,14 +81,14 @@ fn shown(entry: &Entry) -> (String, bool) {
 /// The statement as psql would show it, with its parameters.
 fn asked(entry: &Entry, on: &str) -> String {
     let sealed = entry.sql.is_none() && entry.detail.get("sealed").is_some();
-    let sql = if sealed { "(sealed)".to_owned() } else { plain(entry.sql.as_deref().unwrap_or_default()) };
+    let sql = if sealed { "(sealed)".to_owned() } else { lines(entry.sql.as_deref().unwrap_or_default()) };
     let mut text = String::new();
     for (number, line) in sql.lines().enumerate() {
         text.push_str(&format!("{on}{} {line}\n", if number == 0 { "=>" } else { "->" }));
     }
     let parameters = entry.detail["parameters"].as_array().into_iter().flatten().filter_map(|value| value.as_str());
     for (number, value) in parameters.enumerate() {
-        text.push_str(&format!("--   ${} = {}\n", number + 1, plain(value).replace('\n', "\\n")));
+        text.push_str(&format!("--   ${} = {}\n", number + 1, plain(value)));
     }
     text
 }
@@ -96,9 +96,7 @@ fn asked(entry: &Entry, on: &str) -> String {
 /// Rows that were recorded, a line each.
 fn rows(kept: &serde_json::Value) -> String {
     let list = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
-    let cell = |value: &serde_json::Value| {
-        value.as_str().map_or_else(|| "NULL".to_owned(), |text| plain(text).replace('\n', "\\n"))
-    };
+    let cell = |value: &serde_json::Value| value.as_str().map_or_else(|| "NULL".to_owned(), plain);
     let line = |cells: &[serde_json::Value]| format!("   {}\n", cells.iter().map(cell).collect::<Vec<_>>().join(" | "));
     let mut text = String::new();
     for given in list(&kept["given"]) {
@@ -119,10 +117,24 @@ fn impact(entry: &Entry) -> String {
     effects.map(|effect| format!("--   {}\n", plain(effect))).collect()
 }
 
-/// A text that somebody else wrote. A terminal obeys control characters, and a reader is misled by those that
-/// turn or hide what stands beside them.
+/// A text that somebody else wrote, on one line: what follows a line break would look like a line of ours.
 fn plain(text: &str) -> String {
-    let hides = |c: char| matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    lines(text).replace('\n', "\\n")
+}
+
+/// Whether a character turns or hides what stands beside it, or shows nothing where it stands: Unicode's
+/// `Default_Ignorable_Code_Point` and `Bidi_Control`.
+const fn hides(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// A text of several lines, each of which stands behind something of ours. A terminal obeys control characters, and a
+/// reader is misled by those that turn or hide what stands beside them.
+fn lines(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -198,6 +210,39 @@ mod tests {
             -- ana@acme.dev: deny (slack): not today\n\
             -- ana@acme.dev is gone: closed\n";
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn no_text_but_a_statement_begins_a_line() {
+        let said = "x\nshop=> drop table payroll;\n-- priya@acme.dev: approve (step_up)";
+        let mut broken = entry(Kind::Logout, 9, None, said, json!({}));
+        broken.principal = Some(said.into());
+        let all = [
+            entry(Kind::Login, 0, None, "ok", json!({ "address": said, "application": said, "login": said })),
+            entry(Kind::Denied, 1, Some("select 1"), said, json!({})),
+            entry(
+                Kind::Outcome,
+                2,
+                None,
+                said,
+                json!({ "rows": { "given": [{ "columns": [said], "values": [[said]] }] } }),
+            ),
+            entry(Kind::Decision, 3, None, said, json!({ "assurance": said, "more": { "reason": said } })),
+            entry(Kind::HoldEnded, 4, None, said, json!({})),
+            entry(Kind::Held, 5, Some("a\nb"), "hold", json!({ "effects": [said], "parameters": [said] })),
+            entry(Kind::BreakGlass, 6, None, said, json!({ "reason": said })),
+            entry(Kind::Renewed, 7, None, said, json!({})),
+            entry(Kind::AccessEnded, 8, None, said, json!({})),
+            broken,
+        ];
+        let shown: String = moments(&all).into_iter().map(|moment| moment.text).collect();
+        for line in shown.lines() {
+            assert!(!line.starts_with("shop=> drop") && !line.starts_with("-- priya"), "{line}\n\n{shown}");
+        }
+        assert!(shown.contains("shop=> a\nshop-> b\n"), "{shown}");
+        for c in ['\u{61c}', '\u{e0041}', '\u{115f}', '\u{180e}', '\u{fe0f}', '\u{202e}'] {
+            assert!(!plain(&format!("a{c}b")).contains(c), "{c:?}");
+        }
     }
 
     #[test]

@@ -53,15 +53,23 @@ impl Session {
     }
 
     fn take(&mut self, entry: &Entry) {
+        match entry.kind {
+            Kind::Statement => self.statements += 1,
+            Kind::Held => self.held += 1,
+            Kind::Denied => self.denied += 1,
+            _ => {}
+        }
+        self.see(entry);
+    }
+
+    /// All of an entry but that it counts.
+    fn see(&mut self, entry: &Entry) {
         let text = |key: &str| entry.detail[key].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
         match entry.kind {
             Kind::Login => {
                 self.address = self.address.take().or_else(|| text("address"));
                 self.application = self.application.take().or_else(|| text("application"));
             }
-            Kind::Statement => self.statements += 1,
-            Kind::Held => self.held += 1,
-            Kind::Denied => self.denied += 1,
             Kind::AccessEnded => self.end = entry.outcome.clone(),
             Kind::Logout => {
                 self.ended_at = Some(entry.time);
@@ -91,20 +99,41 @@ pub struct Sessions {
 impl Sessions {
     /// Takes the next entry.
     pub fn take(&mut self, entry: &Entry) {
+        if let Some(session) = self.session_of(entry) {
+            session.take(entry);
+        }
+    }
+
+    /// Takes an entry that is counted otherwise.
+    pub(super) fn see(&mut self, entry: &Entry) {
+        if let Some(session) = self.session_of(entry) {
+            session.see(entry);
+        }
+    }
+
+    /// So many more statements of a session that were forwarded, held, denied.
+    pub(super) fn count(&mut self, id: &str, statements: u64, held: u64, denied: u64) {
+        let at = id.parse().ok().and_then(|id: SessionId| self.at.get(&id));
+        if let Some(session) = at.and_then(|at| self.all.get_mut(*at)) {
+            session.statements += statements;
+            session.held += held;
+            session.denied += denied;
+        }
+    }
+
+    fn session_of(&mut self, entry: &Entry) -> Option<&mut Session> {
         if entry.kind == Kind::Start {
             for left in self.all.iter_mut().filter(|session| session.ended_at.is_none()) {
                 left.ended_at = Some(entry.time);
                 left.end = Some("the gateway ended".to_owned());
             }
         }
-        let Some(id) = &entry.session else { return };
+        let id = entry.session.as_ref()?;
         let at = *self.at.entry(id.clone()).or_insert_with(|| {
             self.all.push(Session::begun(id.clone(), entry));
             self.all.len() - 1
         });
-        if let Some(session) = self.all.get_mut(at) {
-            session.take(entry);
-        }
+        self.all.get_mut(at)
     }
 
     /// What they are.

@@ -169,6 +169,7 @@ fn refusal(denial: Denial, analysis: &Analysis, connection: &str) -> Refusal {
             return Refusal::Syntax { message: message.clone(), position: *position };
         }
         (Some(Doubt::UnknownRelation { name }), None) => return Refusal::UnknownRelation { name: name.clone() },
+        (Some(Doubt::UnknownFunction { name }), None) => return Refusal::UnknownFunction { name: name.clone() },
         _ => {}
     }
     let what = denial.effect.as_ref().map_or_else(
@@ -270,6 +271,9 @@ impl Held {
         entry.sql = Some(wish.request.sql.to_string());
         entry.outcome = Some("hold".to_owned());
         entry.detail = record::held(wish.request, header, wish.digest, &wish.rules);
+        if let Some(reason) = &wish.asked.reason {
+            entry.detail["reason"] = serde_json::json!(reason);
+        }
         if !wish.impact.is_empty() {
             entry.detail["impact"] = serde_json::json!(wish.impact);
         }

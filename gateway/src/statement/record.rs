@@ -152,9 +152,17 @@ struct Detail<'a, E> {
     /// Columns that an approval revealed.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     revealed: &'a [String],
+    /// What EXECUTE runs, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    executes: Vec<&'a (String, String)>,
     /// Which run it is of what somebody allowed, and who did.
     #[serde(skip_serializing_if = "Option::is_none")]
     allowance: Option<serde_json::Value>,
+}
+
+/// What the EXECUTEs of a text run, which it does not say itself.
+fn executes(request: &Request) -> Vec<&(String, String)> {
+    request.analysis.statements.iter().flat_map(|statement| &statement.executes).collect()
 }
 
 /// What is told of a statement that is held, in its entry's detail.
@@ -165,8 +173,9 @@ pub fn held(request: &Request, header: &Header, digest: Digest, rules: &[String]
     let application = header.entry.detail["application"].as_str();
     let parameters = request.parameters_as_text();
     let (masked, revealed) = (&request.masking.told, &request.masking.revealed);
+    let executes = executes(request);
     let (digest, rules, allowance) = (Some(digest), Some(rules), None);
-    let detail = Detail { parameters, effects, digest, rules, application, masked, revealed, allowance };
+    let detail = Detail { parameters, effects, digest, rules, application, masked, revealed, executes, allowance };
     // Texts, lists and a digest: nothing that JSON can't hold.
     serde_json::to_value(detail).unwrap_or_default()
 }
@@ -190,8 +199,10 @@ pub async fn open(
     let application = rules.and_then(|_| header.entry.detail["application"].as_str());
     let parameters = request.parameters_as_text();
     let (masked, revealed) = (&request.masking.told, &request.masking.revealed);
+    let executes = executes(request);
     let allowance = permit.run().map(Run::evidence);
-    let detail = Detail { parameters, effects, digest: None, rules, application, masked, revealed, allowance };
+    let digest = None;
+    let detail = Detail { parameters, effects, digest, rules, application, masked, revealed, executes, allowance };
     let mut line = header.line(Which::Statement, held, permit.outcome(), detail);
     line.sql = Some(&request.sql);
     let only_reads = held.is_none() && request.analysis.only_reads;
@@ -256,6 +267,9 @@ pub fn close(log: &Log, header: &Header, open: &Open, end: &End) -> Result<(), L
     #[derive(Serialize)]
     struct Took<'a> {
         milliseconds: u64,
+        /// The server said no: the outcome is a SQLSTATE and what it said.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        failed: bool,
         #[serde(skip_serializing_if = "<[Copied]>::is_empty")]
         copied: &'a [Copied],
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -268,7 +282,8 @@ pub fn close(log: &Log, header: &Header, open: &Open, end: &End) -> Result<(), L
     let outcome = end.line();
     // What was undone was shown to nobody.
     let rows = open.rows.as_deref().filter(|rows| !rows.is_empty() && !matches!(end, End::Undone(_)));
-    let took = Took { milliseconds: open.milliseconds(), copied: &copied, rows };
+    let failed = matches!(end, End::Failed(_));
+    let took = Took { milliseconds: open.milliseconds(), failed, copied: &copied, rows };
     let line = header.line(Which::Outcome, open.request.as_ref(), &outcome, took);
     if open.only_reads { log.append_later(&line) } else { log.append(&line).map(|_| ()) }
 }
@@ -311,6 +326,7 @@ mod tests {
             application: None,
             masked: &[],
             revealed: &[],
+            executes: vec![],
             allowance: None,
         };
         let mut line = header.line(Which::Statement, Some(&id), "released", detail);

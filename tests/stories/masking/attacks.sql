@@ -45,3 +45,6 @@ CREATE EXTENSION pg_trgm;
 CREATE EXTENSION pgcrypto;
 CREATE EXTENSION citext;
 ANALYZE;
+create table coded_too (id int, said text);
+comment on column coded_too.said is 'classification: pii';
+insert into coded_too values (1, 'zqcanary@example.com');

@@ -1,17 +1,24 @@
 //! What lies beside the segments.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{File, OpenOptions},
     io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use super::{
-    note::{Signed, split},
-    tree::Hash,
+    note::{Checkpoint, Signed, split},
+    tree::{Hash, Tree},
 };
-use crate::log::disk::{Disk, SegmentFile};
+use crate::{
+    log::disk::{Disk, SegmentFile},
+    regular,
+};
+
+/// The longest text that is read, in bytes: a checkpoint each minute for a lifetime.
+const LONGEST: u64 = 1 << 30;
 
 /// The newest checkpoint.
 pub(in crate::log) fn checkpoint(folder: &Path) -> PathBuf {
@@ -35,7 +42,7 @@ pub(super) fn vkey(folder: &Path) -> PathBuf {
 
 /// A text file, or `None` where there is none.
 pub(in crate::log) fn text(path: &Path) -> io::Result<Option<String>> {
-    match fs::read_to_string(path) {
+    match regular::text(path, LONGEST) {
         Ok(text) => Ok(Some(text)),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(io::Error::new(e.kind(), format!("{}: {e}", path.display()))),
@@ -55,7 +62,7 @@ impl Leaves {
     /// Those of a folder; `None` where there is no such file.
     pub fn open(folder: &Path) -> io::Result<Option<Self>> {
         let path = leaves(folder);
-        match File::open(&path) {
+        match regular::open(&path) {
             Ok(file) => {
                 let length = file.metadata()?.len();
                 let file = BufReader::with_capacity(1 << 16, file);
@@ -71,6 +78,16 @@ impl Leaves {
         self.file.seek(SeekFrom::Start(index * 32)).map(|_| ())
     }
 
+    /// The one at `index`, wherever it is; `None` where there is none yet.
+    pub fn at(&self, index: u64) -> io::Result<Option<Hash>> {
+        let mut hash = Hash::default();
+        match self.file.get_ref().read_exact_at(&mut hash, index * 32) {
+            Ok(()) => Ok(Some(hash)),
+            Err(e) if e.kind() == ErrorKind::UnexpectedEof => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
     /// The next one; `None` at the end.
     pub fn next(&mut self) -> io::Result<Option<Hash>> {
         let mut hash = Hash::default();
@@ -80,6 +97,31 @@ impl Leaves {
             Err(e) => Err(e),
         }
     }
+}
+
+/// Whether the log `origin` in `folder`, by its hashes, goes on from a checkpoint that somebody else has; or why not.
+///
+/// # Errors
+/// Where the hashes can't be read.
+pub(crate) fn goes_on_from(folder: &Path, origin: &str, theirs: &Checkpoint) -> io::Result<Result<(), String>> {
+    let Checkpoint { origin: other, size, root } = theirs;
+    if other != origin {
+        return Ok(Err(format!("it has another log, {other} of {size} entries, and this is {origin}")));
+    }
+    let leaves = Leaves::open(folder)?;
+    let here = leaves.as_ref().map_or(0, |leaves| leaves.count);
+    let Some(mut leaves) = leaves.filter(|_| *size <= here) else {
+        return Ok(Err(format!("it has {size} entries of this log, and there are {here}: this one was rolled back")));
+    };
+    let mut tree = Tree::default();
+    while tree.size() < *size {
+        let Some(leaf) = leaves.next()? else { break };
+        tree.push(leaf);
+    }
+    if tree.root() == *root {
+        return Ok(Ok(()));
+    }
+    Ok(Err(format!("its first {size} entries are others than those here: this log was rolled back and forked")))
 }
 
 /// The files as they are written.

@@ -1,14 +1,12 @@
 //! The lines of all segments as bytes, one after the other, without a copy.
 
-use std::{
-    fmt,
-    io::{self, BufRead as _},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{fmt, io, path::PathBuf, sync::Arc};
 
 use super::tree::{Hash, LEAF, prefixed_leaf};
-use crate::log::source::{Reading, Source};
+use crate::log::{
+    segment::read_line,
+    source::{Reading, Source},
+};
 
 /// Where a line stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +22,15 @@ impl fmt::Display for Place {
         let name = self.segment.file_name().unwrap_or_default().to_string_lossy();
         write!(f, "{name}, line {}", self.line)
     }
+}
+
+/// Names the line that is too long.
+fn said_where(error: io::Error, place: &Place) -> io::Error {
+    if error.kind() != io::ErrorKind::FileTooLarge {
+        return error;
+    }
+    let at = Place { line: place.line + 1, ..place.clone() };
+    io::Error::new(error.kind(), format!("{at}: {error}"))
 }
 
 /// A cursor over the lines.
@@ -64,7 +71,8 @@ impl Lines {
             };
             self.buffer.clear();
             self.buffer.push(LEAF);
-            let length = open.read_until(b'\n', &mut self.buffer)?;
+            let read = read_line(open, &mut self.buffer);
+            let length = read.map_err(|e| said_where(e, &self.place))?;
             if length > 0 {
                 self.place.line += 1;
                 self.bytes += length as u64;
@@ -90,9 +98,14 @@ impl Lines {
         line.strip_suffix(b"\n").unwrap_or(line)
     }
 
+    /// The same, with [`LEAF`] before it.
+    pub fn prefixed(&self) -> &[u8] {
+        self.buffer.strip_suffix(b"\n").unwrap_or(&self.buffer)
+    }
+
     /// Its hash in the tree.
     pub fn leaf(&self) -> Hash {
-        prefixed_leaf(self.buffer.strip_suffix(b"\n").unwrap_or(&self.buffer))
+        prefixed_leaf(self.prefixed())
     }
 
     /// The number that it says it has. Only the beginning is looked at: that is how the writer begins a line.

@@ -27,7 +27,7 @@ mod lines;
 mod note;
 mod recover;
 mod tail;
-mod tree;
+pub(super) mod tree;
 mod verify;
 
 #[cfg(test)]
@@ -35,6 +35,7 @@ mod mutations;
 #[cfg(test)]
 mod recover_tests;
 
+pub(crate) use files::goes_on_from;
 pub(super) use files::write_all;
 pub(super) use keeper::{Keeper, Tell, Work};
 pub use key::{LogKey, read_key};
@@ -42,4 +43,4 @@ pub(super) use lines::Lines;
 pub use note::{Checkpoint, NoteError, Signed, Verifier};
 pub use recover::{Chaining, Known};
 pub(super) use recover::{Recovered, look};
-pub use verify::{Bad, Found, Progress, checkpoints_in, newest, verify};
+pub use verify::{Bad, Found, Progress, Take, checkpoints_in, newest, verify, verify_and_read};

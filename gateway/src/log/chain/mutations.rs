@@ -6,10 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Bad, Verifier, files, key::testing, note::split, verify};
+use super::{Bad, Verifier, files, key::testing, note::split, verify, verify_and_read};
 use crate::log::{
     Entry, Kind, Log,
     disk::RealDisk,
+    read,
     testing::{chaining, open},
 };
 
@@ -54,6 +55,46 @@ async fn log_of_some_runs(records: &Path) -> Verifier {
 fn all_files(records: &Path) -> Files {
     let paths = fs::read_dir(records.join("log")).unwrap().map(|file| file.unwrap().path());
     paths.map(|path| (path.clone(), fs::read(&path).unwrap())).collect()
+}
+
+#[tokio::test]
+async fn what_is_read_while_it_is_verified_is_what_was_signed() {
+    let folder = tempfile::tempdir().unwrap();
+    let records = folder.path();
+    let key = log_of_some_runs(records).await;
+    let mut taken = Vec::new();
+    let mut take = |seq: u64, entry: &Entry| taken.push((seq, entry.clone()));
+    let found = verify_and_read(&records.into(), &key, &[], |_| {}, Some(&mut take)).unwrap().unwrap();
+    assert_eq!(found.newest.checkpoint.size, 57);
+    assert_eq!(taken, read(records).map(Result::unwrap).collect::<Vec<_>>());
+    // A segment that is exchanged once the reading is past it changes nothing that was taken.
+    let first = records.join("log/00000001.jsonl");
+    let (mut texts, mut done) = (Vec::new(), false);
+    let forged = fs::read_to_string(&first).unwrap().replace("run_0", "run_9");
+    let mut take = |seq: u64, entry: &Entry| {
+        if seq > 40 && !done {
+            fs::write(&first, &forged).unwrap();
+            done = true;
+        }
+        texts.push(entry.sql.clone().unwrap_or_default());
+    };
+    verify_and_read(&records.into(), &key, &[], |_| {}, Some(&mut take)).unwrap().unwrap();
+    assert!(done && !texts.iter().any(|text| text.contains("run_9")));
+    let bad = verify_and_read(&records.into(), &key, &[], |_| {}, Some(&mut |_, _| {})).unwrap();
+    assert!(bad.is_err());
+}
+
+#[tokio::test]
+async fn what_is_no_file_is_not_waited_for() {
+    for name in ["checkpoint", "checkpoints", "leaves", "00000001.jsonl"] {
+        let folder = tempfile::tempdir().unwrap();
+        let key = log_of_some_runs(folder.path()).await;
+        let path = folder.path().join("log").join(name);
+        fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let said = verify(&folder.path().into(), &key, &[], |_| {}).unwrap_err();
+        assert!(said.to_string().contains("it is no file"), "{name}: {said}");
+    }
 }
 
 fn is_segment(path: &Path) -> bool {

@@ -15,10 +15,10 @@ fn sha256(bytes: &[u8]) -> Hash {
 }
 
 /// What stands before the bytes of a leaf, so that no leaf can be taken for a node.
-pub(super) const LEAF: u8 = 0;
+pub(in crate::log) const LEAF: u8 = 0;
 
 /// The hash of a leaf, given with [`LEAF`] before it: who reads many lines copies none.
-pub(super) fn prefixed_leaf(prefixed: &[u8]) -> Hash {
+pub(in crate::log) fn prefixed_leaf(prefixed: &[u8]) -> Hash {
     sha256(prefixed)
 }
 

@@ -16,6 +16,7 @@ use super::{
     tree::Tree,
 };
 use crate::log::{
+    Entry,
     entry::Line,
     source::{Records, Source},
 };
@@ -118,8 +119,24 @@ pub fn verify(
     records: &Records,
     key: &Verifier,
     kept: &[Signed],
-    mut progress: impl FnMut(Progress),
+    progress: impl FnMut(Progress),
 ) -> io::Result<Result<Found, Bad>> {
+    verify_and_read(records, key, kept, progress, None)
+}
+
+/// The same, and gives each entry that the newest checkpoint vouches for to `take`, with its number, from the very
+/// bytes that are hashed. What was taken may be believed only once all is found good.
+///
+/// # Errors
+/// As of [`verify`].
+pub fn verify_and_read(
+    records: &Records,
+    key: &Verifier,
+    kept: &[Signed],
+    mut progress: impl FnMut(Progress),
+    take: Take<'_>,
+) -> io::Result<Result<Found, Bad>> {
+    let opener = records.opener();
     let source = records.source()?;
     let mut audit = match Audit::begin(source, key, kept)? {
         Ok(audit) => audit,
@@ -129,13 +146,27 @@ pub fn verify(
     for number in &audit.numbers {
         of += audit.source.size(*number)?;
     }
-    let found = audit.run(move |read| progress(Progress { read: read.min(of), of }));
+    let mut take = take.map(|take| {
+        move |seq: u64, mut entry: Entry| {
+            if let Some(opener) = &opener {
+                opener.open(&mut entry);
+            }
+            take(seq, &entry);
+        }
+    });
+    let mut given: Given<'_> = take.as_mut().map(|take| take as &mut dyn FnMut(u64, Entry));
+    let found = audit.run(move |read| progress(Progress { read: read.min(of), of }), &mut given);
     match found {
+        Err(e) if e.kind() == io::ErrorKind::FileTooLarge => Ok(bad(e.to_string())),
         // Where a packed segment was changed, there is no line to name.
         Err(e) if is_damage(&e) => Ok(bad(format!("a packed segment can't be unpacked: {e}"))),
         found => found,
     }
 }
+
+/// Whom entries are given to, if to anybody.
+pub type Take<'a> = Option<&'a mut dyn FnMut(u64, &Entry)>;
+type Given<'a> = Option<&'a mut dyn FnMut(u64, Entry)>;
 
 /// What an unpacker says of bytes that no packer wrote.
 fn is_damage(error: &io::Error) -> bool {
@@ -166,21 +197,30 @@ impl Audit {
         let Some(history) = history else {
             return Ok(bad("there is no file `checkpoints`: somebody took it away"));
         };
+        let elsewhere = match source.elsewhere().map(|note| key.open(&note)).transpose() {
+            Ok(elsewhere) => elsewhere.map(|signed| signed.checkpoint),
+            Err(why) => return Ok(bad(format!("the bucket's newest checkpoint: {why}"))),
+        };
+        // It was read before the one here, which is always put down first.
+        if let Some(theirs) = elsewhere.as_ref().filter(|theirs| theirs.size > newest.checkpoint.size) {
+            let (size, theirs) = (newest.checkpoint.size, theirs.size);
+            return Ok(bad(format!(
+                "checkpoint: it is of {size} entries, and the bucket has {theirs}: it was rolled back"
+            )));
+        }
         let older = match history.and_then(|history| older(&history, key, &newest.checkpoint)) {
             Ok(older) => older,
             Err(bad) => return Ok(Err(bad)),
         };
         let mut targets: Vec<_> = older.into_iter().map(|checkpoint| ("checkpoints".to_owned(), checkpoint)).collect();
         targets.push(("checkpoint".to_owned(), newest.checkpoint.clone()));
-        for Signed { checkpoint, .. } in kept {
+        let kept = kept.iter().map(|signed| ("the given checkpoint", &signed.checkpoint));
+        for (said, checkpoint) in kept.chain(elsewhere.iter().map(|theirs| ("the bucket's checkpoint", theirs))) {
             if checkpoint.origin != newest.checkpoint.origin {
                 let theirs = &checkpoint.origin;
-                return Ok(bad(format!(
-                    "the given checkpoint is of {theirs}, and this is {}",
-                    newest.checkpoint.origin
-                )));
+                return Ok(bad(format!("{said} is of {theirs}, and this is {}", newest.checkpoint.origin)));
             }
-            targets.push(("the given checkpoint".to_owned(), checkpoint.clone()));
+            targets.push((said.to_owned(), checkpoint.clone()));
         }
         targets.sort_by_key(|(_, checkpoint)| checkpoint.size);
         let leaves = match source.leaves() {
@@ -196,7 +236,7 @@ impl Audit {
         Ok(Ok(Self { source, numbers, key: key.clone(), newest, targets, leaves }))
     }
 
-    fn run(&mut self, mut told: impl FnMut(u64)) -> io::Result<Verdict<Found>> {
+    fn run(&mut self, mut told: impl FnMut(u64), take: &mut Given<'_>) -> io::Result<Verdict<Found>> {
         let signed = self.newest.checkpoint.size;
         let mut lines = Lines::of(Arc::clone(&self.source), &self.numbers);
         let (mut tree, mut tail, mut torn, mut next) = (Tree::default(), Tail::default(), false, 0);
@@ -227,6 +267,12 @@ impl Audit {
                 return Ok(self.at(&lines, what));
             }
             seals.take(lines.line());
+            if let Some(take) = take.as_mut().filter(|_| index < signed) {
+                match serde_json::from_slice::<Line>(lines.line()) {
+                    Ok(Line { seq, entry }) => take(seq, entry),
+                    Err(why) => return Ok(self.at(&lines, format!("this is no entry: {why}"))),
+                }
+            }
             tree.push(leaf);
             if let Some(bad) = self.missed(&tree, &mut next) {
                 return Ok(Err(bad));

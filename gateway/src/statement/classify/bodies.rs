@@ -7,7 +7,7 @@ use pg_query::{
 };
 
 use super::{
-    NOTE_TOKEN, Names, TransactionMove, parse,
+    Names, TransactionMove, parse,
     plpgsql::{self, Piece},
     settings,
     walk::{DEEPEST, Place, Walk},
@@ -30,6 +30,7 @@ pub(super) struct Call {
 impl Walk<'_> {
     /// Code that something other than the text calls, on a relation if that is where it hangs.
     pub fn run_code(&mut self, code: &Code, transitions: &[String], on: Option<&Relation>) {
+        self.found.runs_code = true;
         let function = code.function.and_then(|oid| self.snapshot.function(oid));
         match function {
             Some(function) if function.is_trusted() => {}
@@ -45,6 +46,8 @@ impl Walk<'_> {
     /// `follows_path` says that unqualified names may not be the server's own, so that nothing in SQL
     /// is trusted unread.
     pub fn user_function(&mut self, function: &Function, follows_path: bool) {
+        let looks_up = !function.is_trusted() || function.language == "sql";
+        self.found.runs_code |= looks_up && function.body != Body::Constructor;
         if function.is_trusted() && !(follows_path && function.language == "sql") {
             // Under another path it is not: no other session may take this answer over.
             self.found.rests_on_session |= function.language == "sql" && self.place != Place::Text;
@@ -94,7 +97,10 @@ impl Walk<'_> {
                 inner.place = Place::Stored;
                 inner.statements(&resolved(text));
             }
-            Body::PlPgSql(text) => inner.block(text),
+            Body::PlPgSql(text) => {
+                inner.plans_are_kept = true;
+                inner.block(text);
+            }
             Body::Calls(calls) => {
                 for oid in calls {
                     inner.run_code(
@@ -139,14 +145,15 @@ impl Walk<'_> {
         if (found.changes_names || found.changes_objects) && (found.uses_names || found.uses_path) {
             found.opaque("it changes what its own names mean");
         }
-        // That note is looked for, wherever it comes from.
-        for note in found.notes.iter_mut().filter(|note| *note != NOTE_TOKEN) {
+        // Some notes are looked for, wherever they come from.
+        for note in found.notes.iter_mut().filter(|note| !settings::is_looked_for(note)) {
             *note = format!("{label}: {note}");
         }
         if self.planned && early {
             found.executed.append(&mut found.effects);
         }
         found.rests_on_session = true;
+        found.runs_code = true;
         self.found.absorb(found);
     }
 
@@ -204,6 +211,22 @@ impl Walk<'_> {
             Piece::Sql(text) => self.statements(&text),
             Piece::Type(text) => self.statements(&format!("SELECT NULL::{text}")),
             Piece::Unseen(why) => self.opaque(why),
+            Piece::Cursor(text) => {
+                // Its rows are computed when they are fetched, by whom and under which names ever.
+                let rests = std::mem::take(&mut self.found.rests_on_session);
+                let changes = std::mem::take(&mut self.found.statement.changes_session);
+                self.statements(&text);
+                if self.found.rests_on_session || self.found.statement.changes_session {
+                    self.opaque("what a cursor's query does depends on when its rows are fetched");
+                }
+                self.found.rests_on_session |= rests;
+                self.found.statement.changes_session |= changes;
+            }
+            Piece::Fetches => {
+                self.found.statement.fetches_within = true;
+                self.found.statement.changes_session = true;
+            }
+            Piece::Catches => self.found.catches = true,
             Piece::TypeOf(parts) => {
                 let (schema, name) = match parts.as_slice() {
                     // The type of another variable.
@@ -218,7 +241,7 @@ impl Walk<'_> {
                             self.use_type(column.type_oid, "", None);
                         }
                     }
-                    None if meaning.temporary => {}
+                    None if meaning.temporary => self.types_of_temporary(name),
                     None => self.unknown_relation(schema, name),
                 }
             }

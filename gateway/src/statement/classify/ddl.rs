@@ -4,9 +4,9 @@
 use pg_query::{
     NodeEnum,
     protobuf::{
-        AlterTableCmd, AlterTableStmt, AlterTableType, ColumnDef, Constraint, CreateDomainStmt, CreateFunctionStmt,
-        CreateSchemaStmt, CreateStmt, CreateTableAsStmt, DefineStmt, GrantStmt, IndexStmt, IntoClause, Node,
-        ObjectType, PartitionBoundSpec, RangeVar, TableLikeClause, ViewStmt,
+        AlterTableCmd, AlterTableStmt, AlterTableType, ColumnDef, CompositeTypeStmt, Constraint, CreateDomainStmt,
+        CreateForeignTableStmt, CreateFunctionStmt, CreateSchemaStmt, CreateStmt, CreateTableAsStmt, DefineStmt,
+        GrantStmt, IndexStmt, IntoClause, Node, ObjectType, PartitionBoundSpec, RangeVar, TableLikeClause, ViewStmt,
     },
 };
 
@@ -15,7 +15,7 @@ use super::{
     relations::{is_temporary_schema, temporary_object},
     walk::Walk,
 };
-use crate::statement::effect::{Action, Effect, Object};
+use crate::statement::effect::{Action, Object};
 
 impl Walk<'_> {
     /// What every DDL does: names may change, and event triggers fire.
@@ -50,8 +50,14 @@ impl Walk<'_> {
         self.creation_schema.clone().or_else(|| first().map(str::to_owned)).unwrap_or_else(|| "public".to_owned())
     }
 
-    fn is_temporary(n: &RangeVar) -> bool {
-        n.relpersistence == "t" || is_temporary_schema(&n.schemaname)
+    /// Whether something new is temporary: its own schema says so, or the first of the path.
+    fn goes_to_temporary(&self, schema: &str) -> bool {
+        is_temporary_schema(schema)
+            || schema.is_empty() && self.creation_schema.is_none() && self.names.creates_temporary()
+    }
+
+    fn is_temporary(&self, n: &RangeVar) -> bool {
+        n.relpersistence == "t" || self.goes_to_temporary(&n.schemaname)
     }
 
     /// A relation that comes into being. `true` if it is temporary.
@@ -62,18 +68,11 @@ impl Walk<'_> {
                 self.on_connection(Action::Create);
                 false
             }
-            Some(n) if Self::is_temporary(n) => {
+            Some(n) if self.is_temporary(n) => {
                 self.effect(Action::Temp, temporary_object(&n.relname));
                 true
             }
             Some(n) => {
-                // The first schema of the path may be the temporary one.
-                if n.schemaname.is_empty()
-                    && self.creation_schema.is_none()
-                    && self.names.search_path.first().is_some_and(|first| is_temporary_schema(first))
-                {
-                    self.effect(Action::Temp, temporary_object(&n.relname));
-                }
                 let schema = if n.schemaname.is_empty() { self.creation_schema() } else { n.schemaname.clone() };
                 self.effect(Action::Create, Object::Table { schema, name: n.relname.clone() });
                 false
@@ -137,36 +136,66 @@ impl Walk<'_> {
     pub fn create_table(&mut self, n: &CreateStmt) {
         let temporary = self.created_relation(n.relation.as_ref());
         if temporary {
-            // Its defaults and checks run later as `temp`, so that they must be plain now.
-            self.definition_of_temporary(|walk| walk.list(&n.table_elts));
+            // It runs later as `temp`, so that it must be plain now.
+            self.definition_of_temporary(|walk| {
+                walk.table_definition(n);
+                for parent in n.inh_relations.iter().filter_map(|parent| parent.node.as_ref()) {
+                    if let NodeEnum::RangeVar(parent) = parent {
+                        walk.code_of_target(Some(parent));
+                    }
+                }
+            });
         } else {
-            self.list(&n.table_elts);
+            self.table_definition(n);
         }
-        self.list(&n.constraints);
-        self.list(&n.nnconstraints);
         for parent in &n.inh_relations {
             match &parent.node {
                 Some(NodeEnum::RangeVar(parent)) => self.altered(Some(parent)),
                 _ => self.opaque("a parent of a new kind"),
             }
         }
-        if let Some(spec) = &n.partspec {
-            self.list(&spec.part_params);
-        }
         if let Some(bound) = &n.partbound {
             self.partition_bound(bound);
+        }
+    }
+
+    /// Columns, defaults, checks and the partition key.
+    fn table_definition(&mut self, n: &CreateStmt) {
+        self.list(&n.table_elts);
+        self.list(&n.constraints);
+        self.list(&n.nnconstraints);
+        if let Some(spec) = &n.partspec {
+            self.list(&spec.part_params);
         }
         self.type_name(n.of_typename.as_ref());
     }
 
-    /// A temporary relation's own definition: whatever in it is not a plain read is opaque.
+    pub fn create_foreign_table(&mut self, n: &CreateForeignTableStmt) {
+        self.ddl(Action::Create);
+        let Some(base) = &n.base_stmt else { return };
+        if base.relation.as_ref().is_some_and(|relation| self.is_temporary(relation)) {
+            self.opaque("what is done to a temporary foreign table, another server carries out");
+        }
+        self.create_table(base);
+    }
+
+    /// The definition of a temporary relation, or a part of it: whatever in it is not a plain read is opaque, and so
+    /// is code of the database's own, which may be other code when the relation is used.
     fn definition_of_temporary(&mut self, visit: impl FnOnce(&mut Self)) {
         let before = std::mem::take(&mut self.found.effects);
+        let rested = std::mem::take(&mut self.found.rests_on_session);
+        let moved = std::mem::take(&mut self.found.changes_names);
         visit(self);
         let inside = std::mem::replace(&mut self.found.effects, before);
-        if inside.iter().any(|effect| effect.action.group() != Some("read")) {
-            self.opaque("the definition of the temporary relation runs code");
+        let reads = inside.iter().all(|effect| effect.action.group() == Some("read"));
+        if !reads || self.found.rests_on_session || self.found.changes_names {
+            self.opaque(
+                "the definition of something temporary does more than read, or calls code of the database's own, which \
+                 may be other code whenever it is used",
+            );
         }
+        self.found.rests_on_session |= rested;
+        self.found.changes_names |= moved;
         self.found.effects.extend(inside);
     }
 
@@ -204,9 +233,14 @@ impl Walk<'_> {
 
     /// LIKE copies defaults, checks and index expressions, which run for the copy then.
     pub fn table_like(&mut self, n: &TableLikeClause) {
+        // CONSTRAINTS, DEFAULTS, GENERATED, INDEXES and STATISTICS of `TableLikeOption`: without them
+        // nothing but columns and their types is copied.
+        const CODE: u32 = 1 << 2 | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 7;
         if let Some(relation) = &n.relation {
             self.read_target(relation);
-            self.code_of_target(Some(relation));
+            if n.options & CODE != 0 {
+                self.code_of_target(Some(relation));
+            }
         }
     }
 
@@ -235,17 +269,7 @@ impl Walk<'_> {
             // Whoever reads it later reads its tables, without their being named again.
             self.on_connection(Action::Create);
             self.note("a temporary view stands for its query in later statements");
-            // As often as they like: what it does is asked about here, and never again.
-            let before = std::mem::take(&mut self.found.effects);
-            self.maybe(&n.query);
-            let stands_for = std::mem::replace(&mut self.found.effects, before);
-            let reads = |effect: &Effect| effect.action.group() == Some("read") || effect.action == Action::Call;
-            if !stands_for.iter().all(reads) {
-                self.opaque("its query does more than read, and does so again whenever the view is read");
-            }
-            for Effect { action, object } in stands_for {
-                self.effect(action, object);
-            }
+            self.definition_of_temporary(|walk| walk.maybe(&n.query));
             return;
         }
         self.only_planned(|walk| walk.maybe(&n.query));
@@ -297,20 +321,42 @@ impl Walk<'_> {
         }
     }
 
-    /// A temporary domain is in no snapshot when it is used.
     pub fn create_domain(&mut self, n: &CreateDomainStmt) {
-        self.ddl(Action::Create);
+        self.create_code(&n.domainname);
         self.type_name(n.type_name.as_ref());
-        let (schema, _) = schema_and_name(&n.domainname);
-        let path_begins_temporary = self.names.search_path.first().is_some_and(|first| is_temporary_schema(first));
-        if is_temporary_schema(&schema) || schema.is_empty() && path_begins_temporary {
-            self.opaque("the checks of a temporary domain run where nobody asks again");
+    }
+
+    pub fn create_composite_type(&mut self, n: &CompositeTypeStmt) {
+        self.ddl(Action::Create);
+        if n.typevar.as_ref().is_some_and(|name| self.is_temporary(name)) {
+            self.temporary_code();
+        }
+    }
+
+    /// A type or an operator, or what one is made of.
+    pub fn create_code(&mut self, name: &[Node]) {
+        self.ddl(Action::Create);
+        if self.goes_to_temporary(&schema_and_name(name).0) {
+            self.temporary_code();
+        }
+    }
+
+    /// No snapshot has it when it is used.
+    fn temporary_code(&mut self) {
+        self.opaque("what a temporary type or operator runs, it runs where nobody asks again");
+    }
+
+    /// The operator class of an index or of a partition key.
+    pub fn operator_class(&mut self, name: &[Node]) {
+        if is_temporary_schema(&schema_and_name(name).0) {
+            self.temporary_code();
         }
     }
 
     pub fn define(&mut self, n: &DefineStmt) {
         match ObjectType::try_from(n.kind) {
             Ok(ObjectType::ObjectAggregate) => self.function_ddl(Action::Create, &n.defnames),
+            Ok(ObjectType::ObjectOperator | ObjectType::ObjectType) => self.create_code(&n.defnames),
             _ => self.ddl(Action::Create),
         }
     }

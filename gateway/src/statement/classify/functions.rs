@@ -6,7 +6,8 @@ use pg_query::{
 };
 
 use super::{
-    literals,
+    Doubt, literals,
+    relations::is_temporary_schema,
     walk::{Place, Walk},
 };
 use crate::{
@@ -46,8 +47,12 @@ pub(super) fn constant(node: &Node) -> Option<String> {
         },
         NodeEnum::TypeCast(n) => {
             let (schema, name) = schema_and_name(&n.type_name.as_ref()?.names);
+            let of = n.type_name.as_ref()?;
+            // `varchar(3)` cuts it, and an array is none of these.
+            let whole = of.array_bounds.is_empty() && (of.typmods.is_empty() || name == "interval");
             let plain = matches!(name.as_str(), "text" | "regclass" | "interval" | "bool" | "varchar");
-            if plain && (schema.is_empty() || schema == "pg_catalog") { constant(n.arg.as_ref()?) } else { None }
+            let known = schema.is_empty() || schema == "pg_catalog";
+            if plain && known && whole { constant(n.arg.as_ref()?) } else { None }
         }
         _ => None,
     }
@@ -55,7 +60,11 @@ pub(super) fn constant(node: &Node) -> Option<String> {
 
 impl Walk<'_> {
     pub fn function_call(&mut self, n: &FuncCall) {
-        let (schema, name) = schema_and_name(&n.funcname);
+        let (mut schema, name) = schema_and_name(&n.funcname);
+        if schema == "pg_catalog" && name == "json_object" {
+            // To servers before 16 it is a name as any.
+            schema.clear();
+        }
         self.list(&n.args);
         self.list(&n.agg_order);
         self.maybe(&n.agg_filter);
@@ -93,8 +102,8 @@ impl Walk<'_> {
                 "" => everywhere || path.contains(&candidate.schema.as_str()),
                 schema => candidate.schema == schema,
             };
-            let count = args.map_or(1, <[Node]>::len);
-            self.snapshot.functions(name).iter().filter(reaches).filter(|f| f.takes(count)).collect()
+            let takes = |f: &&Function| args.is_none_or(|args| f.takes(args.len()));
+            self.snapshot.functions(name).iter().filter(reaches).filter(takes).collect()
         };
         // A body in SQL is read under the session's own path, whoever calls it.
         let follows_path = !self.names.looks_in_pg_catalog_first();
@@ -103,6 +112,7 @@ impl Walk<'_> {
             self.reads_literals();
         }
         for candidate in in_reach {
+            self.resolves(candidate.oid);
             self.found.functions.insert(format!("{}.{}", candidate.schema, candidate.name));
             self.user_function(candidate, follows_path);
         }
@@ -120,6 +130,9 @@ impl Walk<'_> {
             let schema = if schema.is_empty() { "pg_catalog" } else { schema };
             self.effect(Action::Opaque, Object::Function { schema: schema.to_owned(), name: name.to_owned() });
             self.note(format!("there is no function {shown} in the catalog that was read"));
+            if self.snapshot.is_known() && !super::relations::is_temporary_schema(schema) {
+                self.found.doubt.get_or_insert(Doubt::UnknownFunction { name: shown });
+            }
         }
     }
 
@@ -181,6 +194,8 @@ impl Walk<'_> {
 
     /// `nextval('public.orders_id_seq')`: a write to the sequence.
     fn sequence(&mut self, args: Option<&[Node]>) {
+        // Its name may be looked up while it runs.
+        self.found.runs_code = true;
         let Some(name) = args.and_then(<[Node]>::first).and_then(constant) else {
             self.opaque("which sequence is moved is not in the text");
             return;
@@ -231,6 +246,7 @@ impl Walk<'_> {
             for oid in self.snapshot.types_named(name).to_vec() {
                 self.type_is_used(oid);
             }
+            self.temporary_type(name);
         }
     }
 
@@ -239,6 +255,9 @@ impl Walk<'_> {
         match strings(name).as_slice() {
             [] => {}
             [name] => self.operator_written(name),
+            [.., schema, _] if is_temporary_schema(schema) => {
+                self.opaque("what a temporary operator runs can't be seen");
+            }
             [.., schema, name] => self.operator_in(name, |candidate| candidate == *schema),
         }
     }
@@ -259,11 +278,14 @@ impl Walk<'_> {
         self.operator_in(name, |schema| any || path.iter().any(|reached| reached == schema));
     }
 
-    fn operator_in(&mut self, name: &str, reaches: impl Fn(&str) -> bool) {
+    pub fn operator_in(&mut self, name: &str, reaches: impl Fn(&str) -> bool) {
         self.found.uses_names = true;
         let snapshot = self.snapshot;
         for (schema, code) in snapshot.operator_hazards(name) {
             if reaches(schema) {
+                if let Some(oid) = code.function {
+                    self.resolves(oid);
+                }
                 self.run_code(code, &[], None);
             }
         }
@@ -272,7 +294,11 @@ impl Walk<'_> {
     pub fn type_name(&mut self, n: Option<&TypeName>) {
         let Some(n) = n else { return };
         self.list(&n.typmods);
-        let (schema, name) = schema_and_name(&n.names);
+        let (mut schema, name) = schema_and_name(&n.names);
+        if schema == "pg_catalog" && name == "json" {
+            // Servers before 16 look for a type that is called so.
+            schema.clear();
+        }
         if !n.typmods.is_empty() || literals::are_looked_up_by(&name) {
             self.reads_literals();
         }
@@ -280,8 +306,10 @@ impl Walk<'_> {
             return;
         }
         self.found.uses_names = true;
-        if super::relations::is_temporary_schema(&schema) {
+        if is_temporary_schema(&schema) {
             self.opaque("a temporary type may be a domain, whose checks can't be seen");
+        } else if schema.is_empty() {
+            self.temporary_type(&name);
         }
         let oids: Vec<u32> = self
             .snapshot
@@ -297,7 +325,21 @@ impl Walk<'_> {
         }
     }
 
+    /// A type without a schema, which is looked for among the temporary ones first.
+    fn temporary_type(&mut self, name: &str) {
+        if self.place != Place::Text || !self.names.temporary_types.contains(name) {
+            return;
+        }
+        self.reads_literals();
+        if self.names.temporary.contains_key(name) {
+            self.types_of_temporary(name);
+        } else {
+            self.opaque("a temporary type may be a domain, whose checks can't be seen");
+        }
+    }
+
     fn type_is_used(&mut self, oid: u32) {
+        self.resolves(oid);
         self.reads_literals();
         self.use_type(oid, "", None);
     }
@@ -315,7 +357,11 @@ impl Walk<'_> {
 /// quotes. `None` for what is not plain.
 fn relation_in_text(text: &str) -> Option<(String, String)> {
     let part = |part: &str| {
-        let plain = |p: &str| !p.is_empty() && p.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        // Digits are an oid to the server.
+        let plain = |p: &str| {
+            let begins = p.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+            begins && p.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        };
         match part.strip_prefix('"').and_then(|p| p.strip_suffix('"')) {
             Some(quoted) => plain(quoted).then(|| quoted.to_owned()),
             None => plain(part).then(|| part.to_ascii_lowercase()),

@@ -19,6 +19,7 @@ mod query;
 mod relations;
 mod settings;
 mod stored;
+mod temporary;
 mod utility;
 mod visit;
 mod walk;
@@ -32,14 +33,17 @@ mod tests_bodies;
 #[cfg(test)]
 mod tests_planning;
 #[cfg(test)]
+mod tests_temporary;
+#[cfg(test)]
 mod tests_tools;
 
 use pg_query::protobuf::{ParseResult, RawStmt};
 use serde::{Deserialize, Serialize};
 
 use super::effect::{Action, Effect};
-use crate::catalog::{Snapshot, builtins::FIRST_USER_OID};
+use crate::catalog::{Snapshot, Temporary, builtins::FIRST_USER_OID};
 
+pub use parse::off_thread;
 pub(super) use parse::with_tree;
 pub use relations::is_temporary_schema;
 pub use settings::{
@@ -127,6 +131,16 @@ pub struct Statement {
     pub executes: Vec<(String, String)>,
     /// Whether it means the row that a cursor is on (`WHERE CURRENT OF`).
     pub of_cursor: bool,
+    /// The oids of the relations, functions and types that its own names may mean, sorted.
+    pub resolved: Vec<u32>,
+    /// Whether it is BEGIN, COMMIT, SET, DEALLOCATE or the like, which rests on no name of the database's.
+    pub is_control: bool,
+    /// Whether code of the database's runs, whose names are looked up while it runs.
+    pub runs_code: bool,
+    /// Whether such code catches errors, and can read what they say.
+    pub catches: bool,
+    /// Whether such code fetches from cursors, which the text does not name.
+    pub fetches_within: bool,
     /// What it does to a cursor that SQL names.
     pub cursor: Option<CursorMove>,
     /// Whether no value of a constant had a part in any of the above but `range`.
@@ -147,6 +161,11 @@ pub enum Doubt {
     },
     /// A relation that the catalog does not have.
     UnknownRelation {
+        /// As written.
+        name: String,
+    },
+    /// A function that neither the catalog nor the server has.
+    UnknownFunction {
         /// As written.
         name: String,
     },
@@ -186,10 +205,12 @@ pub struct Names {
     /// The effective search path as the server has it: schemas in order, `pg_catalog` where it
     /// stands, the session's temporary schema (`pg_temp_3`) if it has one.
     pub search_path: Vec<String>,
-    /// Temporary relations of this session.
-    pub temporary: Vec<String>,
-    /// Those of them with a view's query, rules, triggers or row policies: a write there is more than one of rows.
-    pub acting: Vec<String>,
+    /// Where something new without a schema goes; `None` where there is no such place, or it is not known.
+    pub creates_in: Option<String>,
+    /// Temporary relations of this session by name.
+    pub temporary: std::collections::BTreeMap<String, Temporary>,
+    /// Names of its temporary types, those of rows and arrays included.
+    pub temporary_types: std::collections::BTreeSet<String>,
     /// SQL-level and protocol-level prepared statements by name, with their texts.
     pub prepared: std::collections::BTreeMap<String, String>,
     /// The name of the login upstream; `SET ROLE` to it is a no-op.
@@ -197,6 +218,11 @@ pub struct Names {
 }
 
 impl Names {
+    /// Whether something new without a schema is temporary.
+    fn creates_temporary(&self) -> bool {
+        self.creates_in.as_ref().or(self.search_path.first()).is_some_and(|schema| is_temporary_schema(schema))
+    }
+
     /// Whether a name without a schema is the server's own wherever the server has it.
     fn looks_in_pg_catalog_first(&self) -> bool {
         let mut listed = self.search_path.iter().map(String::as_str);
@@ -233,11 +259,25 @@ pub fn parameter_hazard(catalog: &Snapshot, names: &Names, oid: u32) -> Option<S
     Some(walk.found.notes.into_iter().next().unwrap_or_else(|| "reading a value of its type does more".to_owned()))
 }
 
+/// The statements that SQL's PREPAREs of a text make: the name, and the PREPARE itself.
+#[must_use]
+pub fn prepared_texts(sql: &str) -> Vec<(String, String)> {
+    parse::with_tree(sql, |tree| {
+        let stmts = tree.map(|tree| tree.stmts.clone()).unwrap_or_default();
+        let one = |raw: &RawStmt| match raw.stmt.as_ref()?.node.as_ref()? {
+            pg_query::NodeEnum::PrepareStmt(n) => Some((n.name.clone(), sql.get(range(sql, raw))?.to_owned())),
+            _ => None,
+        };
+        stmts.iter().filter_map(one).collect()
+    })
+}
+
 /// A text without a tree: one statement of which nothing is known.
 fn refused(sql: &str, doubt: Doubt) -> Analysis {
     let note = match &doubt {
         Doubt::Syntax { message, .. } => format!("PostgreSQL's grammar refuses it: {message}"),
         Doubt::UnknownRelation { name } => format!("there is no relation {name}"),
+        Doubt::UnknownFunction { name } => format!("there is no function {name}"),
         Doubt::TooLarge { what } => format!("it is too large to analyse: {what}"),
     };
     let statement = Statement {
@@ -271,7 +311,8 @@ fn analyse(sql: &str, tree: &ParseResult, catalog: &Snapshot, names: &Names) -> 
             None => walk.opaque("a statement without a tree"),
         }
         (remembered, stored) = (walk.remembered, walk.stored);
-        let mut found = walk.finish(analysis.own_setting.is_some());
+        let lone = raw.stmt.as_deref().is_some_and(settings::only_sets);
+        let mut found = walk.finish(analysis.own_setting.is_some(), lone);
         if moved && (found.uses_names || found.uses_path) || made && found.uses_names {
             found.opaque("an earlier statement of the same text may change what its names mean; send it alone");
         }
@@ -290,6 +331,7 @@ fn analyse(sql: &str, tree: &ParseResult, catalog: &Snapshot, names: &Names) -> 
         let mut statement = found.into_statement();
         statement.blind_to_literals &= raw.stmt.as_deref().is_some_and(literals::may_be_blind);
         statement.range = range;
+        statement.is_control = raw.stmt.as_deref().is_some_and(utility::is_control);
         analysis.statements.push(statement);
     }
     if literals::in_identifiers(sql) || analysis.doubt.is_some() || analysis.own_setting.is_some() {

@@ -2,10 +2,18 @@
 //!
 //! The parser's C side measures the stack that is left on its thread and stops in time, at some
 //! thousand levels. The decoder, the visitor and the drop of the tree are Rust, recurse as deep,
-//! and must be given room for it: a text that is small enough runs where it is, any other on a
-//! thread of its own with a stack for the deepest tree that the C side lets through.
+//! and must be given room for it: a text that is small enough runs where it is, any other on one of a
+//! few threads with a stack for the deepest tree that the C side lets through.
+//!
+//! These threads stay. The C side takes one of the process's 1,024 keys of thread-local storage on each thread
+//! that it meets, for good; and once they are gone, whatever needs one on a new thread ends the process. So
+//! nothing may parse on threads that come and go.
+
+use std::{panic::AssertUnwindSafe, sync::LazyLock};
 
 use pg_query::protobuf::ParseResult;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use tokio::sync::oneshot;
 
 use super::{Doubt, limits};
 
@@ -14,8 +22,10 @@ use super::{Doubt, limits};
 const STACK_PER_LEVEL: usize = 40 << 10;
 /// What must be left beside it, for the parser's own bounds (512 KiB and 100 KiB).
 const STACK_RESERVED: usize = 800 << 10;
-/// Stack for a text of any depth: 2 MiB of C frames are at most some 1,500 levels.
-const STACK_FOR_ANY: usize = 192 << 20;
+/// 2 MiB of C frames are at most some 1,500 levels.
+const LEVELS_MOST: usize = 1_600;
+/// Stack for a text of any depth, and for others within it.
+const STACK_FOR_ANY: usize = 256 << 20;
 /// Levels that every tree has above and below what its text nests.
 const LEVELS_ALWAYS: usize = 6;
 
@@ -25,26 +35,33 @@ pub fn with_tree<R: Send>(sql: &str, read: impl FnOnce(Result<ParseResult, Doubt
         Ok(tokens) => tokens,
         Err(what) => return read(Err(Doubt::TooLarge { what })),
     };
-    let needed = (tokens + LEVELS_ALWAYS).saturating_mul(STACK_PER_LEVEL).saturating_add(STACK_RESERVED);
+    let needed = (tokens + LEVELS_ALWAYS).min(LEVELS_MOST) * STACK_PER_LEVEL + STACK_RESERVED;
     if stacker::remaining_stack().is_some_and(|left| left > needed) {
         return read(parse(sql));
     }
-    // Kept out here, because a closure is lost with a thread that can't be started.
-    let mut read = Some(read);
-    let outcome = std::thread::scope(|scope| {
-        let read = &mut read;
-        std::thread::Builder::new()
-            .name("classify".to_owned())
-            .stack_size(STACK_FOR_ANY)
-            .spawn_scoped(scope, move || read.take().map(|read| read(parse(sql))))
-            .map(std::thread::ScopedJoinHandle::join)
-    });
-    match (outcome, read) {
-        (Ok(Ok(Some(outcome))), _) => outcome,
-        (Ok(Err(panic)), _) => std::panic::resume_unwind(panic),
-        (_, Some(read)) => read(Err(Doubt::TooLarge { what: "no thread could be started to parse it".to_owned() })),
-        (_, None) => unreachable!("a thread that started has read, and one that has not left `read` here"),
+    match &*THREADS {
+        Err(why) => read(Err(Doubt::TooLarge { what: format!("no thread could be started to parse it: {why}") })),
+        // It is one of them already, and has not enough room left.
+        Ok(threads) if threads.current_thread_index().is_some() => {
+            read(Err(Doubt::TooLarge { what: "texts within texts nest too deeply".to_owned() }))
+        }
+        Ok(threads) => threads.install(|| read(parse(sql))),
     }
+}
+
+/// As many as there are cores.
+static THREADS: LazyLock<Result<ThreadPool, String>> = LazyLock::new(|| {
+    let threads = ThreadPoolBuilder::new().thread_name(|number| format!("classify-{number}")).stack_size(STACK_FOR_ANY);
+    threads.build().map_err(|error| error.to_string())
+});
+
+/// Work on a text that takes its time, off the threads that carry sessions; nothing where no thread can do it.
+pub async fn off_thread<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Option<R> {
+    let threads = THREADS.as_ref().ok()?;
+    let (done, result) = oneshot::channel();
+    // A panic of a job's would end the process.
+    threads.spawn(move || drop(std::panic::catch_unwind(AssertUnwindSafe(work)).map(|result| done.send(result))));
+    result.await.ok()
 }
 
 fn parse(sql: &str) -> Result<ParseResult, Doubt> {
@@ -65,6 +82,16 @@ fn parse(sql: &str) -> Result<ParseResult, Doubt> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn any_number_of_deep_texts_leaves_the_process_its_threads() {
+        let deep = format!("SELECT {}1{}", "(".repeat(300), ")".repeat(300));
+        for _ in 0..1100 {
+            std::thread::scope(|scope| scope.spawn(|| with_tree(&deep, |tree| assert!(tree.is_ok()))).join().unwrap());
+        }
+        let random = std::thread::spawn(countersign_shared::ids::SessionId::random);
+        random.join().expect("a new thread can still be given keys");
+    }
 
     /// See `.cargo/config.toml`.
     #[cfg(target_os = "linux")]

@@ -21,6 +21,12 @@ pub(super) enum Piece {
     TypeOf(Vec<String>),
     /// What is not in the text.
     Unseen(&'static str),
+    /// The query of a cursor.
+    Cursor(String),
+    /// FETCH or MOVE: of a cursor that may have been opened elsewhere.
+    Fetches,
+    /// Errors are caught.
+    Catches,
 }
 
 /// Blocks, loops and branches within each other.
@@ -96,6 +102,7 @@ impl Reader<'_> {
         self.tokens.expect("begin")?;
         self.statements()?;
         if self.tokens.take("exception") {
+            self.pieces.push(Piece::Catches);
             while self.tokens.take("when") {
                 // Names of conditions, or SQLSTATE and a constant.
                 self.tokens.text_up_to(&["then"])?;
@@ -161,7 +168,7 @@ impl Reader<'_> {
             self.tokens.expect("is")?;
         }
         let query = self.tokens.text_up_to(&[";"])?;
-        self.pieces.push(Piece::Sql(query));
+        self.pieces.push(Piece::Cursor(query));
         self.cursors.push(name.to_owned());
         self.tokens.expect(";")?;
         Ok(true)
@@ -229,13 +236,7 @@ impl Reader<'_> {
                 self.skip_to_end()
             }
             "open" => self.open(),
-            "fetch" | "move" => {
-                let text = self.tokens.text_up_to(&[";"])?;
-                if text.contains('(') {
-                    self.unseen("how far it moves a cursor is computed");
-                }
-                self.tokens.expect(";")
-            }
+            "fetch" | "move" => self.fetch(),
             _ => self.sql(),
         }
     }
@@ -424,11 +425,29 @@ impl Reader<'_> {
                 return self.skip_to_end();
             }
             let query = self.tokens.text_up_to(&[";"])?;
-            self.pieces.push(Piece::Sql(query));
+            self.pieces.push(Piece::Cursor(query));
         } else {
             self.cursor_arguments()?;
         }
         self.tokens.expect(";")
+    }
+
+    /// `FETCH [[direction] {FROM | IN}] cursor INTO …`, MOVE likewise: how far it goes is an expression.
+    fn fetch(&mut self) -> Taken {
+        const DIRECTIONS: [&str; 9] =
+            ["next", "prior", "first", "last", "absolute", "relative", "all", "forward", "backward"];
+        self.tokens.skip()?;
+        let begin = self.tokens.position();
+        self.tokens.text_up_to(&["from", "in", "into", ";"])?;
+        if self.tokens.is("from") || self.tokens.is("in") {
+            self.tokens.set_position(begin);
+            if DIRECTIONS.iter().any(|word| self.tokens.take(word)) {
+                self.tokens.take("all");
+            }
+            self.expression_up_to(&["from", "in"])?;
+        }
+        self.pieces.push(Piece::Fetches);
+        self.skip_to_end()
     }
 
     /// Any other statement is SQL's own, without its INTO and the variables behind that.

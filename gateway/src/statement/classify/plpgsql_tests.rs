@@ -8,6 +8,9 @@ fn shown(source: &str) -> Vec<String> {
         Piece::Type(text) => format!("type {}", squeezed(&text)),
         Piece::TypeOf(parts) => format!("type of {}", parts.join(".")),
         Piece::Unseen(why) => format!("unseen {why}"),
+        Piece::Cursor(text) => format!("cursor {}", squeezed(&text)),
+        Piece::Fetches => "fetches".to_owned(),
+        Piece::Catches => "catches".to_owned(),
     };
     read(source).expect("it is read").into_iter().map(piece).collect()
 }
@@ -49,10 +52,30 @@ fn every_statement_of_the_language_gives_up_its_sql() {
         ),
         (
             "DECLARE c CURSOR (k int) FOR SELECT * FROM t WHERE id = k; BEGIN FOR r IN c (k := 2) LOOP NULL; END LOOP; OPEN c(3); FETCH NEXT FROM c INTO x; CLOSE c; END",
-            &["type int", "sql SELECT * FROM t WHERE id = k", "expression k = 2", "expression 3"],
+            &["type int", "cursor SELECT * FROM t WHERE id = k", "expression k = 2", "expression 3", "fetches"],
         ),
-        ("DECLARE c NO SCROLL CURSOR IS SELECT 1; BEGIN NULL; END", &["sql SELECT 1"]),
-        ("BEGIN OPEN c FOR SELECT * FROM t; MOVE FORWARD 5 FROM c; END", &["sql SELECT * FROM t"]),
+        ("DECLARE c NO SCROLL CURSOR IS SELECT 1; BEGIN NULL; END", &["cursor SELECT 1"]),
+        (
+            "BEGIN OPEN c FOR SELECT * FROM t; MOVE FORWARD 5 FROM c; END",
+            &["cursor SELECT * FROM t", "expression 5", "fetches"],
+        ),
+        (
+            "BEGIN FETCH c INTO x; FETCH FROM c INTO x; MOVE IN c; FETCH LAST FROM c INTO x; MOVE BACKWARD ALL IN c; MOVE ALL FROM c; END",
+            &["fetches", "fetches", "fetches", "fetches", "fetches", "fetches"],
+        ),
+        (
+            "BEGIN FETCH RELATIVE 1::dd FROM c INTO x; MOVE ABSOLUTE r.wr IN c; FETCH BACKWARD 1 ### 1 FROM c INTO x; MOVE f(1) IN c; END",
+            &[
+                "expression 1 :: dd",
+                "fetches",
+                "expression r . wr",
+                "fetches",
+                "expression 1 ### 1",
+                "fetches",
+                "expression f ( 1 )",
+                "fetches",
+            ],
+        ),
         ("BEGIN OPEN c FOR EXECUTE q; END", &["unseen it runs a query that it puts together (OPEN … FOR EXECUTE)"]),
         ("BEGIN FOREACH x SLICE 1 IN ARRAY f(y) LOOP NULL; END LOOP; END", &["expression f ( y )"]),
         (
@@ -83,7 +106,7 @@ fn every_statement_of_the_language_gives_up_its_sql() {
         ),
         (
             "BEGIN BEGIN DELETE FROM t; EXCEPTION WHEN unique_violation OR SQLSTATE '22012' THEN INSERT INTO u VALUES (1); END; END",
-            &["sql DELETE FROM t", "sql INSERT INTO u VALUES ( 1 )"],
+            &["sql DELETE FROM t", "catches", "sql INSERT INTO u VALUES ( 1 )"],
         ),
         (
             "DECLARE a t%ROWTYPE; b s.t.c%TYPE; c CONSTANT text COLLATE \"C\" NOT NULL DEFAULT 'x'; d ALIAS FOR $1; e varchar(3)[]; BEGIN NULL; END",

@@ -53,14 +53,30 @@ impl Walk<'_> {
 
     pub fn meaning(&mut self, schema: &str, name: &str) -> Meaning {
         self.found.uses_names = true;
-        let is_temporary = || self.names.temporary.iter().any(|temporary| temporary == name);
+        let is_temporary = || self.names.temporary.contains_key(name);
         if is_temporary_schema(schema) {
             return Meaning { temporary: is_temporary(), relation: None };
         }
         if !schema.is_empty() {
-            return Meaning { temporary: false, relation: self.snapshot.relation(schema, name).cloned() };
+            let relation = self.snapshot.relation(schema, name).cloned();
+            if let Some(relation) = &relation {
+                self.resolves(relation.oid);
+            }
+            return Meaning { temporary: false, relation };
         }
-        let relation = self.path().find_map(|schema| self.snapshot.relation(schema, name)).cloned();
+        let (relation, several) = {
+            let mut all = self.path().filter_map(|schema| self.snapshot.relation(schema, name));
+            (all.next().cloned(), all.next().is_some())
+        };
+        if let Some(relation) = &relation {
+            self.resolves(relation.oid);
+        }
+        if several && self.plans_are_kept {
+            // A plan from before the first of them was there goes on with another.
+            self.opaque(format!(
+                "which {name} a function uses of several on the search path rests on what came before"
+            ));
+        }
         // A temporary relation hides a permanent one; but it may be gone, with a rollback for
         // instance, so that both count.
         Meaning { temporary: self.place == Place::Text && is_temporary(), relation }
@@ -103,6 +119,7 @@ impl Walk<'_> {
         let meaning = self.meaning(&n.schemaname, &n.relname);
         if meaning.temporary {
             self.effect(Action::Temp, temporary_object(&n.relname));
+            self.use_temporary(&n.relname, Events::READ);
         }
         match meaning.relation {
             Some(relation) => self.read_relation(&relation),
@@ -121,6 +138,7 @@ impl Walk<'_> {
             return;
         }
         self.follow(relation, Events::READ);
+        self.use_temporary_children(relation.oid, Events::READ);
     }
 
     /// A relation that is written to. Its name never means a common table expression.
@@ -132,9 +150,7 @@ impl Walk<'_> {
         let meaning = self.meaning(&n.schemaname, &n.relname);
         if meaning.temporary {
             self.effect(Action::Temp, temporary_object(&n.relname));
-            if self.names.acting.contains(&n.relname) {
-                self.opaque("a write to a temporary view, or to what has rules or triggers, may go anywhere");
-            }
+            self.use_temporary(&n.relname, event);
         }
         match meaning.relation {
             Some(relation) => self.write_relation(&relation, action, event),
@@ -160,6 +176,7 @@ impl Walk<'_> {
         }
         if event != Events::default() {
             self.follow(relation, event);
+            self.use_temporary_children(relation.oid, event);
         }
     }
 
@@ -173,7 +190,9 @@ impl Walk<'_> {
             }
             return;
         }
-        let slot = relation.memo.slot(event);
+        // Temporary children are this session's alone.
+        let inherits = self.names.temporary.values().any(|made| !made.parents.is_empty());
+        let slot = relation.memo.slot(event).filter(|_| !inherits);
         if let Some(derived) = slot.and_then(|slot| slot.get()) {
             self.found.merge(derived);
             return;

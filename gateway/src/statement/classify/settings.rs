@@ -6,7 +6,11 @@ use pg_query::{
     protobuf::{DiscardMode, DiscardStmt, Node, RawStmt, VariableSetKind, VariableSetStmt, VariableShowStmt},
 };
 
-use super::{OwnSetting, functions::constant, walk::Walk};
+use super::{
+    OwnSetting,
+    functions::{constant, schema_and_name},
+    walk::Walk,
+};
 use crate::statement::effect::Action;
 
 /// Beside a statement that makes a transaction, or the session's, READ WRITE.
@@ -69,6 +73,7 @@ const HARMLESS: &[&str] = &[
     "lc_numeric",
     "lc_time",
     "lock_timeout",
+    "maintenance_work_mem",
     "max_parallel_workers_per_gather",
     "min_parallel_index_scan_size",
     "min_parallel_table_scan_size",
@@ -80,6 +85,7 @@ const HARMLESS: &[&str] = &[
     "random_page_cost",
     "recursive_worktable_factor",
     "restrict_nonsystem_relation_kind",
+    "row_security",
     "search_path",
     "seq_page_cost",
     "statement_timeout",
@@ -88,6 +94,7 @@ const HARMLESS: &[&str] = &[
     "tcp_keepalives_idle",
     "tcp_keepalives_interval",
     "tcp_user_timeout",
+    "temp_buffers",
     "timezone",
     "transaction_deferrable",
     "transaction_isolation",
@@ -101,6 +108,25 @@ const HARMLESS_BEGINNINGS: &[&str] = &["enable_", "geqo", "debug_print_", "debug
 /// Whether a setting may have any value.
 pub(super) fn may_be_any(name: &str) -> bool {
     HARMLESS.contains(&name) || HARMLESS_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
+}
+
+/// Whether no name and no constant means something else with another value of a setting, and no approval binds it.
+fn says_nothing(name: &str) -> bool {
+    const NAMES: [&str; 12] = [
+        "application_name",
+        "client_connection_check_interval",
+        "client_min_messages",
+        "idle_in_transaction_session_timeout",
+        "idle_session_timeout",
+        "jit",
+        "lock_timeout",
+        "maintenance_work_mem",
+        "statement_timeout",
+        "temp_buffers",
+        "transaction_timeout",
+        "work_mem",
+    ];
+    NAMES.contains(&name) || name.starts_with("enable_") || name.starts_with("tcp_")
 }
 
 /// The schemas of a `search_path` as it is stored; `None` where it is not plain, as with `$user`.
@@ -220,7 +246,6 @@ impl Walk<'_> {
     }
 
     pub fn set(&mut self, n: &VariableSetStmt) {
-        self.found.statement.changes_session = true;
         let name = n.name.to_ascii_lowercase();
         match VariableSetKind::try_from(n.kind) {
             Ok(VariableSetKind::VarSetValue) => match values(&n.args) {
@@ -240,6 +265,7 @@ impl Walk<'_> {
     }
 
     fn transaction_settings(&mut self, name: &str, args: &[Node]) {
+        self.found.statement.changes_session = true;
         match name {
             "transaction" | "transaction snapshot" => self.on_connection(Action::Transaction),
             "session characteristics" => self.on_connection(Action::Set),
@@ -261,7 +287,7 @@ impl Walk<'_> {
     }
 
     fn setting(&mut self, name: &str, change: Change<'_>) {
-        self.found.statement.changes_session = true;
+        self.found.statement.changes_session |= !says_nothing(name);
         if name.starts_with(OWN) {
             self.keep_token_out(name);
             self.opaque(NOTE_OWN_SETTING);
@@ -362,6 +388,43 @@ impl Walk<'_> {
             self.opaque(NOTE_OWN_SETTING);
         }
     }
+}
+
+/// Whether a note is looked for as it stands.
+pub(super) fn is_looked_for(note: &str) -> bool {
+    [NOTE_READ_WRITE, NOTE_RESETS_ALL, NOTE_OWN_SETTING, NOTE_TOKEN, NOTE_ENCODING, NOTE_STRINGS].contains(&note)
+}
+
+/// Whether a statement is SET or the like, or a SELECT of nothing but `set_config` of constants.
+pub(super) fn only_sets(node: &Node) -> bool {
+    let Some(NodeEnum::SelectStmt(n)) = &node.node else {
+        return matches!(node.node, Some(NodeEnum::VariableSetStmt(_) | NodeEnum::DiscardStmt(_)));
+    };
+    let bare = n.from_clause.is_empty()
+        && n.where_clause.is_none()
+        && n.with_clause.is_none()
+        && n.group_clause.is_empty()
+        && n.having_clause.is_none()
+        && n.window_clause.is_empty()
+        && n.values_lists.is_empty()
+        && n.sort_clause.is_empty()
+        && n.distinct_clause.is_empty()
+        && n.limit_count.is_none()
+        && n.limit_offset.is_none()
+        && n.larg.is_none()
+        && n.into_clause.is_none()
+        && !n.target_list.is_empty();
+    let sets = |target: &Node| {
+        let Some(NodeEnum::ResTarget(target)) = &target.node else { return false };
+        let Some(NodeEnum::FuncCall(call)) = target.val.as_ref().and_then(|value| value.node.as_ref()) else {
+            return false;
+        };
+        let (schema, name) = schema_and_name(&call.funcname);
+        name == "set_config"
+            && (schema.is_empty() || schema == "pg_catalog")
+            && call.args.iter().all(|arg| constant(arg).is_some() || is_parameter(arg))
+    };
+    bare && n.target_list.iter().all(sets)
 }
 
 /// `$1`, with or without a cast to text.

@@ -11,7 +11,7 @@ use super::{
     walk::{DEEPEST, Found, Place, Walk},
 };
 use crate::{
-    catalog::{Code, Events, Hazard, Kind, Relation},
+    catalog::{Code, Events, Hazard, Kind, Relation, builtins},
     statement::effect::{Action, Effect, Object},
 };
 
@@ -116,7 +116,7 @@ impl Walk<'_> {
         }
     }
 
-    fn expand_view(&mut self, view: &Relation, event: Events) {
+    pub fn expand_view(&mut self, view: &Relation, event: Events) {
         let Some(definition) = &view.definition else {
             self.opaque_on(view, "the view's query is not known");
             return;
@@ -256,10 +256,16 @@ impl Walk<'_> {
         let mut seen = HashSet::new();
         let mut rest = vec![oid];
         while let Some(oid) = rest.pop() {
-            let Some(facts) = snapshot.type_facts(oid) else { continue };
             if !seen.insert(oid) {
                 continue;
             }
+            let Some(facts) = snapshot.type_facts(oid) else {
+                if oid >= builtins::FIRST_USER_OID && snapshot.is_known() {
+                    // A temporary one, for instance.
+                    self.opaque(format!("{prefix}there is no type {oid} in the catalog that was read"));
+                }
+                continue;
+            };
             for hazard in &facts.hazards {
                 let code = Code { note: format!("{prefix}{}", hazard.note), function: hazard.function };
                 self.run_code(&code, &[], on);
@@ -283,6 +289,43 @@ impl Walk<'_> {
         for column in &relation.columns {
             self.use_type(column.type_oid, &column.name, Some(relation));
         }
+    }
+
+    /// Code that ANALYZE, REINDEX, CLUSTER and the making anew of indexes run: of indexes, statistics and types. That of
+    /// partitions and of an index's table too.
+    pub fn upkeep(&mut self, relation: &Arc<Relation>) {
+        if relation.is_builtin() || !self.followed.insert((relation.oid, 0)) {
+            return;
+        }
+        if relation.kind == Kind::Index {
+            match relation.of.as_ref().and_then(|(schema, name)| self.snapshot.relation(schema, name)).cloned() {
+                Some(table) => self.upkeep(&table),
+                None => self.opaque_on(relation, "it is not known what it is an index of"),
+            }
+            return;
+        }
+        if relation.kind == Kind::Foreign {
+            self.opaque_on(relation, "it is a foreign table, so that another server carries it out");
+        }
+        for hazard in &relation.hazards {
+            // Of what could not be read nothing is known but that it may be an index's.
+            let unread = || self.snapshot.is_partial() && hazard.code.function.is_none();
+            if hazard.on.meets(Events::READ) || unread() {
+                self.hazard(relation, hazard);
+            }
+        }
+        for expression in relation.expressions.iter().filter(|expression| expression.is_kept_up()) {
+            self.stored_expression(Some(relation), &expression.what, &expression.text);
+        }
+        for column in &relation.columns {
+            self.use_type(column.type_oid, &column.name, Some(relation));
+        }
+        for (schema, name) in &relation.children {
+            if let Some(child) = self.snapshot.relation(schema, name).cloned() {
+                self.upkeep(&child);
+            }
+        }
+        self.use_temporary_children(relation.oid, Events::READ);
     }
 
     /// Effects that were only planned: what it would write it has merely named.

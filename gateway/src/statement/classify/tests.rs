@@ -2,7 +2,7 @@
 
 use super::{Analysis, Doubt, Names, OwnSetting, TransactionMove, classify};
 use crate::{
-    catalog::{Events, Function, Kind, Snapshot, TypeFacts, builder::Builder},
+    catalog::{Events, Function, Kind, Snapshot, Temporary, TypeFacts, builder::Builder},
     statement::effect::{Object, quote_ident},
 };
 
@@ -70,6 +70,9 @@ pub(super) fn shop_builder() -> Builder {
         arguments: (2, Some(2)),
         ..Function::default()
     });
+    if let Some(daily) = b.get("public", "daily") {
+        daily.definition = Some("SELECT o.status FROM public.orders o".into());
+    }
     for name in [
         "pg_class",
         "pg_namespace",
@@ -176,8 +179,9 @@ pub(super) fn shop() -> Snapshot {
 pub(super) fn names() -> Names {
     Names {
         search_path: vec!["pg_catalog".into(), "public".into()],
-        temporary: vec!["scratch".into()],
-        acting: Vec::new(),
+        creates_in: Some("public".into()),
+        temporary: [("scratch".into(), Temporary::default())].into(),
+        temporary_types: ["scratch".into(), "_scratch".into()].into(),
         prepared: [
             ("del".to_owned(), "PREPARE del AS DELETE FROM orders WHERE id = $1".to_owned()),
             ("proto".to_owned(), "SELECT * FROM customers WHERE id = $1".to_owned()),
@@ -456,7 +460,7 @@ fn statements_about_the_session_are_named() {
         ("SET ROLE admin", "privilege"),
         ("SET SESSION AUTHORIZATION DEFAULT", "set"),
         ("SET SESSION AUTHORIZATION admin", "privilege"),
-        ("SET row_security = off", "privilege"),
+        ("SET row_security = off", "set"),
         ("SET session_replication_role = replica", "privilege"),
         ("SET my.tenant = '7'", "privilege"),
         ("SET NAMES 'UTF8'", "set"),

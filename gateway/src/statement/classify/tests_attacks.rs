@@ -2,7 +2,7 @@
 
 use super::{Names, classify, tests::*};
 use crate::{
-    catalog::{Code, Events, Function, TypeFacts, builder::Builder},
+    catalog::{Code, Events, Function, Temporary, TypeFacts, builder::Builder},
     statement::effect::Action,
 };
 
@@ -209,7 +209,7 @@ fn what_hangs_on_a_relation_comes_along() {
 
 #[test]
 fn a_rolled_back_temporary_table_does_not_hide_a_real_one() {
-    let names = Names { temporary: vec!["orders".into()], ..names() };
+    let names = Names { temporary: [("orders".into(), Temporary::default())].into(), ..names() };
     let analysis = classify("DELETE FROM orders WHERE id = 1", &shop(), &names);
     let effects = shown(&analysis.statements[0]);
     assert!(

@@ -9,7 +9,6 @@ const BETWEEN: &str = "\n========================================\n";
 /// Statements of a tool that are not plain reads, with what they are instead.
 const KNOWN: &[(&str, &[Action])] = &[
     // Without it, rows that a policy hides would be missing from the dump.
-    ("SET row_security = off", &[Action::Privilege]),
     // Which setting it sets, it reads from a table.
     (
         "SELECT set_config(name, 'view, foreign-table', false) FROM pg_settings WHERE name = 'restrict_nonsystem_relation_kind'",

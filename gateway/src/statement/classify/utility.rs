@@ -1,26 +1,27 @@
 //! Statements about statements, transactions and upkeep.
 
+use std::sync::Arc;
+
 use pg_query::{
     NodeEnum,
     protobuf::{
-        DeclareCursorStmt, ExecuteStmt, ExplainStmt, Node, PrepareStmt, RangeVar, RefreshMatViewStmt, TransactionStmt,
-        TransactionStmtKind, VacuumStmt,
+        ClusterStmt, DeclareCursorStmt, ExecuteStmt, ExplainStmt, Node, PrepareStmt, RangeVar, RefreshMatViewStmt,
+        ReindexObjectType, ReindexStmt, TransactionStmt, TransactionStmtKind, VacuumStmt,
     },
 };
 
-use super::{CursorMove, TransactionMove, functions::constant, parse, walk::Walk};
-use crate::statement::effect::Action;
+use super::{CursorMove, TransactionMove, functions::constant, parse, relations::is_temporary_schema, walk::Walk};
+use crate::{
+    catalog::{Events, Kind, Relation},
+    statement::effect::Action,
+};
 
 /// Deepest EXECUTE of an EXECUTE.
 const DEEPEST_EXECUTE: usize = 4;
 
 impl Walk<'_> {
     pub fn explain(&mut self, n: &ExplainStmt) {
-        let runs = n.options.iter().any(|option| match &option.node {
-            Some(NodeEnum::DefElem(o)) => o.defname == "analyze" && !o.arg.as_deref().is_some_and(is_off),
-            _ => true,
-        });
-        if runs {
+        if runs_it(n) {
             self.maybe(&n.query);
         } else {
             self.only_planned(|walk| walk.maybe(&n.query));
@@ -79,8 +80,8 @@ impl Walk<'_> {
         // `CURSOR_OPT_HOLD` of PostgreSQL's parser.
         let hold = n.options & 0x0020 != 0;
         self.found.statement.cursor = Some(CursorMove::Declares { name: n.portalname.clone(), hold });
-        if self.found.rests_on_session {
-            self.opaque("what a function of the cursor's query does depends on names when its rows are fetched");
+        if self.found.rests_on_session || self.found.statement.changes_session {
+            self.opaque("what the cursor's query does depends on names when its rows are fetched");
         }
     }
 
@@ -117,25 +118,103 @@ impl Walk<'_> {
 
     pub fn vacuum(&mut self, n: &VacuumStmt) {
         if n.rels.is_empty() {
-            self.maintain(None);
+            self.maintain_all(None);
         }
         self.list(&n.rels);
     }
 
+    pub fn cluster(&mut self, n: &ClusterStmt) {
+        match &n.relation {
+            Some(relation) => self.maintain(Some(relation)),
+            None => self.maintain_all(None),
+        }
+    }
+
+    pub fn reindex(&mut self, n: &ReindexStmt) {
+        match &n.relation {
+            Some(relation) => self.maintain(Some(relation)),
+            None if n.kind == ReindexObjectType::ReindexObjectSchema as i32 => self.maintain_all(Some(&n.name)),
+            None => self.maintain_all(None),
+        }
+    }
+
+    /// It runs the view's query, and makes its indexes anew.
     pub fn refresh(&mut self, n: &RefreshMatViewStmt) {
         self.maintain(n.relation.as_ref());
+        if let Some(n) = &n.relation
+            && let Some(view) = self.meaning(&n.schemaname, &n.relname).relation
+            && view.kind == Kind::Materialized
+        {
+            self.shown_to_nobody(|walk| walk.expand_view(&view, Events::READ));
+        }
     }
 
     pub fn maintain(&mut self, relation: Option<&RangeVar>) {
-        match relation {
-            None => self.on_connection(Action::Maintain),
-            Some(relation) => {
-                for object in self.objects_of(relation) {
-                    self.effect(Action::Maintain, object);
+        let Some(n) = relation else {
+            self.opaque("upkeep of nothing");
+            return;
+        };
+        for object in self.objects_of(n) {
+            self.effect(Action::Maintain, object);
+        }
+        let meaning = self.meaning(&n.schemaname, &n.relname);
+        self.shown_to_nobody(|walk| {
+            if meaning.temporary {
+                walk.use_temporary(&n.relname, Events::READ);
+            }
+            if let Some(relation) = &meaning.relation {
+                walk.upkeep(relation);
+            }
+        });
+    }
+
+    /// Every table of the database, or of a schema.
+    fn maintain_all(&mut self, schema: Option<&str>) {
+        self.on_connection(Action::Maintain);
+        self.found.uses_names = true;
+        let (snapshot, names) = (self.snapshot, self.names);
+        self.shown_to_nobody(|walk| {
+            let of = |relation: &&Arc<Relation>| schema.is_none_or(|schema| relation.schema == schema);
+            for relation in snapshot.relations().filter(of) {
+                // A foreign table takes part only where it is named, or as a partition.
+                if matches!(relation.kind, Kind::Table | Kind::Materialized) {
+                    walk.upkeep(relation);
                 }
             }
-        }
+            for name in names.temporary.keys().filter(|_| schema.is_none_or(is_temporary_schema)) {
+                walk.use_temporary(name, Events::READ);
+            }
+        });
     }
+
+    /// What is read on the way, and adds nothing to what is asked about.
+    fn shown_to_nobody(&mut self, visit: impl FnOnce(&mut Self)) {
+        let before = std::mem::take(&mut self.found.effects);
+        visit(self);
+        let inside = std::mem::replace(&mut self.found.effects, before);
+        self.found.effects.extend(inside.into_iter().filter(|effect| effect.action != Action::Select));
+    }
+}
+
+/// Whether an EXPLAIN runs what it explains.
+pub(super) fn runs_it(n: &ExplainStmt) -> bool {
+    n.options.iter().any(|option| match &option.node {
+        Some(NodeEnum::DefElem(o)) => o.defname == "analyze" && !o.arg.as_deref().is_some_and(is_off),
+        _ => true,
+    })
+}
+
+/// Whether a statement is one about the transaction or the session that rests on no name of the database's.
+pub(super) fn is_control(node: &Node) -> bool {
+    matches!(
+        node.node,
+        Some(
+            NodeEnum::TransactionStmt(_)
+                | NodeEnum::VariableSetStmt(_)
+                | NodeEnum::DeallocateStmt(_)
+                | NodeEnum::DiscardStmt(_)
+        )
+    )
 }
 
 /// Whether an option's value is one of the ways to say no. Anything else counts as yes.

@@ -262,6 +262,8 @@ impl Walk<'_> {
             N::DeclareCursorStmt(n) => self.declare_cursor(n),
             N::FetchStmt(n) => {
                 self.on_connection(Action::Select);
+                // What its query does, it does now.
+                self.found.statement.changes_session = true;
                 self.found.statement.cursor = Some(CursorMove::Fetches { name: n.portalname.clone() });
             }
             N::ClosePortalStmt(n) => {
@@ -274,7 +276,10 @@ impl Walk<'_> {
             N::TransactionStmt(n) => self.transaction(n),
             N::VariableSetStmt(n) => self.set(n),
             N::VariableShowStmt(n) => self.show(n),
-            N::ConstraintsSetStmt(_) => self.on_connection(Action::Set),
+            N::ConstraintsSetStmt(_) => {
+                self.found.settles = true;
+                self.on_connection(Action::Set);
+            }
             N::DiscardStmt(n) => self.discard(n),
             N::ListenStmt(_) | N::UnlistenStmt(_) => self.on_connection(Action::Listen),
             N::NotifyStmt(_) => self.on_connection(Action::Notify),
@@ -311,19 +316,14 @@ impl Walk<'_> {
             }
             N::VacuumStmt(n) => self.vacuum(n),
             N::VacuumRelation(n) => self.maintain(n.relation.as_ref()),
-            N::ClusterStmt(n) => self.maintain(n.relation.as_ref()),
-            N::ReindexStmt(n) => self.maintain(n.relation.as_ref()),
+            N::ClusterStmt(n) => self.cluster(n),
+            N::ReindexStmt(n) => self.reindex(n),
             N::RefreshMatViewStmt(n) => self.refresh(n),
-            N::AlterDatabaseRefreshCollStmt(_) => self.maintain(None),
+            N::AlterDatabaseRefreshCollStmt(_) => self.on_connection(Action::Maintain),
 
             // DDL.
             N::CreateStmt(n) => self.create_table(n),
-            N::CreateForeignTableStmt(n) => {
-                self.ddl(Action::Create);
-                if let Some(base) = &n.base_stmt {
-                    self.create_table(base);
-                }
-            }
+            N::CreateForeignTableStmt(n) => self.create_foreign_table(n),
             N::CreateTableAsStmt(n) => self.create_table_as(n),
             N::IntoClause(n) => self.into(n),
             N::ViewStmt(n) => self.create_view(n),
@@ -331,7 +331,10 @@ impl Walk<'_> {
             N::CreateSeqStmt(n) => self.created(n.sequence.as_ref()),
             N::AlterSeqStmt(n) => self.altered(n.sequence.as_ref()),
             N::IndexStmt(n) => self.create_index(n),
-            N::IndexElem(n) => self.maybe(&n.expr),
+            N::IndexElem(n) => {
+                self.maybe(&n.expr);
+                self.operator_class(&n.opclass);
+            }
             N::CreateStatsStmt(n) => {
                 self.ddl(Action::Create);
                 self.list(&n.exprs);
@@ -362,7 +365,10 @@ impl Walk<'_> {
             N::Constraint(n) => self.constraint(n),
             N::TableLikeClause(n) => self.table_like(n),
             N::PartitionSpec(n) => self.list(&n.part_params),
-            N::PartitionElem(n) => self.maybe(&n.expr),
+            N::PartitionElem(n) => {
+                self.maybe(&n.expr);
+                self.operator_class(&n.opclass);
+            }
             N::PartitionBoundSpec(n) => self.partition_bound(n),
             N::PartitionRangeDatum(n) => self.maybe(&n.value),
             N::PartitionCmd(n) => {
@@ -419,12 +425,11 @@ impl Walk<'_> {
                 self.privilege();
             }
             N::CreateDomainStmt(n) => self.create_domain(n),
-            N::CreateOpClassStmt(_) | N::CreateOpFamilyStmt(_) | N::CompositeTypeStmt(_) => {
-                self.ddl(Action::Create);
-            }
-            N::CreateEnumStmt(_) | N::CreateRangeStmt(_) | N::CreateConversionStmt(_) | N::CreateCastStmt(_) => {
-                self.ddl(Action::Create);
-            }
+            N::CompositeTypeStmt(n) => self.create_composite_type(n),
+            N::CreateRangeStmt(n) => self.create_code(&n.type_name),
+            N::CreateEnumStmt(n) => self.create_code(&n.type_name),
+            N::CreateOpClassStmt(n) => self.create_code(&n.opclassname),
+            N::CreateOpFamilyStmt(_) | N::CreateConversionStmt(_) | N::CreateCastStmt(_) => self.ddl(Action::Create),
             N::CreateTransformStmt(_) => self.ddl(Action::Create),
             N::AlterCollationStmt(_) | N::AlterOpFamilyStmt(_) | N::AlterOperatorStmt(_) | N::AlterTypeStmt(_) => {
                 self.ddl(Action::Alter);

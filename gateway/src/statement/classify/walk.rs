@@ -15,6 +15,8 @@ pub(super) struct Found {
     pub tables: BTreeSet<String>,
     pub functions: BTreeSet<String>,
     pub notes: Vec<String>,
+    /// What the text's own names may mean.
+    pub resolved: BTreeSet<u32>,
     /// Whether the meaning of the statement depends on names.
     pub uses_names: bool,
     /// Whether it depends on where new things go.
@@ -26,6 +28,12 @@ pub(super) struct Found {
     pub doubt: Option<Doubt>,
     /// Whether it rests on the session's names beside those of the text, and so holds for no other.
     pub rests_on_session: bool,
+    /// Whether code of the database's runs, whose names are looked up while it runs.
+    pub runs_code: bool,
+    /// Whether such code catches errors, and can read what they say.
+    pub catches: bool,
+    /// Whether it makes what was put off happen now.
+    pub settles: bool,
     /// Effects that happen where the statement is only planned, too.
     pub executed: BTreeSet<Effect>,
     /// Whether the value of a constant of the text had, or may have had, a part in all this.
@@ -41,11 +49,15 @@ impl Default for Found {
             tables: BTreeSet::new(),
             functions: BTreeSet::new(),
             notes: Vec::new(),
+            resolved: BTreeSet::new(),
             uses_names: false,
             uses_path: false,
             changes_names: false,
             changes_objects: false,
             rests_on_session: false,
+            runs_code: false,
+            catches: false,
+            settles: false,
             executed: BTreeSet::new(),
             reads_literals: false,
             doubt: None,
@@ -96,6 +108,10 @@ impl Found {
         self.changes_names |= other.changes_names;
         self.changes_objects |= other.changes_objects;
         self.rests_on_session |= other.rests_on_session;
+        self.runs_code |= other.runs_code;
+        self.catches |= other.catches;
+        self.settles |= other.settles;
+        self.statement.fetches_within |= other.statement.fetches_within;
         self.reads_literals |= other.reads_literals;
         self.statement.has_where &= other.statement.has_where;
         self.statement.changes_session |= other.statement.changes_session;
@@ -104,7 +120,8 @@ impl Found {
     /// Whether effects, tables, functions and notes are all there is, and hold for every session.
     pub fn is_plain(&self) -> bool {
         let moves = self.changes_names || self.changes_objects || self.statement.changes_session;
-        !(moves || self.rests_on_session || !self.executed.is_empty()) && self.statement.has_where
+        let plain = !(moves || self.rests_on_session || self.runs_code || self.catches || self.settles);
+        plain && self.executed.is_empty() && self.statement.has_where
     }
 
     pub fn into_statement(self) -> Statement {
@@ -115,6 +132,9 @@ impl Found {
             tables: self.tables.into_iter().collect(),
             functions: self.functions.into_iter().collect(),
             notes: self.notes,
+            resolved: self.resolved.into_iter().collect(),
+            runs_code: self.runs_code,
+            catches: self.catches,
             ..self.statement
         }
     }
@@ -155,6 +175,8 @@ pub(super) struct Walk<'a> {
     pub stored: usize,
     /// Within a function's body.
     pub nested: bool,
+    /// Within one whose statements keep what their names meant when they were planned.
+    pub plans_are_kept: bool,
 }
 
 /// Deepest nesting of stored queries that is followed.
@@ -176,6 +198,7 @@ impl<'a> Walk<'a> {
             remembered: limits::BYTES,
             stored: limits::STORED_BYTES,
             nested: false,
+            plans_are_kept: false,
         }
     }
 
@@ -216,6 +239,13 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// What a name of the text's own may mean. Names within a function's body are looked up when that runs.
+    pub fn resolves(&mut self, oid: u32) {
+        if self.place == Place::Text && !self.nested {
+            self.found.resolved.insert(oid);
+        }
+    }
+
     /// The value of a constant has, or may have, a part in what is found. Constants of a stored
     /// query are not the text's.
     pub fn reads_literals(&mut self) {
@@ -228,8 +258,9 @@ impl<'a> Walk<'a> {
         self.found.statement.changes_session = true;
     }
 
-    /// All that was found, with what holds of any statement.
-    pub fn finish(mut self, is_own_setting: bool) -> Found {
+    /// All that was found, with what holds of any statement. `only_sets` says that it does nothing but give
+    /// settings constant values.
+    pub fn finish(mut self, is_own_setting: bool, only_sets: bool) -> Found {
         if is_own_setting {
             self.found.effects.clear();
             self.found.notes.clear();
@@ -243,6 +274,12 @@ impl<'a> Walk<'a> {
             for code in self.snapshot.cast_hazards() {
                 self.run_code(code, &[], None);
             }
+        }
+        if self.found.changes_names && self.found.runs_code && !only_sets {
+            self.opaque("it changes what names mean while code runs that looks names up");
+        }
+        if self.found.catches && self.found.settles {
+            self.opaque("it catches what an error says of rows that were written before");
         }
         let executed = std::mem::take(&mut self.found.executed);
         self.found.effects.extend(executed);

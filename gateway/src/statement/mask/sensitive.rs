@@ -346,6 +346,13 @@ pub fn unseen(statement: &Statement) -> Option<String> {
     }
     let own = |name: &String| name.rsplit('.').next().unwrap_or_default().trim_matches('"').to_owned();
     let called: Vec<String> = statement.functions.iter().map(own).collect();
+    let counts = |effect: &Effect| match &effect.object {
+        Object::Table { schema, name } => schema == "pg_catalog" && name.starts_with("pg_stat_xact_"),
+        _ => false,
+    };
+    if statement.effects.iter().any(counts) || called.iter().any(|name| name.starts_with("pg_stat_get_xact_")) {
+        return Some("it tells how often this transaction has looked at which table".to_owned());
+    }
     if let Some(name) = called.iter().find(|name| LEAKY.contains(&name.as_str())) {
         return Some(format!("{name} tells values or statements of others"));
     }

@@ -15,6 +15,8 @@ use crate::{
         classify::{
             functions::{schema_and_name, strings},
             parse,
+            relations::is_temporary_schema,
+            temporary::made_of,
             walk::{Found, Place, Walk},
         },
         effect::{Action, Object},
@@ -55,7 +57,8 @@ impl<'a> Reader<'a> {
 
     pub fn operator(&mut self, name: &[Node], values: &Value) {
         let Some(last) = strings(name).last().copied() else { return };
-        if self.snapshot.operator_hazards(last).is_empty() {
+        let temporary = || strings(name).first().is_some_and(|schema| is_temporary_schema(schema));
+        if self.snapshot.operator_hazards(last).is_empty() && !temporary() {
             return;
         }
         let mut walk = self.walk();
@@ -75,7 +78,7 @@ impl<'a> Reader<'a> {
     pub fn type_name(&mut self, n: Option<&TypeName>, values: &Value) {
         let Some(n) = n else { return };
         let (_, name) = schema_and_name(&n.names);
-        if self.snapshot.types_named(&name).is_empty() {
+        if self.snapshot.types_named(&name).is_empty() && !self.names.temporary_types.contains(&name) {
             return;
         }
         let mut walk = self.walk();
@@ -117,6 +120,32 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// What a temporary relation runs, and the views that it reads: both may be others than when it was made.
+    pub fn temporary(&mut self, name: &str) {
+        for (name, made) in made_of(self.names, name) {
+            let mut walk = self.walk();
+            walk.code_of_temporary(name, made, Events::READ);
+            self.ran(walk.found, false, &Value::default());
+            for named in made.runs.relations.iter().filter(|named| !is_temporary_schema(&named.schema)) {
+                match named.found(self.snapshot).cloned() {
+                    Some(view) if view.kind == Kind::View => {
+                        let rows = self.rows_of(&view, true);
+                        let all = self.whole(&rows);
+                        self.record(&all, Use::Source);
+                    }
+                    Some(table) => {
+                        // Which of its columns show was asked about when the view was made.
+                        if self.muted == 0 {
+                            self.met.insert(table.key());
+                        }
+                        self.set_off(&table, Events::READ);
+                    }
+                    None => self.doubt(format!("{}.{} is not in the catalog that was read", named.schema, named.name)),
+                }
+            }
+        }
+    }
+
     /// Takes over what code does that is no part of the text.
     fn beyond(&mut self, found: Found) {
         if self.muted > 0 {
@@ -124,7 +153,9 @@ impl<'a> Reader<'a> {
         }
         for effect in found.effects.iter().chain(&found.executed) {
             match &effect.object {
-                Object::Table { schema, name } => self.touched(effect.action, &(schema.clone(), name.clone())),
+                Object::Table { schema, name } => {
+                    self.touched(effect.action, &(schema.clone(), name.clone()));
+                }
                 _ if effect.action == Action::Opaque => self.doubt("a function of it can't be seen into"),
                 _ => {}
             }

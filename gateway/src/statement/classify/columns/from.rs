@@ -114,6 +114,9 @@ impl Reader<'_> {
         } else if !meaning.temporary {
             self.doubt(format!("there is no relation {} in the catalog that was read", n.relname));
         }
+        if meaning.temporary {
+            self.temporary(&n.relname);
+        }
         if meaning.temporary || meaning.relation.is_none() {
             // Columns of its own, which the catalog that was read does not have.
             rows.open.push(Open::Over(Value::default().from));
@@ -121,7 +124,7 @@ impl Reader<'_> {
         (Self::aliased(n.alias.as_ref(), &n.relname, &schema, rows), meaning.relation)
     }
 
-    fn rows_of(&mut self, relation: &Arc<Relation>, reads: bool) -> Rows {
+    pub fn rows_of(&mut self, relation: &Arc<Relation>, reads: bool) -> Rows {
         let key = relation.key();
         self.spend(relation.columns.len() + 1);
         if self.muted == 0 {

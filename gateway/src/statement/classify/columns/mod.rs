@@ -18,6 +18,8 @@ mod writes;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_temporary;
+#[cfg(test)]
 mod tests_writes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -188,6 +190,11 @@ impl Reader<'_> {
                 continue;
             };
             let key = (schema.clone(), name.clone());
+            if statement.catches && effect.action != Action::Select {
+                // An error of the server's that is caught may quote a whole row.
+                let every = self.every_column(&key);
+                self.record(&every, Use::Source);
+            }
             match effect.action {
                 Action::Select | Action::CopyOut if self.met.contains(&key) => {}
                 Action::Insert | Action::Update | Action::Merge | Action::CopyIn if self.wrote.contains(&key) => {}

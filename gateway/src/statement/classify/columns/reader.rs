@@ -34,6 +34,10 @@ pub(super) struct Reader<'a> {
     conditions: BTreeSet<u32>,
     /// Whether a query within it locks rows, which shows that it was carried out.
     pub locks_within: bool,
+    /// Whether it draws random numbers, of which the next shows how many were.
+    pub draws: bool,
+    /// Whether a plan shows what of it was carried out.
+    pub is_shown: bool,
     /// What is found now, others chose.
     pub others: usize,
     /// Tables with the bodies of triggers that only read.
@@ -66,6 +70,8 @@ impl<'a> Reader<'a> {
             joins: BTreeSet::new(),
             conditions: BTreeSet::new(),
             locks_within: false,
+            draws: false,
+            is_shown: false,
             others: 0,
             triggers: BTreeSet::new(),
             fetched: None,
@@ -253,6 +259,24 @@ impl<'a> Reader<'a> {
         self.lost(&format!("which column {name} is"))
     }
 
+    /// What may be a column of this name, and may be none.
+    pub fn perhaps(&mut self, name: &str) -> Value {
+        let mut value = Value::default();
+        for at in (0..self.scopes.len()).rev() {
+            let star = std::mem::take(&mut self.scopes[at].star);
+            let found = self.named(&star, name);
+            self.scopes[at].star = star;
+            if let Some((found, _)) = found {
+                value.add(&found);
+            }
+        }
+        if let Some(item) = self.item("", name) {
+            let whole = self.whole(&item.rows);
+            value.add(&whole);
+        }
+        value
+    }
+
     fn qualified(&mut self, schema: &str, relation: &str, name: &str) -> Value {
         let Some(item) = self.item(schema, relation) else {
             return self.lost(&format!("what {relation} in {relation}.{name} is"));
@@ -329,7 +353,10 @@ impl<'a> Reader<'a> {
                 columns.used.entry(column).or_default().insert(*role);
             }
         }
-        if self.locks_within {
+        if self.is_shown {
+            self.own.extend(self.conditions.iter().map(|number| (*number, Use::Predicate)));
+        }
+        if self.locks_within || self.draws {
             self.own.extend(self.conditions.iter().map(|number| (*number, Use::Source)));
         }
         for (number, role) in &self.own {

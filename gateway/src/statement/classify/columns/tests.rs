@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Columns, Use, columns_of};
 use crate::{
-    catalog::{Body, Code, Column, Events, Kind, Snapshot, builder::Builder},
+    catalog::{Body, Code, Column, Events, Kind, Snapshot, Temporary, builder::Builder},
     statement::classify::{Names, classify},
 };
 
@@ -52,7 +52,12 @@ pub(super) fn shop() -> Snapshot {
 pub(super) fn names() -> Names {
     let search_path = vec!["pg_catalog".to_owned(), "public".to_owned()];
     let prepared = [("p".to_owned(), "PREPARE p AS SELECT ssn FROM c WHERE id = $1".to_owned())].into();
-    Names { search_path, temporary: vec!["scratch".to_owned()], prepared, ..Names::default() }
+    Names {
+        search_path,
+        temporary: [("scratch".to_owned(), Temporary::default())].into(),
+        prepared,
+        ..Names::default()
+    }
 }
 
 pub(super) fn columns(sql: &str) -> Columns {

@@ -52,7 +52,8 @@ impl Reader<'_> {
             }
             N::CopyStmt(n) => self.copy(n),
             N::ExplainStmt(n) => {
-                // No row is shown; how many there were may be.
+                // No row is shown; how many there were may be, and what of it was carried out.
+                self.is_shown |= crate::statement::classify::utility::runs_it(n);
                 self.inner(n.query.as_deref(), Use::Predicate);
                 Some(Rows { fields: vec![Field::new("QUERY PLAN", Value::default())], open: Vec::new() })
             }

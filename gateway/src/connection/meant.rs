@@ -1,0 +1,142 @@
+//! What a statement meant when the server looked its names up. The server does that once, and again where the search
+//! path is another or where what it found has changed; not where something new hides what it found (manual,
+//! PREPARE). So what runs need not be what its text means now.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use postgres_protocol::message::frontend as build;
+
+use super::{
+    extended::Prepared,
+    memory::Known,
+    session::{Ended, Session},
+};
+use crate::{
+    refusal::Refusal,
+    statement::{
+        classify::{CursorMove, classify, prepared_texts},
+        effect::quote_ident,
+        understood::Understood,
+    },
+    wire::replies::Sent,
+};
+
+/// Under which search path names were looked up, and what came of it.
+#[derive(Clone)]
+pub struct Meant {
+    path: Arc<[String]>,
+    text: Arc<Understood>,
+}
+
+impl Meant {
+    fn is(&self, now: &Arc<Understood>) -> bool {
+        let (one, other) = (&self.text.statements, &now.statements);
+        let same = || one.iter().zip(other).all(|(one, other)| one.resolved == other.resolved);
+        Arc::ptr_eq(&self.text, now) || one.len() == other.len() && same()
+    }
+
+    /// Whether the server, asked to run it now, runs what it means now: it does, or it looks its names up anew.
+    fn is_still(&self, path: &[String], now: &Arc<Understood>) -> bool {
+        self.is(now) || *self.path != *path
+    }
+
+    /// The same for a portal, whose names are never looked up anew; but code that it calls looks up its own.
+    pub fn holds(&self, path: &[String], now: &Arc<Understood>) -> bool {
+        let calls = || now.statements.iter().any(|statement| statement.runs_code);
+        Arc::ptr_eq(&self.text, now) || self.is(now) && (*self.path == *path || !calls())
+    }
+}
+
+impl Session {
+    /// What a text means now.
+    pub(super) fn means(&self, known: &Known) -> Meant {
+        Meant { path: self.names.search_path.as_slice().into(), text: Arc::clone(known) }
+    }
+
+    /// A prepared statement that the server has is about to be bound: where it would run something else than it means
+    /// now, the server is made to forget it, and its Parse goes there again.
+    pub(super) fn looks_up(&mut self, name: &str, known: &Known) -> Result<(), Ended> {
+        let Some(prepared) = self.prepared.get(name).filter(|prepared| prepared.sent) else { return Ok(()) };
+        if prepared.meant.as_ref().is_some_and(|meant| Arc::ptr_eq(&meant.text, known)) {
+            return Ok(());
+        }
+        let meant = self.means(known);
+        let still = prepared.meant.as_ref().is_some_and(|then| then.is_still(&self.names.search_path, known));
+        if !still && !name.is_empty() {
+            let mut out = BytesMut::new();
+            build::close(b'S', name, &mut out)?;
+            self.unsynced = true;
+            self.pipe.upstream.send(&out);
+            self.replies.sent_late(Sent::Close);
+        }
+        if let Some(prepared) = self.prepared.get_mut(name) {
+            let prepared = Arc::make_mut(prepared);
+            prepared.meant = Some(meant.clone());
+            (prepared.sent, prepared.confirmed) = (still, still && prepared.confirmed);
+        }
+        if !still {
+            self.unpark(name, meant);
+        }
+        Ok(())
+    }
+
+    /// SQL's PREPARE is about to run: what EXECUTE would mean now is what it means to the server.
+    pub(super) fn prepares(&mut self, sql: &str, text: &Understood) {
+        if !text.statements.iter().any(|statement| statement.prepares.is_some()) {
+            return;
+        }
+        for (name, text) in prepared_texts(sql) {
+            let mut names = self.names.clone();
+            names.prepared.insert(name.clone(), text);
+            let executed = classify(&executes(&name), &self.catalog, &names);
+            let meant = Meant { path: names.search_path.as_slice().into(), text: Arc::new(executed.into()) };
+            self.prepared_by_sql.insert(name, meant);
+        }
+    }
+
+    /// Why a text must not run: what it executes or fetches is not what it says.
+    pub(super) fn against_its_names(&mut self, text: &Understood) -> Option<Refusal> {
+        for statement in &text.statements {
+            let name = match &statement.cursor {
+                Some(CursorMove::Fetches { name }) => self.portals.get(name).map(|_| name.clone()),
+                _ => None,
+            };
+            let open = || self.portals.iter().any(|(name, portal)| !name.is_empty() && portal.is_sent());
+            if name.is_some() || statement.fetches_within && open() {
+                let what = name.map_or_else(|| "portals that are open".to_owned(), |name| format!("portal {name:?}"));
+                let message = format!(
+                    "FETCH and MOVE can't take rows of {what} here; send Execute for them, or DECLARE a cursor"
+                );
+                return Some(Refusal::NotSupported { message });
+            }
+        }
+        let executes_any = text.statements.iter().flat_map(|statement| &statement.executes);
+        let names: Vec<String> = executes_any.map(|(name, _)| name.clone()).collect();
+        names.into_iter().find_map(|name| self.executes_something_else(&name))
+    }
+
+    fn executes_something_else(&mut self, name: &str) -> Option<Refusal> {
+        let now: Arc<Understood> = Arc::new(classify(&executes(name), &self.catalog, &self.names).into());
+        let meant = Meant { path: self.names.search_path.as_slice().into(), text: Arc::clone(&now) };
+        let by_message = |prepared: &Arc<Prepared>| prepared.meant.clone();
+        let still = match (self.prepared_by_sql.get(name), self.prepared.get(name).and_then(by_message)) {
+            (Some(then), _) => then.is_still(&self.names.search_path, &now),
+            // An EXECUTE of it means what a Bind of it does.
+            (None, Some(then)) => then.is_still(&self.names.search_path, &now),
+            (None, None) => true,
+        };
+        if still {
+            self.prepared_by_sql.insert(name.to_owned(), meant);
+            return None;
+        }
+        let message = format!(
+            "what prepared statement {name:?} names is not what it was when it was prepared; DEALLOCATE and prepare it again"
+        );
+        Some(Refusal::NotSupported { message })
+    }
+}
+
+fn executes(name: &str) -> String {
+    format!("EXECUTE {}", quote_ident(name))
+}

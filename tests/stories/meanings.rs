@@ -1,0 +1,252 @@
+//! Two schemas have the same names, and only one may be written: whatever makes a name mean the other between the look
+//! and the run writes nothing there. The database is the judge.
+
+use std::fmt::Write as _;
+
+use crate::{
+    fidelity::wire::{Wire, bind, execute, parse, query, sync},
+    harness::Story,
+};
+
+/// All read, call and make; `tenant_a` alone is written, and nobody is asked.
+const ONE_TENANT: &str = r#"
+permit (principal, action, resource)
+when { [Action::"connect", Action::"call"].contains(action) || action in Action::"read" || action in Action::"ddl" };
+permit (principal, action in Action::"write", resource in Schema::"shop/tenant_a");
+"#;
+
+const THERE: &str = "
+create schema tenant_a; create schema tenant_b;
+create table tenant_a.accounts (id int primary key, balance int); insert into tenant_a.accounts values (1, 100);
+create table tenant_b.accounts (id int primary key, balance int);
+insert into tenant_b.accounts select n, 100 from generate_series(1, 20) n;
+create table tenant_b.only_b (id int, balance int); insert into tenant_b.only_b values (1, 100);
+create function tenant_a.audit() returns int language sql as 'select 1';
+create function public.audit() returns int language sql as 'select 1';
+create function tenant_b.audit() returns int language plpgsql as
+$$ begin update tenant_b.accounts set balance = 0 where id > 0; return 1; end $$;
+create function public.touch(n int default 0) returns int language plpgsql as $$ begin return audit(); end $$;
+create function tenant_a.inner_of() returns int language sql as 'select 1';
+create function tenant_b.inner_of() returns int language plpgsql as
+$$ begin update tenant_b.accounts set balance = 0 where id > 0; return 1; end $$;
+create function tenant_a.outer_of() returns int language plpgsql as $$ begin return inner_of(); end $$;
+create function tenant_b.outer_of() returns int language sql as 'select 1';
+create function public.opens() returns refcursor language plpgsql as
+$$ declare c refcursor := 'k'; begin
+open c for select set_config('search_path', 'tenant_b,public', true); return c; end $$;
+create function public.on_a(n int) returns bool language plpgsql as $$ begin return audit() = 1; end $$;
+create operator public.### (leftarg = int, rightarg = int, function = int4larger);
+";
+
+/// One thing that a client sends, and waits for.
+enum Step {
+    /// A simple Query.
+    Q(&'static str),
+    /// An extended group, up to and with its Sync.
+    X(fn() -> Vec<u8>),
+}
+use Step::{Q, X};
+
+const TO_A: Step = Q("set search_path = tenant_a, public");
+const TO_B: Step = Q("set search_path = tenant_b, public");
+const WRITES: Step = Q("update accounts set balance = 7 where id > 0");
+
+fn ways() -> Vec<(&'static str, Vec<Step>)> {
+    let declared = "declare c cursor for select set_config('search_path', 'tenant_b,public', true)";
+    vec![
+        (
+            "a cursor sets the path when it is fetched",
+            vec![TO_A, Q("begin"), Q(declared), Q("fetch c"), WRITES, Q("commit")],
+        ),
+        ("or moved", vec![TO_A, Q("begin"), Q(declared), Q("select 1"), Q("move c"), WRITES, Q("commit")]),
+        (
+            "or fetched by a block",
+            vec![
+                TO_A,
+                Q("begin"),
+                Q(declared),
+                Q("do $$ declare r record; c refcursor := 'c'; begin fetch c into r; end $$"),
+                WRITES,
+                Q("commit"),
+            ],
+        ),
+        ("a function opens it", vec![TO_A, Q("begin"), Q("select opens()"), Q("fetch k"), WRITES, Q("commit")]),
+        (
+            "a portal does",
+            vec![
+                TO_A,
+                Q("begin"),
+                X(|| {
+                    let sets = "select set_config('search_path', 'tenant_b,public', true)";
+                    [parse("", sets), bind("pp", "", &[], 0), sync()].concat()
+                }),
+                Q("fetch pp"),
+                WRITES,
+                Q("commit"),
+            ],
+        ),
+        (
+            "a block that sets something too is looked at under the names of now",
+            vec![
+                TO_A,
+                Q("begin"),
+                TO_B,
+                Q("do $$ begin set local work_mem = '4MB'; perform audit(); end $$"),
+                Q("commit"),
+            ],
+        ),
+        (
+            "so is what takes a lock",
+            vec![TO_A, Q("begin"), TO_B, Q("select pg_advisory_lock(1), audit()"), Q("commit")],
+        ),
+        (
+            "the path is set beside code that looks names up",
+            vec![TO_A, Q("select set_config('search_path', 'tenant_b,public', true), touch()")],
+        ),
+        (
+            "in a condition",
+            vec![TO_A, Q("select touch() where set_config('search_path', 'tenant_b,public', true) <> ''")],
+        ),
+        (
+            "in a query within",
+            vec![
+                TO_A,
+                Q(
+                    "with w as materialized (select set_config('search_path', 'tenant_b,public', true) as s) select touch() from w where s <> ''",
+                ),
+            ],
+        ),
+        (
+            "explained",
+            vec![TO_A, Q("explain analyze select set_config('search_path', 'tenant_b,public', true), touch()")],
+        ),
+        (
+            "a portal that has begun goes on by FETCH",
+            vec![
+                TO_A,
+                Q("begin"),
+                X(|| {
+                    let many = "select touch(n) from generate_series(1, 20) n";
+                    [parse("", many), bind("pp", "", &[], 0), execute("pp", 1), sync()].concat()
+                }),
+                TO_B,
+                Q("fetch 10 pp"),
+                Q("commit"),
+            ],
+        ),
+        (
+            "or by a block's",
+            vec![
+                TO_A,
+                Q("begin"),
+                X(|| {
+                    let many = "select touch(n) from generate_series(1, 20) n";
+                    [parse("", many), bind("pp", "", &[], 0), execute("pp", 1), sync()].concat()
+                }),
+                TO_B,
+                Q("do $$ declare r record; c refcursor := 'pp'; begin fetch c into r; end $$"),
+                Q("commit"),
+            ],
+        ),
+        (
+            "a portal is bound under one path and run under another",
+            vec![
+                TO_A,
+                Q("begin"),
+                X(|| [parse("", "select outer_of()"), bind("pp", "", &[], 0), sync()].concat()),
+                TO_B,
+                X(|| [execute("pp", 0), sync()].concat()),
+                Q("commit"),
+            ],
+        ),
+        (
+            "SQL prepared it before something hid what it names",
+            vec![
+                Q("set search_path = tenant_a, tenant_b, public"),
+                Q("prepare p as update only_b set balance = 7"),
+                Q("create table tenant_a.only_b (id int, balance int)"),
+                Q("execute p"),
+                Q("drop table tenant_a.only_b"),
+            ],
+        ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_comes_to_mean_something_else_writes_nothing_there() {
+    let story = Story::under(ONE_TENANT).await;
+    let direct = story.world.upstream.connect().await.expect("a way into the database");
+    direct.batch_execute(THERE).await.expect("two tenants");
+    let mut told = String::new();
+    for (why, steps) in ways() {
+        let mut wire = Wire::through(&story, "ana", &[]).await;
+        let mut said = Vec::new();
+        for step in steps {
+            let out = match step {
+                Q(sql) => query(sql),
+                X(group) => group(),
+            };
+            said.push(says(&mut wire, &out).await);
+        }
+        drop(wire);
+        let count = "select (select count(*) from tenant_b.accounts where balance <> 100) + (select count(*) from tenant_b.only_b where balance <> 100)";
+        let changed: i64 = direct.query_one(count, &[]).await.expect("a count").get(0);
+        if changed > 0 || said.iter().all(Option::is_none) {
+            writeln!(told, "{why}: {changed} rows of the other tenant; {said:?}").unwrap();
+            direct
+                .batch_execute("update tenant_b.accounts set balance = 100; update tenant_b.only_b set balance = 100")
+                .await
+                .expect("as it was");
+        }
+    }
+    assert!(told.is_empty(), "{told}");
+}
+
+/// The SQLSTATE of an error, if there is one, up to ReadyForQuery.
+async fn says(wire: &mut Wire, out: &[u8]) -> Option<String> {
+    wire.send(out).await;
+    let mut error = None;
+    loop {
+        let frame = wire.frame().await.expect("the session goes on");
+        assert_eq!(frame.held(), None, "nobody can approve this");
+        match frame.tag {
+            b'E' => error = frame.field(b'C'),
+            b'Z' => return error,
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_prepared_runs_as_what_it_means_now() {
+    let story = Story::under(ONE_TENANT).await;
+    let direct = story.world.upstream.connect().await.expect("a way into the database");
+    direct.batch_execute(THERE).await.expect("two tenants");
+    let mut wire = Wire::through(&story, "ana", &[]).await;
+    assert_eq!(says(&mut wire, &query("set search_path = tenant_a, tenant_b, public")).await, None);
+    let reads = "select balance from only_b";
+    let run = || [bind("", "n", &[], 0), execute("", 0), sync()].concat();
+    assert_eq!(says(&mut wire, &[parse("n", reads), run()].concat()).await, None);
+    assert_eq!(says(&mut wire, &query("create table tenant_a.only_b (balance int)")).await, None);
+    assert_eq!(says(&mut wire, &query("insert into tenant_a.only_b values (5), (6)")).await, None);
+    wire.send(&run()).await;
+    let mut rows = 0;
+    loop {
+        let frame = wire.frame().await.expect("the session goes on");
+        assert_ne!(frame.tag, b'E', "{:?}", frame.field(b'M'));
+        rows += usize::from(frame.tag == b'D');
+        if frame.tag == b'Z' {
+            break;
+        }
+    }
+    assert_eq!(rows, 2, "of the table that its name means now; the server itself would go on with the other");
+    // The same again, which the server need not be told anew; and SQL's EXECUTE of it.
+    assert_eq!(says(&mut wire, &run()).await, None);
+    assert_eq!(says(&mut wire, &query("execute n")).await, None);
+    // Names are asked for before one is said to be taken.
+    for forgets in ["deallocate n", "deallocate all", "discard all"] {
+        assert_eq!(says(&mut wire, &query(forgets)).await, None);
+        assert_eq!(says(&mut wire, &[parse("n", "select 1"), run()].concat()).await, None, "after {forgets}");
+    }
+    assert_eq!(says(&mut wire, &[parse("n", "select 1"), sync()].concat()).await.as_deref(), Some("42P05"));
+}
