@@ -34,14 +34,15 @@ pub fn slack(data: &[u8]) {
     for incoming in [decode::interaction(&payload), decode::command(&payload)].into_iter().flatten() {
         let person = match incoming {
             Incoming::Press(press) => {
-                assert!(["approve", "deny", "withdraw"].contains(&press.action.as_str()));
+                assert!(["approve", "allow", "deny", "withdraw"].contains(&press.action.as_str()));
                 press.person
             }
             Incoming::DenyForm(form) => {
                 assert!(form.reason.is_none_or(|reason| !reason.is_empty()));
                 form.person
             }
-            Incoming::Question(press) | Incoming::Details(press) => press.person,
+            Incoming::AllowForm(form) => form.person,
+            Incoming::Question(press) | Incoming::Details(press) | Incoming::End(press) => press.person,
             Incoming::Link(press) => press.person,
             Incoming::QuestionForm(form) => form.person,
             Incoming::Grant(press) => press.person,

@@ -223,7 +223,7 @@ async fn so_many_denials_as_the_connection_says_end_it() {
     assert_eq!(house.state(&new.id).await, State::Pending);
     let yes = DecisionBody { choice: Choice::Approve, digest: new.digest, reason: None, allow: None };
     let taken = take(&house.gateway, &house.chooser("priya@acme.dev"), &new.id, &yes).await;
-    assert!(taken.is_ok_and(|taken| taken.request.state == State::Pending), "a no is no yes");
+    assert_eq!(taken.expect_err("a no is no yes").code, "already_decided");
     assert_eq!(house.denies("dario@acme.dev", &new).await.unwrap(), "Denied; it will not run.");
     assert_eq!(house.state(&new.id).await, State::Denied);
     // Who has approved, and says no, takes the yes away.

@@ -78,6 +78,9 @@ pub async fn take(
         }
         let known = gateway.store.people().await.map_err(failed)?;
         may_choose(gateway, &request, who, body.choice, now)?;
+        if body.choice == Choice::Approve && request.denials.iter().any(|denial| denial.by == who.human) {
+            return Err(failed(StoreError::AlreadyDecided));
+        }
         match (body.choice, body.allow) {
             (Choice::Approve, None) => approve(gateway, &request, who, None, &known, now).await?,
             (Choice::Approve, Some(terms)) => {
