@@ -90,6 +90,7 @@ impl Session {
                 return Ok(None);
             }
         }
+        self.doubts_names();
         if !self.ask_catalog().await {
             return Ok(None);
         }

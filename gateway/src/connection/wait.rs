@@ -223,7 +223,7 @@ impl Session {
 
     /// Names are asked for anew, whatever they are thought to be: before somebody is asked what they decide by, and before
     /// what they decided counts. Not where that would end an unnamed statement or portal that the server has.
-    fn doubts_names(&mut self) {
+    pub(super) fn doubts_names(&mut self) {
         let unnamed =
             self.prepared.get("").is_some_and(|prepared| prepared.sent) || self.portals.values().any(Portal::is_sent);
         self.dirty |= self.status != b'E' && self.replies.is_quiet() && !self.unsynced && !unnamed;
