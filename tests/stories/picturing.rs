@@ -5,6 +5,7 @@
 use std::{env, fs, path::PathBuf};
 
 use countersign_demo::people::People;
+use countersign_shared::request::Choice;
 
 use crate::{
     asking::{POLICY, ROLES},
@@ -35,6 +36,21 @@ async fn story() -> (Story, Chromium) {
     let folder = env::var_os("COUNTERSIGN_PICTURES").map_or_else(|| story.folder(), PathBuf::from);
     let page = Chromium::opens(&story.workspace.url(), &folder).await;
     (story, page)
+}
+
+impl Story {
+    /// Whose record is there once its client has gone.
+    async fn session_that_ended(&self) -> String {
+        let mut tries = tokio::time::interval(std::time::Duration::from_millis(50));
+        for _ in 0..200 {
+            tries.tick().await;
+            let ended = self.tells_json(&["sessions", "list", "--ended", "--json"]).await;
+            if let Some(id) = ended[0]["id"].as_str() {
+                return id.to_owned();
+            }
+        }
+        panic!("no session has ended");
+    }
 }
 
 impl Chromium {
@@ -194,4 +210,41 @@ async fn one_query_as_two_people_see_it() {
     page.does("picture_of_terminals", &about).await;
     let taken = fs::read(folder.join("masked.png")).expect("a picture");
     assert!(taken.starts_with(b"\x89PNG"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a browser; `make pictures` runs it"]
+async fn a_session_is_played_back_from_its_records() {
+    let story = Story::serves_with(|config, folder| {
+        fs::write(folder.join("policy/91-glass.cedar"), MORE).expect("a policy");
+        let name = "name     = \"shop\"\n";
+        config.replace(name, &format!("{name}record_rows = 3\n{CLASSIFIED}"))
+    })
+    .await;
+    story.linked("priya").await;
+    let ana = story.logs_in("ana").await;
+    for sql in [
+        "set countersign.reason = 'INC-42: cancelled orders block the export'",
+        "select id, email, country from customers order by id limit 3",
+        "select status, count(*) from orders group by status order by 2 desc",
+    ] {
+        ana.runs(sql).ends().await.expect("it is permitted");
+    }
+    let held = ana.runs(CANCELLED);
+    let id = ana.is_held().await;
+    story.decides("priya", &id, Choice::Approve).await.expect("she may");
+    assert_eq!(held.ends().await.expect("it goes on").affected, [312]);
+    ana.runs("select * from refunds_of_2019").gets_refused().await;
+    drop(ana);
+    let session = story.session_that_ended().await;
+    let played = story.tells(&["replay", &session, "--speed", "1000"]).await;
+    let cast = story.tells(&["replay", &session, "--cast"]).await;
+    assert!(played.status.success() && cast.status.success(), "{played:?} {cast:?}");
+    let text = String::from_utf8(played.stdout).expect("text");
+    assert!(text.contains(CANCELLED) && text.contains("DELETE 312"), "{text}");
+    let folder = env::var_os("COUNTERSIGN_PICTURES").map_or_else(|| story.folder(), PathBuf::from);
+    fs::write(folder.join("replay.cast"), &cast.stdout).expect("a file");
+    let mut page = Chromium::opens(&story.workspace.url(), &folder).await;
+    let title = format!("countersign replay {session}");
+    page.does("picture_of_terminals", &["replay", &title, text.trim_end()]).await;
 }

@@ -32,6 +32,7 @@ async fn a_row_in_the_state_is_no_approval() {
     let id = ana.is_held().await;
     let mut state = story.state().await;
     let forge = "INSERT INTO approvals
+        (request, digest, principal, issuer, subject, owner, assurance, at_ns, evidence, signature)
         SELECT r.id, r.digest, p.principal, p.issuer, p.subject, NULL, 'cli', r.created_at * 1000000, '{}', 'forged'
           FROM requests AS r, people AS p WHERE r.id = ? AND p.principal = ?";
     let own = sqlx::query(forge).bind(&id).bind("ana@acme.dev").execute(&mut state).await.expect_err("her own");

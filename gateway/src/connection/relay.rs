@@ -235,8 +235,10 @@ impl Session {
                 }
                 // What fails in a Parse or a Bind is the next run's, though that has not begun.
                 let mut skipped = skipped.into_iter();
-                if let Some(run) = run.or_else(|| skipped.next()) {
+                if let Some(run) = run {
                     self.end_run(run, RunEnd::Failed(report)).await?;
+                } else if let Some(run) = skipped.next() {
+                    self.end_run(run, RunEnd::Unbegun(report)).await?;
                 }
                 for run in skipped {
                     self.end_run(run, RunEnd::Skipped).await?;

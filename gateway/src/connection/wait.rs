@@ -1,5 +1,7 @@
 //! A held statement: the client waits, and anything that ends the hold refuses it.
 
+use std::sync::Arc;
+
 use chrono::Utc;
 
 use super::{
@@ -84,9 +86,22 @@ impl Session {
         let rows = self.rows;
         let now = Box::pin(self.analyse(&request.sql, None)).await?;
         self.rows = rows;
+        let (mut asked, mut needed, mut rules, mut request) = (asked, needed, rules, request);
+        let as_now;
         if now.effects != request.analysis.effects {
-            let message = "what this statement's names mean has changed meanwhile; send it again".to_owned();
-            return Ok(Err(Refusal::Unavailable { message }));
+            // Somebody changed what it means since it was looked at: what it is by now is asked about.
+            asked = self.strictest(&now);
+            match self.decision(&asked).await {
+                Ok(Decision::Hold(now)) if !now.at_commit && self.connection.classify.is_empty() => needed = now,
+                _ => {
+                    let message = "what this statement's names mean has changed meanwhile; send it again".to_owned();
+                    return Ok(Err(Refusal::Unavailable { message }));
+                }
+            }
+            let decision = Decision::Hold(needed.clone());
+            rules = rules_behind(&self.gateway.policies(), &asked, &decision, Utc::now());
+            as_now = Request { analysis: Arc::clone(&*now), ..request.clone() };
+            request = &as_now;
         }
         let digest = self.digest(request, &asked);
         let arm = self.withdraw.arm();

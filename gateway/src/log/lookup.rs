@@ -4,7 +4,7 @@
 //! its number is right and `leaves` has its hash; that `leaves` is what was signed, `audit verify` shows.
 
 use std::{
-    io::{self, BufRead as _, Read as _},
+    io::{self, Read as _},
     path::PathBuf,
     sync::Arc,
 };
@@ -18,6 +18,7 @@ use super::{
     },
     entry::Line,
     seal::Opener,
+    segment::read_line,
     source::{Reading, Records, Source},
 };
 
@@ -148,7 +149,7 @@ impl Lookup {
         for line in lines.iter_mut() {
             line.clear();
             line.push(LEAF);
-            at.offset += at.reading.read_until(b'\n', line)? as u64;
+            at.offset += read_line(&mut at.reading, line)? as u64;
             if line.pop_if(|last| *last == b'\n').is_none() {
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ends before the index says"));
             }

@@ -1,7 +1,7 @@
 //! The segments of a folder: names, the end of the newest one, and what a crash tore off it.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -53,7 +53,7 @@ pub(super) fn open(folder: &Path, number: u64) -> io::Result<Box<dyn BufRead + S
         Err(e) if e.kind() == ErrorKind::NotFound => {}
         Err(e) => return Err(e),
     }
-    match File::open(packed_path_of(folder, number)) {
+    match regular::open(&packed_path_of(folder, number)) {
         Ok(file) => Ok(unpacking(file)?),
         Err(e) if e.kind() == ErrorKind::NotFound => {
             Err(io::Error::new(ErrorKind::NotFound, format!("{}: {e}", plain.display())))

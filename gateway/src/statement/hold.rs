@@ -588,7 +588,7 @@ fn unavailable(error: &dyn std::fmt::Display) -> Refusal {
 pub async fn finish(gateway: &Gateway, open: &Open, end: &End) {
     let Some(id) = open.request() else { return };
     if let Some(number) = open.run() {
-        let discarded = matches!(end, End::Skipped | End::Unsent);
+        let discarded = matches!(end, End::Skipped | End::Unsent | End::Unbegun(_));
         allowance::ran(gateway, id, number, &end.line(), discarded).await;
         if number > 1 {
             return;
@@ -600,7 +600,7 @@ pub async fn finish(gateway: &Gateway, open: &Open, end: &End) {
             outcome.tag = Some(tags.join("; "));
             State::Done
         }
-        End::Failed(_) | End::Skipped | End::Unsent | End::Undone(_) => {
+        End::Failed(_) | End::Unbegun(_) | End::Skipped | End::Unsent | End::Undone(_) => {
             outcome.error = Some(end.line().into_owned());
             State::Done
         }

@@ -231,6 +231,8 @@ pub enum End {
     Completed(Vec<String>),
     /// With the server's error.
     Failed(Report),
+    /// With the server's error before it began: its Parse or its Bind failed.
+    Unbegun(Report),
     /// The server skipped it, after an error before it.
     Skipped,
     /// Access ended before it was forwarded.
@@ -250,7 +252,7 @@ impl End {
                 [tag] => tag.into(),
                 tags => tags.join("; ").into(),
             },
-            Self::Failed(report) => format!("{} {}", report.code, report.message).into(),
+            Self::Failed(report) | Self::Unbegun(report) => format!("{} {}", report.code, report.message).into(),
             Self::Skipped => "skipped".into(),
             Self::Unsent => "not forwarded: access ended first".into(),
             Self::Undone(why) => format!("undone: {why}").into(),
@@ -282,7 +284,7 @@ pub fn close(log: &Log, header: &Header, open: &Open, end: &End) -> Result<(), L
     let outcome = end.line();
     // What was undone was shown to nobody.
     let rows = open.rows.as_deref().filter(|rows| !rows.is_empty() && !matches!(end, End::Undone(_)));
-    let failed = matches!(end, End::Failed(_));
+    let failed = matches!(end, End::Failed(_) | End::Unbegun(_));
     let took = Took { milliseconds: open.milliseconds(), failed, copied: &copied, rows };
     let line = header.line(Which::Outcome, open.request.as_ref(), &outcome, took);
     if open.only_reads { log.append_later(&line) } else { log.append(&line).map(|_| ()) }
