@@ -1,6 +1,6 @@
 //! A held statement: the client waits, and anything that ends the hold refuses it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chrono::Utc;
 
@@ -35,6 +35,8 @@ use countersign_shared::{
     impact::NO_WHERE,
 };
 
+/// So long a card waits for news of the catalog, which is milliseconds where there is any.
+const CATALOG_WITHIN: Duration = Duration::from_secs(1);
 /// No row more than was counted.
 const NONE: Tolerance = Tolerance { rows: 0, percent: 0 };
 
@@ -81,8 +83,9 @@ impl Session {
         if let Some(passed) = Box::pin(self.approved_ahead(request, &asked)).await? {
             return Ok(passed);
         }
-        // What is shown is as of now, and what is compared at its release likewise.
+        // What is shown is as of now, and what is compared at its release likewise. Where nobody can say, it is opaque.
         self.doubts_names();
+        tokio::time::timeout(CATALOG_WITHIN, self.ask_catalog()).await.ok();
         let rows = self.rows;
         let now = Box::pin(self.analyse(&request.sql, None)).await?;
         self.rows = rows;
