@@ -8,7 +8,7 @@ use super::{
     cancel::Arm,
     extended::Portal,
     park::Parked,
-    session::{Ended, Session},
+    session::{Ended, Session, unavailable},
 };
 use crate::{
     config::OnHold,
@@ -24,7 +24,7 @@ use crate::{
         decide::{Asked, Decision, SqlFacts, decide, explain::rules_behind},
         effect::{Action, Effect},
         guard::{Guard, Measured, Tolerance, Touched},
-        hold::{Glass, Held, Look, Permit, Quit, Wish, break_glass, question},
+        hold::{Glass, Held, Judged, Look, Permit, Quit, Wish, break_glass, judge, question},
         locks,
         understood::Understood,
     },
@@ -96,6 +96,16 @@ impl Session {
             asked = self.strictest(&now);
             match self.decision(&asked).await {
                 Ok(Decision::Hold(now)) if !now.at_commit && self.connection.classify.is_empty() => needed = now,
+                // What was opaque while nobody could look is no more.
+                Ok(Decision::Allow) if self.allowed(&now) && self.connection.classify.is_empty() => {
+                    self.runs_by_policy(&asked);
+                    if let Judged::Pass(permit) =
+                        judge(self.connection.mode, Decision::Allow, &now, &self.connection.name)
+                    {
+                        return Ok(Ok(permit));
+                    }
+                    return Err(unavailable(&"what is allowed does not pass"));
+                }
                 _ => {
                     let message = "what this statement's names mean has changed meanwhile; send it again".to_owned();
                     return Ok(Err(Refusal::Unavailable { message }));
