@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::{
-    fidelity::wire::{Wire, bind, execute, parse, query, sync},
+    fidelity::wire::{Wire, bind, close, execute, parse, query, sync},
     harness::Story,
 };
 
@@ -157,6 +157,37 @@ fn ways() -> Vec<(&'static str, Vec<Step>)> {
                 TO_B,
                 X(|| [execute("pp", 0), sync()].concat()),
                 Q("commit"),
+            ],
+        ),
+        (
+            "an error before its Close leaves a portal there",
+            vec![
+                TO_A,
+                Q("begin"),
+                X(|| {
+                    let many = "select touch(n) from generate_series(1, 20) n";
+                    [parse("", many), bind("pp", "", &[], 0), execute("pp", 1), sync()].concat()
+                }),
+                Q("savepoint s"),
+                X(|| {
+                    let fails = [parse("", "select 1/0"), bind("", "", &[], 0), execute("", 0)].concat();
+                    [fails, close(b'P', "pp"), sync()].concat()
+                }),
+                Q("rollback to s"),
+                TO_B,
+                Q("fetch 10 pp"),
+                Q("commit"),
+            ],
+        ),
+        (
+            "what SQL prepared is prepared again, which fails",
+            vec![
+                Q("set search_path = tenant_a, tenant_b, public"),
+                Q("prepare p as update only_b set balance = 7"),
+                Q("create table tenant_a.only_b (id int, balance int)"),
+                Q("prepare p as update only_b set balance = 7"),
+                Q("execute p"),
+                Q("drop table tenant_a.only_b"),
             ],
         ),
         (

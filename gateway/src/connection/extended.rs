@@ -195,6 +195,9 @@ impl Session {
             _ => false,
         };
         let name = bind.portal.clone();
+        if passes {
+            self.binds(&name);
+        }
         let (bind, of) = (Arc::new(bind), prepared);
         let portal = Portal { bind, frame: frame.clone(), of, sent: passes, bound, describe: None, ran: None };
         self.portals.insert(name, portal);
@@ -429,6 +432,7 @@ impl Session {
                 let meant = self.means(&analysis);
                 self.unpark(&bind.statement, meant);
             }
+            self.binds(name);
             self.pipe.upstream.send(&portal.frame);
             self.replies.sent_late(Sent::Bind);
             if let Some(describe) = described {
@@ -472,6 +476,14 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// A portal's Bind goes upstream.
+    fn binds(&mut self, name: &str) {
+        self.bound_now.push(name.to_owned());
+        if !name.is_empty() {
+            self.bound_names.insert(name.to_owned());
+        }
     }
 
     /// The rows of a run that are kept come in the formats that its portal was bound with.

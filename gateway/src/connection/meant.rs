@@ -8,7 +8,6 @@ use bytes::BytesMut;
 use postgres_protocol::message::frontend as build;
 
 use super::{
-    extended::Prepared,
     memory::Known,
     session::{Ended, Session},
 };
@@ -87,6 +86,10 @@ impl Session {
             return;
         }
         for (name, text) in prepared_texts(sql) {
+            // Where there is one, this fails, and the one that is there means what it meant.
+            if self.names.prepared.contains_key(&name) {
+                continue;
+            }
             let mut names = self.names.clone();
             names.prepared.insert(name.clone(), text);
             let executed = classify(&executes(&name), &self.catalog, &names);
@@ -99,11 +102,10 @@ impl Session {
     pub(super) fn against_its_names(&mut self, text: &Understood) -> Option<Refusal> {
         for statement in &text.statements {
             let name = match &statement.cursor {
-                Some(CursorMove::Fetches { name }) => self.portals.get(name).map(|_| name.clone()),
+                Some(CursorMove::Fetches { name }) => Some(name.clone()).filter(|name| self.bound_names.contains(name)),
                 _ => None,
             };
-            let open = || self.portals.iter().any(|(name, portal)| !name.is_empty() && portal.is_sent());
-            if name.is_some() || statement.fetches_within && open() {
+            if name.is_some() || statement.fetches_within && !self.bound_names.is_empty() {
                 let what = name.map_or_else(|| "portals that are open".to_owned(), |name| format!("portal {name:?}"));
                 let message = format!(
                     "FETCH and MOVE can't take rows of {what} here; send Execute for them, or DECLARE a cursor"
@@ -119,15 +121,17 @@ impl Session {
     fn executes_something_else(&mut self, name: &str) -> Option<Refusal> {
         let now: Arc<Understood> = Arc::new(classify(&executes(name), &self.catalog, &self.names).into());
         let meant = Meant { path: self.names.search_path.as_slice().into(), text: Arc::clone(&now) };
-        let by_message = |prepared: &Arc<Prepared>| prepared.meant.clone();
-        let still = match (self.prepared_by_sql.get(name), self.prepared.get(name).and_then(by_message)) {
-            (Some(then), _) => then.is_still(&self.names.search_path, &now),
-            // An EXECUTE of it means what a Bind of it does.
-            (None, Some(then)) => then.is_still(&self.names.search_path, &now),
-            (None, None) => true,
+        // An EXECUTE of what was prepared by message means what a Bind of it does.
+        let by_message = self.prepared.get_mut(name).filter(|prepared| prepared.meant.is_some());
+        let then = match &by_message {
+            Some(prepared) => prepared.meant.as_ref(),
+            None => self.prepared_by_sql.get(name),
         };
-        if still {
-            self.prepared_by_sql.insert(name.to_owned(), meant);
+        if then.is_none_or(|then| then.is_still(&self.names.search_path, &now)) {
+            match by_message {
+                Some(prepared) => Arc::make_mut(prepared).meant = Some(meant),
+                None => _ = self.prepared_by_sql.insert(name.to_owned(), meant),
+            }
             return None;
         }
         let message = format!(

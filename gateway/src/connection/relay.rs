@@ -228,6 +228,9 @@ impl Session {
                 // What the server did not confirm does not exist.
                 self.prepared.retain(|_, prepared| prepared.confirmed || !prepared.sent);
                 self.dirty |= names;
+                for name in std::mem::take(&mut self.bound_now) {
+                    self.portals.remove(&name);
+                }
                 let report = backend::report(body)?;
                 if report.severity == "FATAL" || report.severity == "PANIC" {
                     Box::pin(self.lose_runs()).await;
@@ -262,6 +265,7 @@ impl Session {
         self.copy_in = false;
         self.unsynced = false;
         self.moved = false;
+        self.bound_now.clear();
         let before = self.status;
         self.status = Fields::of(body).u8()?;
         if before != b'I' && self.status == b'I' {
@@ -276,6 +280,7 @@ impl Session {
         if self.status == b'I' {
             self.wrote = false;
             self.put_off = false;
+            self.bound_names.clear();
             // What is to be reviewed and has not begun yet is not over: this ends what came before it.
             if before != b'I' || self.block || !self.is_reviewed() {
                 self.transaction = None;

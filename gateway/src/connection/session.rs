@@ -5,7 +5,7 @@
 //! transaction state, names and errors are what they are, not what they were.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     pin::Pin,
     sync::Arc,
     task::Poll,
@@ -143,6 +143,10 @@ pub struct Session {
     pub(super) passed: Counter,
     pub(super) next_prepared: u64,
     pub(super) prepared: HashMap<String, Arc<Prepared>>,
+    /// Portals whose Bind went upstream in the group that is open; an error in it may mean that they are not there.
+    pub(super) bound_now: Vec<String>,
+    /// Names that portals have had in this transaction: whatever became of them, SQL's FETCH does not take their rows.
+    pub(super) bound_names: HashSet<String>,
     /// What SQL's PREPARE made, with what that meant then.
     pub(super) prepared_by_sql: HashMap<String, Meant>,
     pub(super) portals: HashMap<String, Portal>,
@@ -363,6 +367,8 @@ impl Session {
             next_prepared: 0,
             prepared: HashMap::new(),
             prepared_by_sql: HashMap::new(),
+            bound_now: Vec::new(),
+            bound_names: HashSet::new(),
             portals: HashMap::new(),
             names: Names { login: connection.upstream.user.clone(), ..Names::default() },
             settings: Vec::new(),

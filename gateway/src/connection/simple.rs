@@ -19,7 +19,7 @@ use crate::{
         hold::{Judged, Permit, judge, rollback},
         record::{self, Recorded},
         review::commits,
-        understood::Changes,
+        understood::{Changes, Understood},
     },
     wire::{backend, replies::Sent},
 };
@@ -244,6 +244,14 @@ impl Session {
         // What may change names or the catalog is asked of the server again before the next text; what
         // a transaction's end undoes, when it has ended.
         let text = &request.analysis;
+        self.prepares(&request.sql, text);
+        self.runs_text(text);
+        self.tell_of(request, permit);
+        Ok(recorded)
+    }
+
+    /// What is known of the session once a text goes to the server.
+    pub(super) fn runs_text(&mut self, text: &Understood) {
         let changes = match text.changes_session {
             Changes::Not => false,
             Changes::WithTransaction => self.changed,
@@ -253,14 +261,17 @@ impl Session {
             self.dirty = true;
             self.changed = true;
         }
-        self.prepares(&request.sql, text);
         self.put_off |= !text.only_reads && self.puts_off(text);
         for statement in &text.statements {
-            if let Some(CursorMove::Closes { name }) = &statement.cursor {
-                self.portals.retain(|of, portal| !portal.is_sent() || name.as_ref().is_some_and(|name| name != of));
+            match &statement.cursor {
+                // By that name the server has SQL's cursor from now on, or had something else all the time.
+                Some(CursorMove::Declares { name, .. }) => drop(self.portals.remove(name)),
+                Some(CursorMove::Closes { name: Some(name) }) => drop(self.portals.remove(name)),
+                Some(CursorMove::Closes { name: None }) => self.portals.retain(|_, portal| !portal.is_sent()),
+                _ if statement.opens_within => self.portals.retain(|_, portal| !portal.is_sent()),
+                _ => {}
             }
         }
-        self.tell_of(request, permit);
         self.wrote |= !text.only_reads;
         self.settles |= text.moves_transaction && (self.own_catalog.is_changed() || text.changes_catalog);
         if text.moves_transaction {
@@ -270,7 +281,6 @@ impl Session {
         if text.changes_catalog {
             self.forget_catalog();
         }
-        Ok(recorded)
     }
 
     async fn refuse_query(&mut self, _sql: &str, refusal: Refusal) -> Result<(), Ended> {

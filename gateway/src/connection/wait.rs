@@ -97,7 +97,9 @@ impl Session {
             match self.decision(&asked).await {
                 Ok(Decision::Hold(now)) if !now.at_commit && self.connection.classify.is_empty() => needed = now,
                 // What was opaque while nobody could look is no more.
-                Ok(Decision::Allow) if self.allowed(&now) && self.connection.classify.is_empty() => {
+                Ok(Decision::Allow)
+                    if request.analysis.is_opaque && self.allowed(&now) && self.connection.classify.is_empty() =>
+                {
                     self.runs_by_policy(&asked);
                     if let Judged::Pass(permit) =
                         judge(self.connection.mode, Decision::Allow, &now, &self.connection.name)
@@ -113,6 +115,8 @@ impl Session {
             }
             let decision = Decision::Hold(needed.clone());
             rules = rules_behind(&self.gateway.policies(), &asked, &decision, Utc::now());
+            // Whoever forwards it knows what it was; what it is by now counts as well.
+            self.runs_text(&now);
             as_now = Request { analysis: Arc::clone(&*now), ..request.clone() };
             request = &as_now;
         }

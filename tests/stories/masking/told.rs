@@ -6,7 +6,7 @@ use countersign_shared::request::Choice;
 
 use super::POLICY;
 use crate::{
-    fidelity::wire::{Wire, copy_done, query},
+    fidelity::wire::{Wire, bind, copy_done, execute, parse, query, sync},
     harness::{Story, client::Client},
 };
 
@@ -358,4 +358,35 @@ async fn equality_with_a_constant_and_joins_can_be_permitted_apart() {
     let told = ana.runs("select id from people where secret = 'x'").gets_refused().await;
     assert_eq!(told.message, "this statement looks rows up by public.people.secret (secret), which you may not see");
     assert!(told.detail.contains("use \"predicate\" and compare \"constant\""), "{told:?}");
+}
+
+/// A portal that the gateway takes for one of its own, and the server for SQL's cursor.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_does_not_come_under_the_name_of_a_portal() {
+    let story = Story::with_masks(POLICY, "").await;
+    let binds = || [parse("", "select 'x'::text"), bind("pp", "", &[], 0), sync()].concat();
+    let declares = || query("declare pp cursor for select email from people");
+    let opens = || query("do $$ declare c refcursor := 'pp'; begin open c for select email from people; end $$");
+    let ways: [(&str, Vec<Vec<u8>>); 3] = [
+        ("it went with a savepoint", vec![query("savepoint s"), binds(), query("rollback to s"), declares()]),
+        ("its Bind failed", vec![declares(), query("savepoint s"), binds(), query("rollback to s")]),
+        ("code opens it", vec![query("savepoint s"), binds(), query("rollback to s"), opens()]),
+    ];
+    for (why, steps) in ways {
+        let mut wire = Wire::through(&story, "ana", &[]).await;
+        let mut groups = vec![query("begin")];
+        groups.extend(steps);
+        groups.push([execute("pp", 0), sync()].concat());
+        for out in groups {
+            wire.send(&out).await;
+            loop {
+                let Some(frame) = wire.frame().await else { break };
+                let planted = super::found(&frame.body);
+                assert_eq!(planted, None, "{why}");
+                if frame.tag == b'Z' {
+                    break;
+                }
+            }
+        }
+    }
 }

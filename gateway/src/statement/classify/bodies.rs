@@ -212,6 +212,7 @@ impl Walk<'_> {
             Piece::Type(text) => self.statements(&format!("SELECT NULL::{text}")),
             Piece::Unseen(why) => self.opaque(why),
             Piece::Cursor(text) => {
+                self.found.statement.opens_within = true;
                 // Its rows are computed when they are fetched, by whom and under which names ever.
                 let rests = std::mem::take(&mut self.found.rests_on_session);
                 let changes = std::mem::take(&mut self.found.statement.changes_session);

@@ -139,6 +139,8 @@ pub struct Statement {
     pub runs_code: bool,
     /// Whether such code catches errors, and can read what they say.
     pub catches: bool,
+    /// Whether such code opens cursors, under whatever names.
+    pub opens_within: bool,
     /// Whether such code fetches from cursors, which the text does not name.
     pub fetches_within: bool,
     /// What it does to a cursor that SQL names.

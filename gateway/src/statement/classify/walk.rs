@@ -112,6 +112,7 @@ impl Found {
         self.catches |= other.catches;
         self.settles |= other.settles;
         self.statement.fetches_within |= other.statement.fetches_within;
+        self.statement.opens_within |= other.statement.opens_within;
         self.reads_literals |= other.reads_literals;
         self.statement.has_where &= other.statement.has_where;
         self.statement.changes_session |= other.statement.changes_session;
