@@ -281,3 +281,23 @@ async fn what_was_prepared_runs_as_what_it_means_now() {
     }
     assert_eq!(says(&mut wire, &[parse("n", "select 1"), sync()].concat()).await.as_deref(), Some("42P05"));
 }
+
+/// As a driver reads rows some at a time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_portal_goes_on_with_a_function_that_has_cursors_of_its_own() {
+    let story = Story::under(ONE_TENANT).await;
+    let direct = story.world.upstream.connect().await.expect("a way into the database");
+    let walks = "create function walks(n int) returns int language plpgsql as
+        $$ declare c cursor for select n * 2; x int; begin open c; fetch c into x; close c; return x; end $$";
+    direct.batch_execute(walks).await.expect("a function");
+    let mut wire = Wire::through(&story, "ana", &[]).await;
+    assert_eq!(says(&mut wire, &query("begin")).await, None);
+    let sql = "select walks(n) from generate_series(1, 3) n";
+    let first = [parse("", sql), bind("rows", "", &[], 0), execute("rows", 1), sync()].concat();
+    assert_eq!(says(&mut wire, &first).await, None);
+    for _ in 0..2 {
+        assert_eq!(says(&mut wire, &[execute("rows", 1), sync()].concat()).await, None, "it goes on");
+    }
+    assert_eq!(says(&mut wire, &[close(b'P', "rows"), sync()].concat()).await, None);
+    assert_eq!(says(&mut wire, &query("commit")).await, None);
+}

@@ -349,7 +349,7 @@ impl Session {
             let message = format!("what portal {name:?} names is not what it was when it was bound; bind it again");
             return Box::pin(self.refuse_group(Refusal::NotSupported { message })).await;
         }
-        if let Some(refusal) = self.against_its_names(&analysis) {
+        if let Some(refusal) = self.against_its_names(&analysis, name) {
             Box::pin(self.record_denial(sql, &refusal, &[])).await?;
             return Box::pin(self.refuse_group(refusal)).await;
         }
@@ -461,6 +461,7 @@ impl Session {
         if permit.is_reviewed() && !self.is_kept() {
             return Err(unavailable(&"what is reviewed at its commit is in no transaction that is held"));
         }
+        self.executing = Some(name).filter(|name| !name.is_empty()).map(str::to_owned);
         if let Some((limits, before)) = guard {
             return Box::pin(self.run_execute_guarded(permit, &limits, &before, &request, name)).await;
         }

@@ -98,14 +98,16 @@ impl Session {
         }
     }
 
-    /// Why a text must not run: what it executes or fetches is not what it says.
-    pub(super) fn against_its_names(&mut self, text: &Understood) -> Option<Refusal> {
+    /// Why a text must not run: what it executes or fetches is not what it says. `portal` is what runs it, of which
+    /// nothing can be fetched meanwhile.
+    pub(super) fn against_its_names(&mut self, text: &Understood, portal: &str) -> Option<Refusal> {
         for statement in &text.statements {
             let name = match &statement.cursor {
                 Some(CursorMove::Fetches { name }) => Some(name.clone()).filter(|name| self.bound_names.contains(name)),
                 _ => None,
             };
-            if name.is_some() || statement.fetches_within && !self.bound_names.is_empty() {
+            let others = || self.bound_names.iter().any(|name| name != portal);
+            if name.is_some() || statement.fetches_within && others() {
                 let what = name.map_or_else(|| "portals that are open".to_owned(), |name| format!("portal {name:?}"));
                 let message = format!(
                     "FETCH and MOVE can't take rows of {what} here; send Execute for them, or DECLARE a cursor"

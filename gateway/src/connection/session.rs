@@ -145,6 +145,8 @@ pub struct Session {
     pub(super) prepared: HashMap<String, Arc<Prepared>>,
     /// Portals whose Bind went upstream in the group that is open; an error in it may mean that they are not there.
     pub(super) bound_now: Vec<String>,
+    /// The portal with a name that is being run: it is there.
+    pub(super) executing: Option<String>,
     /// Names that portals have had in this transaction: whatever became of them, SQL's FETCH does not take their rows.
     pub(super) bound_names: HashSet<String>,
     /// What SQL's PREPARE made, with what that meant then.
@@ -368,6 +370,7 @@ impl Session {
             prepared: HashMap::new(),
             prepared_by_sql: HashMap::new(),
             bound_now: Vec::new(),
+            executing: None,
             bound_names: HashSet::new(),
             portals: HashMap::new(),
             names: Names { login: connection.upstream.user.clone(), ..Names::default() },

@@ -42,6 +42,7 @@ impl Session {
             self.discarding = true;
             return Ok(());
         }
+        self.executing = None;
         // A Query ends the unnamed ones.
         self.portals.remove("");
         self.prepared.remove("");
@@ -63,7 +64,7 @@ impl Session {
                 Err(refusal) => Box::pin(self.refuse_query(sql, refusal)).await,
             };
         }
-        if let Some(refusal) = self.against_its_names(&analysis) {
+        if let Some(refusal) = self.against_its_names(&analysis, "") {
             Box::pin(self.record_denial(sql, &refusal, &[])).await?;
             return Box::pin(self.refuse_query(sql, refusal)).await;
         }
@@ -268,7 +269,11 @@ impl Session {
                 Some(CursorMove::Declares { name, .. }) => drop(self.portals.remove(name)),
                 Some(CursorMove::Closes { name: Some(name) }) => drop(self.portals.remove(name)),
                 Some(CursorMove::Closes { name: None }) => self.portals.retain(|_, portal| !portal.is_sent()),
-                _ if statement.opens_within => self.portals.retain(|_, portal| !portal.is_sent()),
+                // Code gives its cursors names; none that is there, and never none.
+                _ if statement.opens_within || text.is_opaque => {
+                    let runs = self.executing.as_ref();
+                    self.portals.retain(|of, portal| !portal.is_sent() || of.is_empty() || runs == Some(of));
+                }
                 _ => {}
             }
         }
