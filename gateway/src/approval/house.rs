@@ -354,9 +354,14 @@ impl House {
             for entry in std::fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
                 if path.is_dir() {
-                    read(&path, out)
-                } else {
-                    out.push_str(&String::from_utf8_lossy(&std::fs::read(&path).unwrap()))
+                    read(&path, out);
+                    continue;
+                }
+                match std::fs::read(&path) {
+                    Ok(bytes) => out.push_str(&String::from_utf8_lossy(&bytes)),
+                    // What a checkpoint was written to has its place by now.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(error) => panic!("{}: {error}", path.display()),
                 }
             }
         }

@@ -5,6 +5,7 @@ use std::{
     io::{self, ErrorKind},
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use tokio::task::JoinSet;
@@ -25,6 +26,8 @@ struct Plan {
     syncs: VecDeque<Result<(), ErrorKind>>,
     /// No fsync returns while this is set.
     gate: bool,
+    /// No fsync of the log's own thread does.
+    slow: bool,
     /// How many fsyncs have begun.
     begun: usize,
     /// What of the files beside the segments can't be written: `leaves`, `checkpoints`, `checkpoint`.
@@ -116,11 +119,16 @@ impl SegmentFile for FaultyFile {
         plan.begun += 1;
         plan.told.push(format!("sync {}", self.name));
         self.disk.0.1.notify_all();
-        let mut plan = self.disk.0.1.wait_while(plan, |plan| plan.gate).unwrap();
+        let mut plan = self.disk.0.1.wait_while(plan, |plan| plan.gate || plan.slow && of_the_log()).unwrap();
         plan.syncs.pop_front().unwrap_or(Ok(()))?;
         drop(plan);
         self.file.sync()
     }
+}
+
+/// Whether this is the log's own thread.
+fn of_the_log() -> bool {
+    std::thread::current().name() == Some("log-fsync")
 }
 
 fn open(segment_bytes: u64) -> (tempfile::TempDir, FaultyDisk, Log) {
@@ -393,4 +401,24 @@ async fn whoever_writes_more_than_the_disk_takes_waits_and_one_entry_too_long_is
     assert!(matches!(log.append(&long(9 << 20)), Err(LogDown::TooLong(_))));
     log.append_durably(&long(2 << 20)).await.unwrap();
     assert_eq!(log.down(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_segment_that_ends_while_its_last_entries_are_fsynced_is_signed_without_waiting_for_more() {
+    let (_records, disk, log) = open(1 << 20);
+    log.append(&statement("the first is signed at once")).unwrap();
+    log.turned_over().await.unwrap();
+    disk.change(|plan| plan.slow = true);
+    let begun = disk.plan().begun;
+    log.append(&statement("the last for long")).unwrap();
+    disk.until(move |plan| plan.begun == begun + 1).await;
+    let turned = tokio::spawn({
+        let log = log.clone();
+        async move { log.turned_over().await }
+    });
+    // It has the log to itself until the new segment is there.
+    disk.until(move |plan| plan.begun == begun + 2).await;
+    disk.change(|plan| plan.slow = false);
+    let turned = tokio::time::timeout(Duration::from_secs(10), turned).await.expect("nothing more need come");
+    turned.unwrap().unwrap();
 }

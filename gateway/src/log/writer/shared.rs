@@ -205,7 +205,8 @@ impl Shared {
 
     /// Everything up to `synced` is on the disk.
     fn reached(&self, state: &mut State, synced: u64) {
-        if synced == state.numbered {
+        // What a segment ended with while the thread was at its fsync has yet to go on to the chain.
+        if synced == state.numbered && state.unchained.is_empty() && state.ended.is_empty() {
             state.oldest = None;
         }
         self.progress.send_if_modified(|progress| {
