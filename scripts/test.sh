@@ -3,6 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# A failed test says enough in a line; a stack of frames buries it.
+export RUST_BACKTRACE=0
 # Where this machine's own Node is too old for Slack's clients, setup.sh has put another one here.
 export PATH="$HOME/.cargo/bin:$PWD/demo/slack-fidelity/.node/bin:$PATH"
 
