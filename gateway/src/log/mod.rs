@@ -21,6 +21,7 @@
 //! | `lookup` | lines here and there, each compared with its hash |
 //! | [`chain`] | the Merkle tree over them, and signed checkpoints |
 
+mod ahead;
 pub mod chain;
 mod disk;
 mod entry;

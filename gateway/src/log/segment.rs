@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{disk::sync_folder, entry::Line, frames::unpacking_at};
+use super::{ahead::ahead, disk::sync_folder, entry::Line, frames::unpacking_at};
 use crate::regular;
 
 /// Where the log lies below the folder of records.
@@ -47,6 +47,19 @@ pub(super) fn list(folder: &Path) -> io::Result<Vec<u64>> {
 
 /// A segment as it was written, whether or not it is packed.
 pub(super) fn open(folder: &Path, number: u64) -> io::Result<Box<dyn BufRead + Send>> {
+    open_by(folder, number, unpacking)
+}
+
+/// The same for whoever reads all of it: another thread unpacks it.
+pub(super) fn open_through(folder: &Path, number: u64) -> io::Result<Box<dyn BufRead + Send>> {
+    open_by(folder, number, |packed| ahead(unpacking(packed)?))
+}
+
+fn open_by(
+    folder: &Path,
+    number: u64,
+    unpack: impl FnOnce(fs::File) -> io::Result<Box<dyn BufRead + Send>>,
+) -> io::Result<Box<dyn BufRead + Send>> {
     let plain = path_of(folder, number);
     match regular::open(&plain) {
         Ok(file) => return Ok(Box::new(BufReader::with_capacity(1 << 18, file))),
@@ -54,7 +67,7 @@ pub(super) fn open(folder: &Path, number: u64) -> io::Result<Box<dyn BufRead + S
         Err(e) => return Err(e),
     }
     match regular::open(&packed_path_of(folder, number)) {
-        Ok(file) => Ok(unpacking(file)?),
+        Ok(file) => unpack(file),
         Err(e) if e.kind() == ErrorKind::NotFound => {
             Err(io::Error::new(ErrorKind::NotFound, format!("{}: {e}", plain.display())))
         }

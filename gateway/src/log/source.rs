@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{
+    ahead::ahead,
     chain::files::{self, Leaves},
     frames::unpacking_at,
     seal::Opener,
@@ -29,6 +30,10 @@ pub(super) trait Source: Send + Sync {
     fn numbers(&self) -> io::Result<Vec<u64>>;
     /// One of them, as it was written.
     fn open(&self, number: u64) -> io::Result<Reading>;
+    /// The same, for whoever reads all of it.
+    fn open_through(&self, number: u64) -> io::Result<Reading> {
+        self.open(number)
+    }
     /// The same, without its first bytes; alone, where others are not read after it.
     fn open_at(&self, number: u64, offset: u64) -> io::Result<Reading>;
     /// How many bytes it takes where it is kept.
@@ -158,6 +163,10 @@ impl Source for Folder {
         segment::open(&self.0, number)
     }
 
+    fn open_through(&self, number: u64) -> io::Result<Reading> {
+        segment::open_through(&self.0, number)
+    }
+
     fn open_at(&self, number: u64, offset: u64) -> io::Result<Reading> {
         segment::open_at(&self.0, number, offset)
     }
@@ -212,6 +221,10 @@ impl Source for BucketReader {
         segment::unpacking(io::Cursor::new(self.segment(number)?))
     }
 
+    fn open_through(&self, number: u64) -> io::Result<Reading> {
+        ahead(Source::open(self, number)?)
+    }
+
     fn open_at(&self, number: u64, offset: u64) -> io::Result<Reading> {
         Ok(Box::new(unpacking_at(io::Cursor::new(self.alone(number)?), offset)?))
     }
@@ -255,6 +268,13 @@ impl Source for Spool {
     fn open(&self, number: u64) -> io::Result<Reading> {
         match self.folder.open(number) {
             Err(e) if e.kind() == ErrorKind::NotFound => Source::open(&self.bucket, number),
+            other => other,
+        }
+    }
+
+    fn open_through(&self, number: u64) -> io::Result<Reading> {
+        match self.folder.open_through(number) {
+            Err(e) if e.kind() == ErrorKind::NotFound => self.bucket.open_through(number),
             other => other,
         }
     }

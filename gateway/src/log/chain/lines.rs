@@ -65,7 +65,7 @@ impl Lines {
         loop {
             let Some(open) = &mut self.open else {
                 let Some(number) = self.numbers.pop() else { return Ok(false) };
-                self.open = Some(self.source.open(number)?);
+                self.open = Some(self.source.open_through(number)?);
                 self.place = Place { segment: self.source.name(number), line: 0 };
                 continue;
             };

@@ -279,7 +279,7 @@ fn tail<'a>(folder: &Path, numbers: &'a [u64], had: u64, elsewhere: bool) -> io:
             break;
         }
         bytes += segment::size(folder, *number)?;
-        let mut lines = Lines::of(Arc::new(Folder(folder.to_owned())), std::slice::from_ref(number));
+        let mut lines = Lines::starting(Arc::new(Folder(folder.to_owned())), *number, 0)?;
         if lines.advance()? {
             // A torn first line has no number that counts; then the segment before has the last one.
             if let Some(first) = lines.number().filter(|_| lines.is_whole()) {
