@@ -139,7 +139,7 @@ pub fn replies(data: &[u8]) {
     for pair in data.as_chunks::<2>().0 {
         let [what, of] = *pair;
         let sent = match what % 16 {
-            0 => Sent::Parse { name: if of & 2 == 0 { String::new() } else { "s".to_owned() } },
+            0 => Sent::Parse { name: if of & 2 == 0 { String::new() } else { "s".to_owned() }, of: of.into() },
             1 => Sent::Bind,
             2 => Sent::Close,
             3 => Sent::DescribeStatement { of: of.into() },

@@ -359,3 +359,49 @@ async fn the_card_and_the_answer_say_both_numbers_and_the_tolerance() {
     let error = view.outcome.and_then(|outcome| outcome.error).expect("an outcome");
     assert!(error.contains(&said), "{error}");
 }
+
+/// What was put off to the commit may wait as long as any statement.
+#[tokio::test(flavor = "multi_thread")]
+async fn access_that_ends_ends_what_waits_for_its_commit() {
+    let admin = "permit (principal in Group::\"dba\", action == Action::\"administer\", resource);";
+    let story = Story::begin_under(admin).await;
+    let direct = story.world.upstream.connect().await.expect("a way into the database");
+    direct
+        .batch_execute(
+            "create table parents (id int primary key); insert into parents values (1);
+             create table children (id int, parent int references parents deferrable initially deferred)",
+        )
+        .await
+        .expect("two tables");
+    let ana = story.logs_in("ana").await;
+    let waits = ana.runs("insert into children values (7, 1)");
+    let id = ana.is_held().await;
+    let other = story.world.upstream.connect().await.expect("another way into the database");
+    other.batch_execute("begin; delete from parents where id = 1").await.expect("a lock");
+    story.decides("priya", &id, Choice::Approve).await.expect("she may");
+    let count = async |which: &str| {
+        let sql = format!("select count(*) from pg_stat_activity where application_name like 'ana%' and {which}");
+        direct.query_one(&sql, &[]).await.expect("a count").get::<_, i64>(0)
+    };
+    while count("wait_event_type = 'Lock'").await == 0 {
+        tokio::task::yield_now().await;
+    }
+    let sessions = story.calls("priya", reqwest::Method::GET, "v1/sessions", None).await.expect("sessions");
+    let of_ana = |session: &&serde_json::Value| session["principal"] == "ana@acme.dev";
+    let session = sessions.as_array().expect("a list").iter().find(of_ana).expect("hers");
+    let path = format!("v1/sessions/{}", session["id"].as_str().expect("an id"));
+    let url = story.world.facts.control.join(&path).expect("an address");
+    let token = story.world.idp.token_for("priya").expect("a token");
+    let ended = reqwest::Client::new().delete(url).bearer_auth(token).send().await.expect("an answer");
+    assert!(ended.status().is_success(), "{ended:?}");
+    let gone = async {
+        while count("true").await > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(crate::harness::PATIENCE, gone).await.expect("its backend is gone, though the lock is not");
+    let refused = waits.gets_refused().await;
+    assert_eq!(refused.code, "57P01", "{refused:?}");
+    other.batch_execute("rollback").await.expect("the lock's end");
+    assert_eq!(story.number("select count(*) from children").await, 0);
+}

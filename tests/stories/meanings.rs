@@ -200,6 +200,22 @@ fn ways() -> Vec<(&'static str, Vec<Step>)> {
                 Q("drop table tenant_a.only_b"),
             ],
         ),
+        (
+            "an EXECUTE under another path that the server did not come to",
+            vec![
+                Q("set search_path = tenant_a, tenant_b, public"),
+                Q("prepare p as update only_b set balance = 7"),
+                Q("create table tenant_a.only_b (id int, balance int)"),
+                TO_A,
+                Q("begin"),
+                Q("select 1/0"),
+                Q("execute p"),
+                Q("rollback"),
+                Q("set search_path = tenant_a, tenant_b, public"),
+                Q("execute p"),
+                Q("drop table tenant_a.only_b"),
+            ],
+        ),
     ]
 }
 

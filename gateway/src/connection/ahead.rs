@@ -35,6 +35,7 @@ impl Session {
             return Ok(refusal);
         }
         let _guard = self.count_rows(request).await;
+        self.find_template(request);
         let asked = self.strictest(&request.analysis);
         let decision = match self.decision(&asked).await {
             Ok(decision) => decision,

@@ -12,7 +12,7 @@ use crate::{
     refusal::{Refusal, notice},
     statement::{
         assemble::{Request, Surroundings},
-        classify::TransactionMove,
+        classify::{TransactionMove, is_one_write},
         counting::parts,
         decide::{Asked, allow::most_allowed},
         guard::Guard,
@@ -46,6 +46,7 @@ impl Session {
             && statement.transaction == TransactionMove::None
             && request.sql.len() <= impact::LONGEST
             && self.rests_on_this_session(&request.sql, text).is_none()
+            && is_one_write(&request.sql)
     }
 
     /// What an allowance of just this binds.
@@ -96,7 +97,7 @@ impl Session {
         }
         let rows = self.rows;
         let analysis = self.analyse(&request.sql, None).await?;
-        self.rows = rows;
+        self.knows_again(rows, request);
         if !self.could_be_allowed(request, &analysis) {
             return Ok(None);
         }

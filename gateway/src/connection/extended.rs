@@ -29,7 +29,7 @@ use crate::{
     },
     wire::{
         backend,
-        frontend::{Bind, Target},
+        frontend::{Bind, Message, Target},
         replies::Sent,
     },
 };
@@ -38,6 +38,9 @@ use crate::{
 const COUNTED_ALWAYS: usize = 16 << 10;
 /// Of smaller ones, one in so many.
 const COUNTED_EACH: usize = 64;
+
+/// The longest name of a statement or portal, in bytes (`NAMEDATALEN` less one).
+const LONGEST_NAME: usize = 63;
 
 /// A prepared statement.
 #[derive(Clone)]
@@ -48,6 +51,8 @@ pub struct Prepared {
     pub reading: Option<Reading>,
     /// No other statement of the session has it.
     pub number: u64,
+    /// The number of its Parse that went upstream last.
+    pub parse: u64,
     /// Its parameters' types, by oid, as the client gave them or the server told since.
     pub types: Arc<[u32]>,
     /// Its Parse, as it came.
@@ -140,7 +145,7 @@ impl Session {
         let passes = doomed && analysis.own_setting.is_none() || self.passes(&analysis);
         let number = self.next_prepared;
         self.next_prepared += 1;
-        let (text, parse) = (Some(sql.into()), frame.clone());
+        let text = Some(sql.into());
         let types = types.into();
         if !name.is_empty() {
             // SQL's EXECUTE reaches it from now on.
@@ -150,11 +155,12 @@ impl Session {
         let reading = self.reading(&analysis);
         let meant = passes.then(|| self.means(&analysis));
         let (sent, confirmed) = (passes, false);
-        let prepared = Prepared { sql: text, reading, number, types, frame: parse, sent, confirmed, meant };
+        let (parse, kept) = (number, frame.clone());
+        let prepared = Prepared { sql: text, reading, number, parse, types, frame: kept, sent, confirmed, meant };
         self.prepared.insert(name.to_owned(), Arc::new(prepared));
         if passes {
             self.own_catalog.meets(&analysis);
-            self.send(frame, Sent::Parse { name: name.to_owned() });
+            self.send(frame, Sent::Parse { name: name.to_owned(), of: parse });
         } else {
             self.replies.answer(backend::parse_complete());
         }
@@ -188,7 +194,7 @@ impl Session {
                 if passes {
                     self.own_catalog.meets(&analysis);
                     self.looks_up(&bind.statement, &analysis)?;
-                    bound = self.prepared.get(&bind.statement).and_then(|prepared| prepared.meant.clone());
+                    bound = Some(self.means(&analysis));
                 }
                 passes
             }
@@ -439,7 +445,7 @@ impl Session {
                 self.send(&describe, Sent::DescribePortal);
             }
         }
-        let bound = self.prepared.get(&bind.statement).and_then(|prepared| prepared.meant.clone());
+        let bound = Some(self.means(&analysis));
         if let Some(portal) = self.portals.get_mut(name) {
             if !std::mem::replace(&mut portal.sent, true) {
                 portal.bound = bound;
@@ -495,6 +501,22 @@ impl Session {
         {
             open.keeps_rows(limit, &portal.bind.result_formats);
         }
+    }
+
+    /// Why a message's names can't be used: the server cuts them (`NAMEDATALEN`), and two that differ here would be one there.
+    pub(super) fn against_long_names(message: &Message<'_>) -> Option<Refusal> {
+        let names = match message {
+            Message::Parse { name, .. } | Message::Describe { name, .. } | Message::Close { name, .. } => [*name, ""],
+            Message::Bind(bind) => [bind.portal.as_str(), bind.statement.as_str()],
+            Message::Execute { portal, .. } => [*portal, ""],
+            _ => return None,
+        };
+        let long = names.into_iter().find(|name| name.len() > LONGEST_NAME)?;
+        let message = format!(
+            "the name of a prepared statement or portal has {} bytes, and {LONGEST_NAME} are the most that a server tells apart",
+            long.len()
+        );
+        Some(Refusal::Prepared { code: "42622", message })
     }
 
     pub(super) fn on_close(&mut self, target: Target, name: &str, frame: &Bytes) {
@@ -568,12 +590,14 @@ impl Session {
         if let Some(prepared) = self.prepared.get_mut(name)
             && !prepared.sent
         {
+            let of = self.next_prepared;
+            self.next_prepared += 1;
             let prepared = Arc::make_mut(prepared);
-            prepared.sent = true;
+            (prepared.sent, prepared.confirmed, prepared.parse) = (true, false, of);
             prepared.meant = Some(meant);
             self.unsynced = true;
             self.pipe.upstream.send(&prepared.frame);
-            self.replies.sent_late(Sent::Parse { name: name.to_owned() });
+            self.replies.sent_late(Sent::Parse { name: name.to_owned(), of });
             return true;
         }
         false
@@ -695,7 +719,7 @@ impl Session {
             build::execute("", 0, &mut out)?;
             self.pipe.upstream.send(&out);
             self.unsynced = true;
-            self.replies.sent_for_us(Sent::Parse { name: String::new() });
+            self.replies.sent_for_us(Sent::Parse { name: String::new(), of: u64::MAX });
             self.replies.sent_for_us(Sent::Bind);
             self.replies.sent_for_us(Sent::Execute { run: u64::MAX });
             self.flush_upstream();

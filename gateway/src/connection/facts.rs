@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     catalog::{Snapshot, temporary},
-    refusal::Refusal,
+    refusal::{Farewell, Refusal},
     statement::classify::is_temporary_schema,
     statement::understood::Pin,
     wire::{backend, frame, startup::Startup},
@@ -131,7 +131,11 @@ const FACTS: &str = "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(
      pg_catalog.current_setting('transaction_read_only'), pg_catalog.current_setting('session_replication_role'), \
      pg_catalog.current_schema()::pg_catalog.text";
 /// Settings that give constants and comparisons another meaning.
-pub(super) const MEANINGS: [&str; 11] = [
+pub(super) const MEANINGS: [&str; 15] = [
+    "default_transaction_isolation",
+    "quote_all_identifiers",
+    "row_security",
+    "xmlbinary",
     "DateStyle",
     "IntervalStyle",
     "default_text_search_config",
@@ -227,6 +231,7 @@ impl Session {
                     sql: None,
                     reading: None,
                     number: u64::MAX,
+                    parse: u64::MAX,
                     types: Arc::default(),
                     frame,
                     sent: true,
@@ -331,7 +336,18 @@ impl Session {
                     _ => {}
                 }
             }
-            self.pipe.upstream.read().await?;
+            // What the gateway asks may wait as long as any statement: for a lock, or for what was put off.
+            let (place, upstream) = (&self.place, &mut self.pipe.upstream);
+            tokio::select! {
+                biased;
+                reason = std::future::poll_fn(|cx| place.poll_killed(cx, false)) => {
+                    return Err(Ended::With(Farewell::Ended { reason }));
+                }
+                read = upstream.read() => drop(read?),
+                () = tokio::time::sleep_until(self.expires_at) => {
+                    return Err(Ended::With(Farewell::Ended { reason: "the token has expired".to_owned() }));
+                }
+            }
         }
     }
 }

@@ -139,7 +139,7 @@ impl Session {
                 }
                 None => self.pipe.upstream.send(&frames),
             }
-            self.replies.sent_late(Sent::Parse { name: String::new() });
+            self.replies.sent_late(Sent::Parse { name: String::new(), of: u64::MAX });
             self.replies.sent_late(Sent::Bind);
             self.replies.sent(Sent::DescribeQuery);
             if moves(at) == TransactionMove::Commit {
@@ -336,6 +336,8 @@ impl Session {
             self.pipe.client.send(&refusal.frame());
             return Ok(false);
         }
+        // Whoever has lost their access commits nothing more: the end of the session undoes it.
+        self.still_stands()?;
         self.block = false;
         let committed = self.own_beside("COMMIT").await?;
         let error = committed.err().map(|error| self.mask_late_error(&error)).transpose()?;

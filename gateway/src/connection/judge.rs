@@ -17,11 +17,13 @@ use crate::{
     metrics::StatementDecision,
     refusal::Refusal,
     statement::{
+        assemble::Request,
         classify::{NOT_KEPT, OwnSetting, Statement, TransactionMove, classify, off_thread, without_token},
         decide::{Asked, Decision, SqlFacts, decide, decide_by},
         effect::{Action, Effect, Object},
         said,
         understood::Understood,
+        values,
     },
 };
 
@@ -31,7 +33,7 @@ impl Session {
         self.keep_roles();
         self.keep_wall().await?;
         self.said = said::reason(sql);
-        self.rows = None;
+        (self.rows, self.template) = (None, None);
         if let Some(understood) = self.means_the_same_anyhow(sql) {
             return Ok(understood);
         }
@@ -150,7 +152,11 @@ impl Session {
             connection: self.connection.name.clone(),
             tags: self.connection.tags.clone(),
             effects: text.effects.iter().cloned().chain(reveals).collect(),
-            sql: SqlFacts { rows: self.rows, ..SqlFacts::of(text, self.status != b'I') },
+            sql: SqlFacts {
+                rows: self.rows,
+                template: self.template.clone(),
+                ..SqlFacts::of(text, self.status != b'I')
+            },
             session: self.facts.clone(),
             reason: self.reason().map(str::to_owned),
             break_glass: false,
@@ -184,6 +190,8 @@ impl Session {
             || self.wall.against(text).is_some()
             || !self.masks.revealing.is_empty()
             || self.counts_rows(text)
+            // A yes is kept for all texts of a shape.
+            || self.template.is_some()
         {
             return false;
         }
@@ -224,6 +232,23 @@ impl Session {
             }
             _ => false,
         })
+    }
+
+    /// What is known of a statement beside its text, once that was looked at anew: its rows as they were counted, and the
+    /// template that it is.
+    pub(super) fn knows_again(&mut self, rows: Option<u64>, request: &Request) {
+        self.rows = rows;
+        self.find_template(request);
+    }
+
+    /// Looks which template a statement is; `self.template` has its name from then on.
+    pub(super) fn find_template(&mut self, request: &Request) {
+        let value = |number: usize| {
+            let at = number.checked_sub(1)?;
+            let of = request.types.get(at).copied().unwrap_or(0);
+            values::known(of, *request.formats.get(at)?, request.parameters.get(at)?.as_ref()?)
+        };
+        self.template = self.gateway.policies().template(&self.asker.human, &request.sql, value);
     }
 
     /// Whether policy has to know how many rows a text touches.

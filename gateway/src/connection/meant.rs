@@ -28,6 +28,9 @@ pub struct Meant {
     text: Arc<Understood>,
 }
 
+/// Under so many paths SQL's EXECUTE may have looked up the names of one statement.
+const LOOKED_UP: usize = 16;
+
 impl Meant {
     fn is(&self, now: &Arc<Understood>) -> bool {
         let (one, other) = (&self.text.statements, &now.statements);
@@ -36,8 +39,8 @@ impl Meant {
     }
 
     /// Whether the server, asked to run it now, runs what it means now: it does, or it looks its names up anew.
-    fn is_still(&self, path: &[String], now: &Arc<Understood>) -> bool {
-        self.is(now) || *self.path != *path
+    fn runs(&self, now: &Self) -> bool {
+        self.is(&now.text) || *self.path != *now.path
     }
 
     /// The same for a portal, whose names are never looked up anew; but code that it calls looks up its own.
@@ -61,7 +64,8 @@ impl Session {
             return Ok(());
         }
         let meant = self.means(known);
-        let still = prepared.meant.as_ref().is_some_and(|then| then.is_still(&self.names.search_path, known));
+        // Under another path the server would look its names up anew, but only where this is carried out.
+        let still = prepared.meant.as_ref().is_some_and(|then| then.is(known));
         if !still && !name.is_empty() {
             let mut out = BytesMut::new();
             build::close(b'S', name, &mut out)?;
@@ -69,14 +73,13 @@ impl Session {
             self.pipe.upstream.send(&out);
             self.replies.sent_late(Sent::Close);
         }
+        if still {
+            return Ok(());
+        }
         if let Some(prepared) = self.prepared.get_mut(name) {
-            let prepared = Arc::make_mut(prepared);
-            prepared.meant = Some(meant.clone());
-            (prepared.sent, prepared.confirmed) = (still, still && prepared.confirmed);
+            Arc::make_mut(prepared).sent = false;
         }
-        if !still {
-            self.unpark(name, meant);
-        }
+        self.unpark(name, meant);
         Ok(())
     }
 
@@ -94,7 +97,7 @@ impl Session {
             names.prepared.insert(name.clone(), text);
             let executed = classify(&executes(&name), &self.catalog, &names);
             let meant = Meant { path: names.search_path.as_slice().into(), text: Arc::new(executed.into()) };
-            self.prepared_by_sql.insert(name, meant);
+            self.prepared_by_sql.insert(name, vec![meant]);
         }
     }
 
@@ -124,16 +127,22 @@ impl Session {
         let now: Arc<Understood> = Arc::new(classify(&executes(name), &self.catalog, &self.names).into());
         let meant = Meant { path: self.names.search_path.as_slice().into(), text: Arc::clone(&now) };
         // An EXECUTE of what was prepared by message means what a Bind of it does.
-        let by_message = self.prepared.get_mut(name).filter(|prepared| prepared.meant.is_some());
-        let then = match &by_message {
-            Some(prepared) => prepared.meant.as_ref(),
-            None => self.prepared_by_sql.get(name),
-        };
-        if then.is_none_or(|then| then.is_still(&self.names.search_path, &now)) {
-            match by_message {
-                Some(prepared) => Arc::make_mut(prepared).meant = Some(meant),
-                None => _ = self.prepared_by_sql.insert(name.to_owned(), meant),
+        let by_message = self.prepared.get(name).and_then(|prepared| prepared.meant.as_ref());
+        let runs = match (by_message, self.prepared_by_sql.get_mut(name)) {
+            (Some(then), _) => then.is(&now),
+            // Whether an EXECUTE is carried out is not known here. Where it is, its names were looked up then; where
+            // it is not, they are as before. It must be right either way.
+            (None, Some(then)) => {
+                let runs = then.iter().all(|then| then.runs(&meant));
+                if runs && !then.iter().any(|then| then.is(&now) && then.path == meant.path) {
+                    then.push(meant);
+                }
+                runs && then.len() <= LOOKED_UP
             }
+            // What the text itself prepares is not there yet; what nobody saw being prepared may be anything.
+            (None, None) => !self.names.prepared.contains_key(name),
+        };
+        if runs {
             return None;
         }
         let message = format!(

@@ -194,8 +194,9 @@ impl Session {
     async fn understand(&mut self, meaning: Meaning, body: &[u8]) -> Result<(), Ended> {
         match meaning {
             Meaning::Nothing => {}
-            Meaning::Prepared { name } => {
-                if let Some(prepared) = self.prepared.get_mut(&name) {
+            Meaning::Prepared { name, of } => {
+                // Another may have its name by now.
+                if let Some(prepared) = self.prepared.get_mut(&name).filter(|prepared| prepared.parse == of) {
                     Arc::make_mut(prepared).confirmed = true;
                 }
             }

@@ -22,6 +22,7 @@ use crate::{
         assemble::Request,
         counting::parts,
         decide::{Asked, Decision},
+        effect::{Effect, Object},
         guard::{Guard, Measured},
         hold::{Held, Permit, Wish, release_again},
         understood::Understood,
@@ -76,7 +77,7 @@ impl Session {
         }
         let rows = self.rows;
         let analysis = self.analyse(&request.sql, None).await?;
-        self.rows = rows;
+        self.knows_again(rows, request);
         // Of a group that has not ended, nobody can ask the server what its statements have changed.
         if self.dirty {
             let message = "what was sent before this in the same group may change what it means, so nobody can be \
@@ -101,7 +102,21 @@ impl Session {
 
     /// Why another session could run something else by the same text.
     pub(super) fn rests_on_this_session(&self, sql: &str, text: &Understood) -> Option<String> {
-        const OF_A_SESSION: [&str; 8] = [
+        /// What shows the session's own settings, statements, cursors or locks.
+        const VIEWS: [&str; 6] = [
+            "pg_settings",
+            "pg_file_settings",
+            "pg_prepared_statements",
+            "pg_cursors",
+            "pg_locks",
+            "pg_timezone_abbrevs",
+        ];
+        const OF_A_SESSION: [&str; 13] = [
+            "pg_catalog.pg_show_all_settings",
+            "pg_catalog.pg_prepared_statement",
+            "pg_catalog.pg_cursor",
+            "pg_catalog.pg_lock_status",
+            "pg_catalog.pg_timezone_abbrevs",
             "pg_catalog.current_setting",
             "pg_catalog.currval",
             "pg_catalog.lastval",
@@ -115,6 +130,15 @@ impl Session {
         let own = statements().flat_map(|s| &s.functions).find(|name| OF_A_SESSION.contains(&name.as_str()));
         if let Some(own) = own {
             return Some(format!("{own}() says something else in every session, so nobody can be asked for later"));
+        }
+        let shows = |effect: &Effect| match &effect.object {
+            Object::Table { schema, name } => schema == "pg_catalog" && VIEWS.contains(&name.as_str()),
+            _ => false,
+        };
+        if let Some(Effect { object: Object::Table { name, .. }, .. }) =
+            text.effects.iter().find(|effect| shows(effect))
+        {
+            return Some(format!("{name} says something else in every session, so nobody can be asked for later"));
         }
         if statements().any(|statement| statement.of_cursor || statement.cursor.is_some()) {
             return Some("a cursor is its session's own, so nobody can be asked for later; name the rows".to_owned());

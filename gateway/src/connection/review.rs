@@ -207,7 +207,7 @@ impl Session {
         }
         let rows = self.rows;
         let now = Box::pin(self.analyse(&request.sql, None)).await?;
-        self.rows = rows;
+        self.knows_again(rows, request);
         if now.effects != text.effects {
             return no("what it does has just changed", "Send it again.");
         }

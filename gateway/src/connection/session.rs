@@ -150,7 +150,7 @@ pub struct Session {
     /// Names that portals have had in this transaction: whatever became of them, SQL's FETCH does not take their rows.
     pub(super) bound_names: HashSet<String>,
     /// What SQL's PREPARE made, with what that meant then.
-    pub(super) prepared_by_sql: HashMap<String, Meant>,
+    pub(super) prepared_by_sql: HashMap<String, Vec<Meant>>,
     pub(super) portals: HashMap<String, Portal>,
     pub(super) names: Names,
     /// Settings that change meaning, for the digest.
@@ -172,6 +172,8 @@ pub struct Session {
     pub(super) own: BTreeMap<String, String>,
     /// How many rows the statement that is being decided would touch, where policy asks.
     pub(super) rows: Option<u64>,
+    /// The template that it is, where policy was asked with it.
+    pub(super) template: Option<String>,
     /// The reason in the text that was analysed last.
     pub(super) said: Option<String>,
     /// What texts are, and whether policy simply allows them.
@@ -373,7 +375,11 @@ impl Session {
             executing: None,
             bound_names: HashSet::new(),
             portals: HashMap::new(),
-            names: Names { login: connection.upstream.user.clone(), ..Names::default() },
+            names: Names {
+                login: connection.upstream.user.clone(),
+                reads_otherwise: reads_otherwise(&opened.parameters),
+                ..Names::default()
+            },
             settings: Vec::new(),
             wrote: false,
             settles: false,
@@ -384,6 +390,7 @@ impl Session {
             catalogs: gateway.catalogs.of(&connection.name),
             own,
             rows: None,
+            template: None,
             said: None,
             memory: Memory::default(),
             withdraw,
@@ -477,6 +484,9 @@ impl Session {
             Message::CopyData | Message::CopyDone | Message::CopyFail => return Ok(()),
             Message::Sync => return self.on_sync(frame).await,
             _ if self.discarding => return Ok(()),
+            message if let Some(refusal) = Self::against_long_names(&message) => {
+                Box::pin(self.refuse_group(refusal)).await?;
+            }
             Message::FunctionCall => self.on_function_call().await?,
             Message::Query { sql } => self.on_query(sql, frame).await?,
             Message::Parse { name, sql, types } => self.on_parse(name, sql, types, frame).await?,
@@ -584,6 +594,15 @@ impl Session {
             self.pipe.client.send(&frame);
         }
     }
+}
+
+/// Whether a database has another encoding than UTF-8, by what the server said of itself.
+fn reads_otherwise(parameters: &[BytesMut]) -> bool {
+    let encoding = parameters.iter().find_map(|frame| {
+        let mut fields = crate::wire::Fields::of(frame.get(frame::HEAD..)?);
+        (fields.text().ok()? == "server_encoding").then(|| fields.text().ok().map(str::to_owned))?
+    });
+    encoding.as_deref() != Some("UTF8")
 }
 
 #[cfg(test)]

@@ -134,6 +134,7 @@ impl Session {
     /// decide, where policy does not simply allow a statement.
     async fn permit_otherwise(&mut self, request: &Request) -> Result<Result<Permit, Refusal>, Ended> {
         let counted = Box::pin(self.count_rows(request)).await;
+        self.find_template(request);
         let asked = self.strictest(&request.analysis);
         let decision = match self.decision(&asked).await {
             Ok(decision) => decision,
@@ -145,7 +146,7 @@ impl Session {
             let judged = judge(self.connection.mode, decision, &request.analysis, &self.connection.name);
             let Judged::Pass(permit) = judged else { return Err(unavailable(&"what is allowed does not pass")) };
             self.runs_by_policy(&asked);
-            return Ok(Ok(permit.guarded(Some(guard))));
+            return Ok(Ok(permit.by_template(self.template.take()).guarded(Some(guard))));
         }
         if decision != Decision::Allow
             && self.connection.mode == Mode::Enforce
@@ -159,7 +160,7 @@ impl Session {
             self.runs_by_policy(&asked);
         }
         match judge(self.connection.mode, decision, &request.analysis, &self.connection.name) {
-            Judged::Pass(permit) => Ok(Ok(permit.because(rules))),
+            Judged::Pass(permit) => Ok(Ok(permit.by_template(self.template.take()).because(rules))),
             Judged::Ask(_) if self.server_refuses(request) => Ok(Err(Refusal::FailedTransaction)),
             Judged::Ask(needed) if needed.at_commit => {
                 let reviewed = Box::pin(self.review(request, asked, rules, counted)).await?;

@@ -88,7 +88,7 @@ impl Session {
         tokio::time::timeout(CATALOG_WITHIN, self.ask_catalog()).await.ok();
         let rows = self.rows;
         let now = Box::pin(self.analyse(&request.sql, None)).await?;
-        self.rows = rows;
+        self.knows_again(rows, request);
         let (mut asked, mut needed, mut rules, mut request) = (asked, needed, rules, request);
         let as_now;
         if now.effects != request.analysis.effects {
@@ -272,7 +272,7 @@ impl Session {
                 }
                 let rows = self.rows;
                 let analysis = Box::pin(self.analyse(&request.sql, None)).await?;
-                self.rows = rows;
+                self.knows_again(rows, request);
                 let asked = self.asked(&analysis);
                 let digest = self.digest(request, &asked);
                 Ok(Ok((asked, digest)))

@@ -130,6 +130,9 @@ pub struct Explanation {
     pub needed: Option<Needed>,
     /// Who could give it.
     pub approvers: Option<Approvers>,
+    /// The template that it is, within its bounds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
     /// What the analysis says of the statement: why it is opaque, what was not resolved.
     pub notes: Vec<String>,
     /// Whether the session would be read only, since nothing but reading could ever be permitted.
@@ -149,12 +152,13 @@ pub fn of_statement(
     let (columns, column_doubts) = columns(said, &analysis, (catalog, names));
     let text: Understood = analysis.into();
     let (connection, tags) = &said.connection;
+    let template = policies.template(&said.asker.human, said.sql, |_| None);
     let mut asked = Asked {
         asker: said.asker.clone(),
         connection: (*connection).to_owned(),
         tags: tags.clone(),
         effects: text.effects.clone(),
-        sql: SqlFacts { rows: said.rows, ..SqlFacts::of(&text, said.in_transaction) },
+        sql: SqlFacts { rows: said.rows, template: template.clone(), ..SqlFacts::of(&text, said.in_transaction) },
         session: said.session.clone(),
         reason: said.reason.clone(),
         break_glass: false,
@@ -213,6 +217,7 @@ pub fn of_statement(
         column_doubts,
         needed,
         approvers,
+        template,
         notes: text.statements.iter().flat_map(|statement| statement.notes.iter().cloned()).collect(),
         read_only_session,
     }
@@ -297,6 +302,7 @@ impl std::fmt::Display for Explanation {
             let from = if told.columns.is_empty() { String::new() } else { format!(" from {}", list(&told.columns)) };
             writeln!(f, "  masked: {what}{from}, {}: {}", told.label, told.mask)?;
         }
+        self.template.iter().try_for_each(|name| writeln!(f, "  template: {name}"))?;
         self.notes.iter().try_for_each(|note| writeln!(f, "  note: {note}"))?;
         if self.read_only_session {
             writeln!(f, "  the session is read only: no policy could permit more than reading")?;

@@ -11,6 +11,7 @@ use miette::Diagnostic;
 use super::{
     Named, Permissions, Policies, SCHEMA, allowance, approvals, names,
     source::{Source, spans},
+    templates::{ENDING, Template, named as template_names},
     unfilled, version_of,
 };
 use crate::config::Problem;
@@ -44,7 +45,8 @@ pub(super) fn load(sources: &[Source]) -> Result<Policies, Vec<Problem>> {
         .collect::<Result<HashMap<_, _>, Vec<Problem>>>()?;
 
     let (mut problems, mut placed) = (Vec::new(), Vec::new());
-    for source in sources {
+    let (of_templates, of_policies): (Vec<_>, Vec<_>) = sources.iter().partition(|source| source.is_template());
+    for source in of_policies {
         match parse(source) {
             Ok(policies) => placed.extend(policies),
             Err(wrong) => problems.extend(wrong),
@@ -61,8 +63,16 @@ pub(super) fn load(sources: &[Source]) -> Result<Policies, Vec<Problem>> {
     let set = gather(&placed, &mut problems);
     let named = read_closely(&placed, &mut problems);
     let allowances = allowances(&placed, &mut problems);
+    let mut templates = Vec::new();
+    for source in &of_templates {
+        match Template::read(source) {
+            Ok(template) => templates.push(template),
+            Err(problem) => problems.push(problem),
+        }
+    }
     let mut warnings = validate(schema.clone(), &set, &placed, &mut problems);
     warnings.extend(placed.iter().flat_map(rests_on_nothing));
+    warnings.extend(unmet(&placed, &of_templates, &templates));
     if !problems.is_empty() {
         problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
         problems.dedup();
@@ -93,8 +103,36 @@ pub(super) fn load(sources: &[Source]) -> Result<Policies, Vec<Problem>> {
         connect_rests_on_time,
         permissions,
         allowances,
+        templates,
         authorizer,
     })
+}
+
+/// Templates that no policy speaks of, and policies that speak of templates which are not there.
+fn unmet(placed: &[Placed<'_>], sources: &[&Source], templates: &[Template]) -> Vec<Problem> {
+    let mut named = Vec::new();
+    for one in placed {
+        let json = one.policy.to_json().unwrap_or_default();
+        named.extend(template_names(&json).into_iter().map(|name| (name, one)));
+    }
+    let mut found = Vec::new();
+    for (name, one) in &named {
+        if !templates.iter().any(|template| template.name == *name) {
+            let message = format!("policy `{}`: there is no template {name:?}, so it never matches", one.policy.id());
+            let hint = Some(format!("write {name}{ENDING} beside the policies"));
+            found.push(Problem { hint, ..one.source.problem(one.offset_of(name), message) });
+        }
+    }
+    for source in sources {
+        let name = source.name.strip_suffix(ENDING).unwrap_or(&source.name);
+        if !named.iter().any(|(other, _)| other == name) {
+            let hint =
+                Some(format!("permit (…) when {{ context.sql has template && context.sql.template == {name:?} }};"));
+            let message = "no policy speaks of this template, so it permits nothing".to_owned();
+            found.push(Problem { hint, ..source.problem(0, message) });
+        }
+    }
+    found
 }
 
 /// Whether a policy's conditions have a word anywhere. Its annotations are said to people.

@@ -15,9 +15,10 @@ use cedar_policy::{
 use countersign_shared::{
     allow::Terms,
     digest::{Digest, Fields},
+    duties::Human,
 };
 
-use crate::config::Problem;
+use crate::{config::Problem, statement::tokens::tokens};
 
 mod allowance;
 mod approvals;
@@ -25,6 +26,7 @@ mod load;
 mod names;
 mod signed;
 mod source;
+mod templates;
 mod unfilled;
 mod used;
 mod wall;
@@ -59,6 +61,7 @@ pub struct Policies {
     connect_rests_on_time: bool,
     permissions: Permissions,
     allowances: HashMap<PolicyId, Terms>,
+    templates: Vec<templates::Template>,
     authorizer: Authorizer,
 }
 
@@ -131,7 +134,7 @@ impl Policies {
         self.connect_rests_on_time
     }
 
-    /// Loads and validates every `.cedar` file of `folder`.
+    /// Loads and validates every `.cedar` file of `folder`, and every template.
     ///
     /// # Errors
     /// Everything that is wrong, with file and line.
@@ -265,6 +268,30 @@ impl Policies {
             return None;
         }
         diagnostics.reason().filter_map(|id| self.allowances.get(id).copied()).reduce(Terms::and)
+    }
+
+    /// Whether there are templates.
+    #[must_use]
+    pub fn has_templates(&self) -> bool {
+        !self.templates.is_empty()
+    }
+
+    /// The template that a text of `asker` is, within its bounds. `value`: of the text's own parameters, as text; nothing
+    /// where it is NULL, or not known whole. Where policies are signed, others than `asker` must have signed them.
+    #[must_use]
+    pub fn template(&self, asker: &Human, sql: &str, value: impl Fn(usize) -> Option<String>) -> Option<String> {
+        if self.templates.is_empty() {
+            return None;
+        }
+        let own = |name: &String| {
+            name.eq_ignore_ascii_case(&asker.principal)
+                || asker.owner.as_ref().is_some_and(|owner| name.eq_ignore_ascii_case(owner))
+        };
+        if !self.signed_by.is_empty() && self.signed_by.iter().all(own) {
+            return None;
+        }
+        let text = tokens(sql)?;
+        self.templates.iter().find(|template| template.is(&text, &value)).map(|template| template.name.clone())
     }
 
     /// Ids of the policies that an answer rests on, sorted.

@@ -1,6 +1,6 @@
 //! Policies that several people sign before they count: detached SSH signatures over the list of the folder's files.
 //!
-//! What is signed is what `LC_ALL=C sha256sum *.cedar` prints in the folder, so that nobody needs this program to see what
+//! What is signed is what `LC_ALL=C sha256sum *.cedar *.template.toml` prints in the folder, so that nobody needs this program to see what
 //! they sign; with what, `ssh-keygen -Y sign -n countersign-policy` (`PROTOCOL.sshsig` in OpenSSH's sources). Who may sign is a
 //! file in the form of `ssh-keygen`'s ALLOWED SIGNERS, without options.
 
@@ -116,8 +116,9 @@ impl Signers {
         let wrong = if wrong.is_empty() { String::new() } else { format!(" ({})", wrong.join("; ")) };
         let message =
             format!("these policies must be signed by {} people, and {have} has signed them{wrong}", self.need);
+        let templates = if sources.iter().any(Source::is_template) { " *.template.toml" } else { "" };
         let hint = format!(
-            "in this folder: LC_ALL=C sha256sum *.cedar > MANIFEST; ssh-keygen -Y sign -n {} -f ~/.ssh/id_ed25519 \
+            "in this folder: LC_ALL=C sha256sum *.cedar{templates} > MANIFEST; ssh-keygen -Y sign -n {} -f ~/.ssh/id_ed25519 \
              MANIFEST; mv MANIFEST.sig NAME.sig",
             self.namespace
         );
@@ -157,13 +158,13 @@ fn signer(line: &str) -> Result<(String, [u8; 32]), String> {
     }
 }
 
-/// What is signed: `sha256sum`'s lines, sorted by name.
+/// What is signed: `sha256sum`'s lines, sorted by name, policies before templates.
 ///
 /// # Errors
 /// A file's name of which `sha256sum` makes something else.
 pub(super) fn manifest(sources: &[Source]) -> Result<String, Problem> {
     let mut names: Vec<(&str, &Source)> = sources.iter().map(|source| (source.name.as_str(), source)).collect();
-    names.sort_unstable_by_key(|(name, _)| name.as_bytes());
+    names.sort_unstable_by_key(|(name, source)| (source.is_template(), name.as_bytes()));
     let mut lines = String::new();
     for (name, source) in names {
         if name.contains(['\\', '\n', '\r', '\u{FFFD}']) {
@@ -246,6 +247,12 @@ mod tests {
         let shell = "LC_ALL=C sha256sum *.cedar";
         let printed = Command::new("sh").args(["-c", shell]).current_dir(folder.path()).output().unwrap();
         assert_eq!(manifest(&sources()).unwrap(), String::from_utf8(printed.stdout).unwrap());
+        let template = |name: &str| Source { file: name.into(), name: name.into(), text: format!("sql of {name}") };
+        let with = [vec![template("00.template.toml")], sources(), vec![template("50.template.toml")]].concat();
+        with.iter().for_each(|source| fs::write(folder.path().join(&source.name), &source.text).unwrap());
+        let shell = "LC_ALL=C sha256sum *.cedar *.template.toml";
+        let printed = Command::new("sh").args(["-c", shell]).current_dir(folder.path()).output().unwrap();
+        assert_eq!(manifest(&with).unwrap(), String::from_utf8(printed.stdout).unwrap());
         let odd = Source { file: "x".into(), name: "a\n00  b.cedar".into(), text: String::new() };
         assert!(manifest(&[odd]).is_err());
     }

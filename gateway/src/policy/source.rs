@@ -5,12 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::templates::ENDING;
 use crate::{config::Problem, regular};
 
 /// The longest file of policies, in bytes.
 const LONGEST: u64 = 16 << 20;
 
-/// One `.cedar` file.
+/// One `.cedar` file, or a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Source {
     /// Its path, as it was named.
@@ -22,6 +23,11 @@ pub(super) struct Source {
 }
 
 impl Source {
+    /// Whether it is a template.
+    pub fn is_template(&self) -> bool {
+        is_template(Path::new(&self.name))
+    }
+
     /// A problem at a byte of the text.
     pub fn problem(&self, offset: usize, message: impl Into<String>) -> Problem {
         Problem { file: self.file.clone(), line: line_of(&self.text, offset), message: message.into(), hint: None }
@@ -32,7 +38,7 @@ fn whole(file: &Path, message: String, hint: &str) -> Problem {
     Problem { file: file.to_owned(), line: 0, message, hint: Some(hint.to_owned()) }
 }
 
-/// Reads every `.cedar` file of `folder`, sorted by name. Links are followed; hidden names are not
+/// Reads every `.cedar` file and every template of `folder`, sorted by name. Links are followed; hidden names are not
 /// read, since that is how Kubernetes keeps the older versions of a mounted folder.
 ///
 /// # Errors
@@ -62,7 +68,7 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Source>, Vec<Problem>> {
             }
         }
     }
-    if sources.is_empty() && problems.is_empty() {
+    if sources.iter().all(Source::is_template) && problems.is_empty() {
         problems.push(whole(
             folder,
             "the policy folder holds no .cedar file, so nothing would be permitted".to_owned(),
@@ -77,7 +83,11 @@ fn is_hidden(path: &Path) -> bool {
 }
 
 fn is_policy(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("cedar"))
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("cedar")) || is_template(path)
+}
+
+fn is_template(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().to_ascii_lowercase().ends_with(ENDING))
 }
 
 /// Policies in a sub-folder are not read. Somebody who put a `forbid` there must hear of it.

@@ -333,7 +333,7 @@ fn what_is_no_file_is_not_read_as_a_policy() {
 fn the_policies_in_the_documentation_load() {
     let guide = include_str!("../../../docs/policy.md");
     let blocks: Vec<&str> = guide.split("```cedar\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(blocks.len(), 5);
+    assert_eq!(blocks.len(), 6);
     for block in blocks {
         assert_eq!(told(&[("guide.cedar", block)]), [""; 0], "{block}");
     }

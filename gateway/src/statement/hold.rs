@@ -41,6 +41,7 @@ pub struct Permit(Grounds, Option<Box<Guard>>);
 #[derive(Debug)]
 enum Grounds {
     Allowed,
+    Template(String),
     Observed { would_be: &'static str, rules: Vec<String> },
     Released(Released),
     Again(Box<Run>),
@@ -65,6 +66,24 @@ impl Permit {
         match &self.0 {
             Grounds::Released(released) => released.run(),
             Grounds::Again(run) => Some(run),
+            _ => None,
+        }
+    }
+
+    /// Names the template that it is, where policy lets it pass.
+    #[must_use]
+    pub fn by_template(mut self, template: Option<String>) -> Self {
+        if let (Grounds::Allowed, Some(name)) = (&self.0, template) {
+            self.0 = Grounds::Template(name);
+        }
+        self
+    }
+
+    /// The template that it is.
+    #[must_use]
+    pub fn template(&self) -> Option<&str> {
+        match &self.0 {
+            Grounds::Template(name) => Some(name),
             _ => None,
         }
     }
@@ -108,7 +127,7 @@ impl Permit {
     #[must_use]
     pub const fn outcome(&self) -> &'static str {
         match &self.0 {
-            Grounds::Allowed => "allow",
+            Grounds::Allowed | Grounds::Template(_) => "allow",
             Grounds::Observed { would_be, .. } => would_be,
             Grounds::Released(_) => "released",
             Grounds::Again(_) => "allowed",

@@ -158,6 +158,9 @@ struct Detail<'a, E> {
     /// Which run it is of what somebody allowed, and who did.
     #[serde(skip_serializing_if = "Option::is_none")]
     allowance: Option<serde_json::Value>,
+    /// The template that it is, where policy let it pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    template: Option<&'a str>,
 }
 
 /// What the EXECUTEs of a text run, which it does not say itself.
@@ -174,8 +177,9 @@ pub fn held(request: &Request, header: &Header, digest: Digest, rules: &[String]
     let parameters = request.parameters_as_text();
     let (masked, revealed) = (&request.masking.told, &request.masking.revealed);
     let executes = executes(request);
-    let (digest, rules, allowance) = (Some(digest), Some(rules), None);
-    let detail = Detail { parameters, effects, digest, rules, application, masked, revealed, executes, allowance };
+    let (digest, rules, allowance, template) = (Some(digest), Some(rules), None, None);
+    let detail =
+        Detail { parameters, effects, digest, rules, application, masked, revealed, executes, allowance, template };
     // Texts, lists and a digest: nothing that JSON can't hold.
     serde_json::to_value(detail).unwrap_or_default()
 }
@@ -201,8 +205,9 @@ pub async fn open(
     let (masked, revealed) = (&request.masking.told, &request.masking.revealed);
     let executes = executes(request);
     let allowance = permit.run().map(Run::evidence);
-    let digest = None;
-    let detail = Detail { parameters, effects, digest, rules, application, masked, revealed, executes, allowance };
+    let (digest, template) = (None, permit.template());
+    let detail =
+        Detail { parameters, effects, digest, rules, application, masked, revealed, executes, allowance, template };
     let mut line = header.line(Which::Statement, held, permit.outcome(), detail);
     line.sql = Some(&request.sql);
     let only_reads = held.is_none() && request.analysis.only_reads;
@@ -330,6 +335,7 @@ mod tests {
             revealed: &[],
             executes: vec![],
             allowance: None,
+            template: None,
         };
         let mut line = header.line(Which::Statement, Some(&id), "released", detail);
         line.sql = Some(&request.sql);

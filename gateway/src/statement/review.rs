@@ -272,7 +272,12 @@ impl Transaction {
     /// The question whether it may be kept, of `asker` as they stand now: that of each part.
     #[must_use]
     pub fn asked(&self, asker: &Asker) -> Option<Asked> {
-        let parts: Vec<Asked> = self.parts.iter().map(|part| Asked { asker: asker.clone(), ..part.clone() }).collect();
+        // Which template one was may be another matter by now.
+        let part = |part: &Asked| {
+            let sql = SqlFacts { template: None, ..part.sql.clone() };
+            Asked { asker: asker.clone(), sql, ..part.clone() }
+        };
+        let parts: Vec<Asked> = self.parts.iter().map(part).collect();
         let last = parts.last()?.clone();
         let all = || parts.iter().map(|part| &part.sql);
         let sql = SqlFacts {
@@ -282,6 +287,7 @@ impl Transaction {
             statement_count: u32::try_from(self.digests.len()).unwrap_or(u32::MAX),
             in_transaction: true,
             rows: None,
+            template: None,
         };
         let effects = self.effects.iter().filter(|effect| effect.action != Action::Reveal).cloned().collect();
         Some(Asked { effects, sql, columns: Vec::new(), at_commit: true, parts, ..last })

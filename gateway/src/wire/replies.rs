@@ -10,10 +10,12 @@ use super::Violation;
 /// What was sent upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// Answered by ParseComplete; the name, for the statement that exists from then on.
+    /// Answered by ParseComplete: the statement exists from then on.
     Parse {
         /// The statement's name.
         name: String,
+        /// The number of this Parse in its session; a name may be given to another before it is answered.
+        of: u64,
     },
     /// Answered by BindComplete.
     Bind,
@@ -112,6 +114,8 @@ pub enum Meaning {
     Prepared {
         /// Its name.
         name: String,
+        /// The number of its Parse.
+        of: u64,
     },
     /// A statement of a run ended well: CommandComplete or EmptyQueryResponse.
     Completed {
@@ -286,7 +290,7 @@ impl Replies {
                 return Ok((pass, Meaning::Failed { run: Some(*run), skipped: vec![], sync_sent: true, names: false }));
             }
             (_, b'E') => return Ok((pass, self.failed(&sent))),
-            (Sent::Parse { name }, b'1') => (pass, Meaning::Prepared { name: name.clone() }, true),
+            (Sent::Parse { name, of }, b'1') => (pass, Meaning::Prepared { name: name.clone(), of: *of }, true),
             (Sent::Bind, b'2')
             | (Sent::Close, b'3')
             | (Sent::DescribePortal | Sent::DescribeToMask { .. } | Sent::DescribeStatement { .. }, b'T' | b'n') => {
@@ -336,7 +340,7 @@ impl Replies {
         let mut skipped = Vec::new();
         let names = |sent: &Sent| match sent {
             Sent::Close => true,
-            Sent::Parse { name } => !name.is_empty(),
+            Sent::Parse { name, .. } => !name.is_empty(),
             _ => false,
         };
         let mut in_doubt = names(sent);
@@ -384,7 +388,7 @@ mod tests {
 
     #[test]
     fn an_error_tells_whether_names_are_what_they_were() {
-        let parse = |name: &str| Sent::Parse { name: name.into() };
+        let parse = |name: &str| Sent::Parse { name: name.into(), of: 1 };
         let table = [
             (vec![Sent::Execute { run: 1 }, Sent::Close, parse("s"), Sent::Sync], true),
             (vec![parse("s"), Sent::Sync], true),
@@ -409,9 +413,9 @@ mod tests {
     #[test]
     fn what_we_asked_for_ourselves_is_swallowed() {
         let mut replies = Replies::default();
-        replies.sent_for_us(Sent::Parse { name: "s".into() });
+        replies.sent_for_us(Sent::Parse { name: "s".into(), of: 7 });
         replies.sent(Sent::DescribePortalByStatement { of: 7, formats: vec![1] });
-        assert_eq!(replies.take(b'1'), Ok((Pass::Swallow, Meaning::Prepared { name: "s".into() })));
+        assert_eq!(replies.take(b'1'), Ok((Pass::Swallow, Meaning::Prepared { name: "s".into(), of: 7 })));
         assert_eq!(replies.take(b't'), Ok((Pass::Swallow, Meaning::Parameters { of: 7 })));
         assert_eq!(replies.take(b'T'), Ok((Pass::ShowWithFormats(vec![1]), Meaning::Nothing)));
     }
@@ -419,9 +423,9 @@ mod tests {
     #[test]
     fn an_error_of_what_was_answered_already_reaches_the_client() {
         let mut replies = Replies::default();
-        replies.sent_late(Sent::Parse { name: String::new() });
+        replies.sent_late(Sent::Parse { name: String::new(), of: 8 });
         replies.sent_late(Sent::Bind);
-        assert_eq!(replies.take(b'1'), Ok((Pass::Swallow, Meaning::Prepared { name: String::new() })));
+        assert_eq!(replies.take(b'1'), Ok((Pass::Swallow, Meaning::Prepared { name: String::new(), of: 8 })));
         assert!(matches!(replies.take(b'E'), Ok((Pass::Show, Meaning::Failed { sync_sent: false, .. }))));
     }
 

@@ -7,6 +7,7 @@ pub mod columns;
 mod ddl;
 mod dml;
 mod drops;
+mod encoding;
 mod expressions;
 mod functions;
 mod limits;
@@ -217,6 +218,8 @@ pub struct Names {
     pub prepared: std::collections::BTreeMap<String, String>,
     /// The name of the login upstream; `SET ROLE` to it is a no-op.
     pub login: String,
+    /// Whether the database's encoding is another than UTF-8: it cuts and folds names otherwise than it is done here.
+    pub reads_otherwise: bool,
 }
 
 impl Names {
@@ -238,10 +241,18 @@ impl Names {
 /// a megabyte costs a tenth of a second: big texts belong off the async threads.
 #[must_use]
 pub fn classify(sql: &str, catalog: &Snapshot, names: &Names) -> Analysis {
-    parse::with_tree(sql, |tree| match tree {
+    let mut analysis = parse::with_tree(sql, |tree| match tree {
         Ok(tree) => analyse(sql, &tree, catalog, names),
         Err(doubt) => refused(sql, doubt),
-    })
+    });
+    if names.reads_otherwise && encoding::may_differ(sql, analysis.literal_sensitive()) {
+        for statement in &mut analysis.statements {
+            statement.effects.push(Effect::on_connection(Action::Opaque));
+            statement.notes.insert(0, encoding::NOTE.to_owned());
+            statement.changes_session = true;
+        }
+    }
+    analysis
 }
 
 /// Why reading a value of a parameter's type may run code that can't be seen.
@@ -271,6 +282,31 @@ pub fn prepared_texts(sql: &str) -> Vec<(String, String)> {
             _ => None,
         };
         stmts.iter().filter_map(one).collect()
+    })
+}
+
+/// Whether a text is one INSERT, UPDATE, DELETE or MERGE: it has done all that it does before its first row leaves.
+#[must_use]
+pub fn is_one_write(sql: &str) -> bool {
+    use pg_query::NodeEnum as N;
+    parse::with_tree(sql, |tree| {
+        let Ok(ParseResult { stmts, .. }) = &tree else { return false };
+        let [only] = stmts.as_slice() else { return false };
+        let node = only.stmt.as_ref().and_then(|stmt| stmt.node.as_ref());
+        matches!(node, Some(N::InsertStmt(_) | N::UpdateStmt(_) | N::DeleteStmt(_) | N::MergeStmt(_)))
+    })
+}
+
+/// How many statements a text has.
+///
+/// # Errors
+/// Why it can't be read.
+pub fn statements_in(sql: &str) -> Result<usize, String> {
+    parse::with_tree(sql, |tree| match tree {
+        Ok(tree) => Ok(tree.stmts.len()),
+        Err(Doubt::Syntax { message, .. }) => Err(message),
+        Err(Doubt::TooLarge { what }) => Err(what),
+        Err(doubt) => Err(format!("{doubt:?}")),
     })
 }
 

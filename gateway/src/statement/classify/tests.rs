@@ -190,6 +190,7 @@ pub(super) fn names() -> Names {
         ]
         .into(),
         login: "app".into(),
+        reads_otherwise: false,
     }
 }
 

@@ -55,6 +55,9 @@ pub struct SqlFacts {
     /// How many rows it would touch, where policy asks and they were counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
+    /// The template that it is, within its bounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
 }
 
 impl SqlFacts {
@@ -69,6 +72,7 @@ impl SqlFacts {
             statement_count: u32::try_from(text.statements.len()).unwrap_or(u32::MAX),
             in_transaction,
             rows: None,
+            template: None,
         }
     }
 }

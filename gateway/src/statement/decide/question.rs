@@ -234,7 +234,8 @@ fn sql(facts: &SqlFacts) -> Result<Value, String> {
         ("statement_count".to_owned(), Value::new_long(facts.statement_count.into())),
         ("in_transaction".to_owned(), Value::new_bool(facts.in_transaction)),
     ];
-    Value::new_record(known.into_iter().chain(rows)).map_err(|error| error.to_string())
+    let template = facts.template.clone().map(|name| ("template".to_owned(), Value::new_string(name)));
+    Value::new_record(known.into_iter().chain(rows).chain(template)).map_err(|error| error.to_string())
 }
 
 /// What Cedar knows while it is asked about one principal.

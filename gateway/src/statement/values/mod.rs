@@ -100,6 +100,16 @@ pub fn binary(oid: u32, bytes: &[u8]) -> String {
     value(oid, bytes).unwrap_or_else(|| as_bytes(oid, bytes))
 }
 
+/// A bound value as the server reads it; nothing where it is not known whole. `format`: 0 text, 1 binary.
+#[must_use]
+pub fn known(oid: u32, format: u16, bytes: &[u8]) -> Option<String> {
+    match format {
+        0 => std::str::from_utf8(bytes).ok().map(str::to_owned),
+        1 => scalar(Type::of(oid)?, bytes),
+        _ => None,
+    }
+}
+
 /// A value in the text format, which is what the server is sent.
 #[must_use]
 pub fn text(bytes: &[u8]) -> String {

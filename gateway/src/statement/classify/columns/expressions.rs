@@ -3,8 +3,8 @@
 use pg_query::{
     NodeEnum,
     protobuf::{
-        AExprKind, AIndirection, CaseExpr, FuncCall, JsonAggConstructor, JsonValueExpr, Node, SubLink, SubLinkType,
-        TypeCast, WindowDef,
+        AExprKind, AIndirection, CaseExpr, FuncCall, JsonAggConstructor, JsonValueExpr, Node, SetOperation, SubLink,
+        SubLinkType, TypeCast, WindowDef,
     },
 };
 
@@ -72,26 +72,26 @@ impl Reader<'_> {
                 // IN, BETWEEN and rows are compared one by one, until it is known.
                 let is_row = |node: &Boxed| matches!(node.as_ref().and_then(|n| n.node.as_ref()), Some(N::RowExpr(_)));
                 if n.kind != AExprKind::AexprOp as i32 || is_row(&n.lexpr) {
-                    self.decides(&value);
+                    self.decides_within(&value);
                 }
                 value
             }
             N::BoolExpr(n) => {
                 let value = self.list(&n.args);
-                self.decides(&value);
+                self.decides_within(&value);
                 value
             }
             N::NullTest(n) => self.computed(&n.arg),
             N::BooleanTest(n) => self.computed(&n.arg),
             N::CaseExpr(n) => {
                 let value = self.case(n);
-                self.decides(&value);
+                self.decides_within(&value);
                 value
             }
             N::CaseWhen(n) => self.both(&n.expr, &n.result),
             N::CoalesceExpr(n) => {
                 let value = self.list(&n.args);
-                self.decides(&value);
+                self.decides_within(&value);
                 value
             }
             N::MinMaxExpr(n) => self.list(&n.args),
@@ -224,6 +224,9 @@ impl Reader<'_> {
                 self.may_be_conditional();
             }
         }
+        if !builtins::is_harmless(&name) || name.starts_with("pg_stat") {
+            self.reads();
+        }
         self.call_with(&schema, &name, &n.args, &value);
         value
     }
@@ -238,6 +241,9 @@ impl Reader<'_> {
     fn sub_link(&mut self, n: &SubLink) -> Value {
         let mut value = self.computed(&n.testexpr);
         let rows = n.subselect.as_ref().map(|query| self.query(query)).unwrap_or_default();
+        if n.subselect.as_deref().is_some_and(reads_tables) {
+            self.reads();
+        }
         match SubLinkType::try_from(n.sub_link_type) {
             // Whether there is a row rests on what chooses rows, which is a predicate already.
             Ok(SubLinkType::ExistsSublink) => {}
@@ -248,7 +254,7 @@ impl Reader<'_> {
                     kind,
                     Ok(SubLinkType::AnySublink | SubLinkType::AllSublink | SubLinkType::RowcompareSublink)
                 ) {
-                    self.decides(&value);
+                    self.decides_within(&value);
                     self.operator(&n.oper_name, &value.clone());
                     self.equality(&value.clone());
                 }
@@ -334,6 +340,16 @@ impl Reader<'_> {
         if let Some(window) = &n.over {
             self.window(window);
         }
+    }
+}
+
+/// Whether a query may read any table.
+fn reads_tables(query: &Node) -> bool {
+    match &query.node {
+        Some(NodeEnum::SelectStmt(n)) => {
+            !n.from_clause.is_empty() || n.op != SetOperation::SetopNone as i32 || n.with_clause.is_some()
+        }
+        _ => true,
     }
 }
 

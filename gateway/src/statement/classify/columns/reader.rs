@@ -32,6 +32,10 @@ pub(super) struct Reader<'a> {
     written: BTreeSet<u32>,
     /// What decides whether a part of the text is carried out.
     conditions: BTreeSet<u32>,
+    /// Those of them that choose no rows: within an expression, of which policy is not asked otherwise.
+    within: BTreeSet<u32>,
+    /// Whether a part of the text that may be carried out or not reads tables, which the server's statistics show.
+    pub reads_within: bool,
     /// Whether a query within it locks rows, which shows that it was carried out.
     pub locks_within: bool,
     /// Whether it draws random numbers, of which the next shows how many were.
@@ -69,6 +73,8 @@ impl<'a> Reader<'a> {
             own: BTreeSet::new(),
             joins: BTreeSet::new(),
             conditions: BTreeSet::new(),
+            within: BTreeSet::new(),
+            reads_within: false,
             locks_within: false,
             draws: false,
             is_shown: false,
@@ -148,6 +154,19 @@ impl<'a> Reader<'a> {
         if self.muted == 0 && !self.stored {
             self.conditions.extend(&value.from);
         }
+    }
+
+    /// The same within an expression.
+    pub fn decides_within(&mut self, value: &Value) {
+        self.decides(value);
+        if self.muted == 0 && !self.stored {
+            self.within.extend(&value.from);
+        }
+    }
+
+    /// Something is carried out, or not, that reads tables.
+    pub fn reads(&mut self) {
+        self.reads_within |= self.muted == 0 && !self.stored;
     }
 
     /// A use that EXPLAIN makes of rows that nobody sees.
@@ -355,6 +374,9 @@ impl<'a> Reader<'a> {
         }
         if self.is_shown {
             self.own.extend(self.conditions.iter().map(|number| (*number, Use::Predicate)));
+        }
+        if self.reads_within {
+            self.own.extend(self.within.iter().map(|number| (*number, Use::Predicate)));
         }
         if self.locks_within || self.draws {
             self.own.extend(self.conditions.iter().map(|number| (*number, Use::Source)));
