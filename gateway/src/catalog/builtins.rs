@@ -113,9 +113,15 @@ const NATIVE_ONLY: &[&str] = &[
 /// are not qualified, so that they are the server's own only where `pg_catalog` is looked in first.
 const SQL_TOO: &[&str] = &["citext"];
 
+/// Of these, what keeps something for later calls in the session, or changes its settings.
+const KEEPING: &[(&str, &str)] = &[("pg_trgm", "set_limit"), ("isn", "isn_weak")];
+
 /// Whether a function of an extension is trusted.
 #[must_use]
 pub fn extension_is_trusted(extension: &str, language: &str, function: &str) -> bool {
+    if KEEPING.contains(&(extension, function)) {
+        return false;
+    }
     let native = matches!(language, "c" | "internal");
     (native && (NATIVE_ONLY.contains(&extension) || SQL_TOO.contains(&extension)) && !function.ends_with("_reset"))
         || (language == "sql" && SQL_TOO.contains(&extension))
@@ -178,6 +184,7 @@ mod tests {
     #[test]
     fn extensions_are_trusted_by_name_and_language() {
         assert!(extension_is_trusted("pg_trgm", "c", "similarity"));
+        assert!(!extension_is_trusted("pg_trgm", "c", "set_limit"), "what it is given is told by show_limit()");
         assert!(!extension_is_trusted("pg_trgm", "plpgsql", "similarity"), "a body is not native code");
         assert!(!extension_is_trusted("earthdistance", "sql", "ll_to_earth"), "its body calls earth() by the path");
         assert!(!extension_is_trusted("dblink", "c", "dblink"));

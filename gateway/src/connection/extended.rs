@@ -373,6 +373,15 @@ impl Session {
             let now = self.gateway.policies();
             (now.version(), now.rests_on_time())
         };
+        if !self.connection.classify.is_empty()
+            && let Some(then) = portal.ran.as_ref().filter(|_| portal.sent)
+            && !Arc::ptr_eq(&then.catalog, &self.catalog)
+            && then.catalog.version_of(&then.effects) != self.catalog.version_of(&then.effects)
+        {
+            // Its rows are those of the plan of then, and would leave as those of what it is now.
+            let message = format!("what portal {name:?} reads was changed since it was bound; bind it again");
+            return Box::pin(self.refuse_group(Refusal::NotSupported { message })).await;
+        }
         let goes_on = portal.ran.as_ref().filter(|then| {
             (then.standing, then.policies) == (self.standing, policies)
                 && (Arc::ptr_eq(&then.catalog, &self.catalog)
@@ -488,9 +497,7 @@ impl Session {
     /// A portal's Bind goes upstream.
     fn binds(&mut self, name: &str) {
         self.bound_now.push(name.to_owned());
-        if !name.is_empty() {
-            self.bound_names.insert(name.to_owned());
-        }
+        self.bound_names.insert(name.to_owned());
     }
 
     /// The rows of a run that are kept come in the formats that its portal was bound with.
@@ -548,7 +555,12 @@ impl Session {
 
     pub(super) async fn on_sync(&mut self, frame: &Bytes) -> Result<(), Ended> {
         if !self.discarding {
+            let quiet = self.replies.is_quiet();
             self.describe_parked().await?;
+            // An error of that is the client's group's, which this Sync ends.
+            if quiet && !self.replies.is_quiet() {
+                self.settle().await?;
+            }
         }
         self.discarding = false;
         self.end_block().await?;

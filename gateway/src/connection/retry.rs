@@ -20,6 +20,7 @@ use crate::{
     refusal::{AskedHow, Refusal},
     statement::{
         assemble::Request,
+        classify::Statement,
         counting::parts,
         decide::{Asked, Decision},
         effect::{Effect, Object},
@@ -140,7 +141,8 @@ impl Session {
         {
             return Some(format!("{name} says something else in every session, so nobody can be asked for later"));
         }
-        if statements().any(|statement| statement.of_cursor || statement.cursor.is_some()) {
+        let cursors = |s: &Statement| s.of_cursor || s.cursor.is_some() || s.fetches_within || s.opens_within;
+        if statements().any(cursors) {
             return Some("a cursor is its session's own, so nobody can be asked for later; name the rows".to_owned());
         }
         let lower = sql.to_ascii_lowercase();

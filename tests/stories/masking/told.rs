@@ -390,3 +390,85 @@ async fn a_cursor_does_not_come_under_the_name_of_a_portal() {
         }
     }
 }
+
+/// Code of the database reads a cursor's rows as they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_code_fetches_from_a_cursor_or_a_portal_that_is_masked() {
+    let story = Story::with_masks(POLICY, "").await;
+    let fetches = |name: &str| {
+        format!(
+            "do $$ declare c refcursor := '{name}'; r record; begin
+             loop fetch c into r; exit when not found; raise notice '%', r; end loop; end $$"
+        )
+    };
+    let declares = |hold: &str| query(&format!("declare c cursor {hold} for select id, email from people"));
+    let rows = "select id, email from people";
+    let within = |name: &str| {
+        let block = fetches(name);
+        [
+            parse("", rows),
+            bind(name, "", &[], 0),
+            execute(name, 1),
+            parse("d", &block),
+            bind("other", "d", &[], 0),
+            execute("other", 0),
+            sync(),
+        ]
+        .concat()
+    };
+    let ways: [(&str, Vec<Vec<u8>>); 5] = [
+        ("one that outlives its transaction", vec![declares("with hold"), query(&fetches("c"))]),
+        ("one within it", vec![query("begin"), declares(""), query(&fetches("c"))]),
+        ("declared in the same text", vec![query(&format!("declare c cursor with hold for {rows}; {}", fetches("c")))]),
+        ("the unnamed portal", vec![within("")]),
+        ("a portal with a name", vec![within("pp")]),
+    ];
+    for (why, groups) in ways {
+        let mut wire = Wire::through(&story, "ana", &[]).await;
+        let mut refused = false;
+        for out in groups {
+            wire.send(&out).await;
+            loop {
+                let frame = wire.frame().await.unwrap_or_else(|| panic!("{why}: the session goes on"));
+                assert_eq!(super::found(&frame.body), None, "{why}");
+                assert_eq!(frame.held(), None, "{why}");
+                refused |= frame.tag == b'E';
+                if frame.tag == b'Z' {
+                    break;
+                }
+            }
+        }
+        assert!(refused, "{why}");
+    }
+}
+
+/// A portal's rows are those of the plan that it was bound with.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_portal_leaves_masked_to_its_end_whatever_becomes_of_its_view() {
+    let makes = "permit (principal, action in Action::\"ddl\", resource);";
+    let story = Story::with_masks(&format!("{POLICY}\n{makes}"), "").await;
+    let direct = story.world.upstream.connect().await.expect("a way into the database");
+    direct
+        .batch_execute("create view shown as select id::bigint as id, email::text as email from people")
+        .await
+        .expect("a view");
+    let mut wire = Wire::through(&story, "ana", &[]).await;
+    let first = [parse("", "select email || '' from shown"), bind("pp", "", &[], 0), execute("pp", 1), sync()].concat();
+    let replaces = "create or replace view shown as select 1::bigint as id, 'x'::text as email";
+    let mut told = Vec::new();
+    for out in [query("begin"), first, query(replaces), [execute("pp", 0), sync()].concat()] {
+        wire.send(&out).await;
+        loop {
+            let frame = wire.frame().await.expect("the session goes on");
+            assert_eq!(super::found(&frame.body), None);
+            if frame.tag == b'E' {
+                told.push(frame.field(b'M').unwrap_or_default());
+            }
+            if frame.tag == b'Z' {
+                break;
+            }
+        }
+    }
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("was changed since it was bound"), "{told:?}");
+}

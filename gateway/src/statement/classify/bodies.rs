@@ -42,6 +42,13 @@ impl Walk<'_> {
         }
     }
 
+    /// Code of an operator or a type.
+    pub fn run_estimated(&mut self, code: &Code, on: Option<&Relation>) {
+        let was = std::mem::replace(&mut self.estimates, true);
+        self.run_code(code, &[], on);
+        self.estimates = was;
+    }
+
     /// A function that the text, or a body, names.
     /// `follows_path` says that unqualified names may not be the server's own, so that nothing in SQL
     /// is trusted unread.
@@ -67,9 +74,11 @@ impl Walk<'_> {
     }
 
     /// All that a function does. The planner runs what is not VOLATILE, so that it happens where
-    /// the statement is only planned too.
+    /// the statement is only planned too; and whatever an operator or a type calls, on the values of its statistics
+    /// (selfuncs.c in PostgreSQL's sources).
     fn body(&mut self, function: &Function, transitions: &[String]) {
-        let planned = self.planned && function.volatile;
+        let early = !function.volatile || self.estimates;
+        let planned = self.planned && !early;
         let call = Call { function: function.oid, planned, transitions: transitions.to_owned() };
         let label = format!("{}.{}", function.schema, function.name);
         if self.depth >= DEEPEST {
@@ -119,7 +128,7 @@ impl Walk<'_> {
             inner.statements(&format!("SELECT {defaults}"));
         }
         inner.found.functions.insert(label.clone());
-        self.leave(inner, &label, !function.volatile);
+        self.leave(inner, &label, early);
     }
 
     /// Takes over where the one that calls is.

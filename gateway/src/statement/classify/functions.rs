@@ -286,7 +286,7 @@ impl Walk<'_> {
                 if let Some(oid) = code.function {
                     self.resolves(oid);
                 }
-                self.run_code(code, &[], None);
+                self.run_estimated(code, None);
             }
         }
     }

@@ -268,7 +268,7 @@ impl Walk<'_> {
             };
             for hazard in &facts.hazards {
                 let code = Code { note: format!("{prefix}{}", hazard.note), function: hazard.function };
-                self.run_code(&code, &[], on);
+                self.run_estimated(&code, on);
             }
             rest.extend(&facts.parts);
             for check in &facts.checks {

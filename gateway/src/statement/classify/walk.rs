@@ -162,6 +162,8 @@ pub(super) struct Walk<'a> {
     pub with_names: Vec<String>,
     /// The statement is planned or described, not carried out: EXPLAIN, PREPARE, CREATE VIEW.
     pub planned: bool,
+    /// Code is followed that the planner's estimates call, whatever it is marked.
+    pub estimates: bool,
     /// Where CREATE SCHEMA puts its elements.
     pub creation_schema: Option<String>,
     /// Relations (by oid) and events that were followed already.
@@ -192,6 +194,7 @@ impl<'a> Walk<'a> {
             place: Place::Text,
             with_names: Vec::new(),
             planned: false,
+            estimates: false,
             creation_schema: None,
             followed: HashSet::new(),
             called: HashSet::new(),

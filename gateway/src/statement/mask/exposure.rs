@@ -72,6 +72,8 @@ pub struct Exposure {
     pub writes: bool,
     /// What it does to a cursor.
     pub cursor: Option<CursorMove>,
+    /// Whether its code fetches from cursors, which the text does not name.
+    pub fetches_within: bool,
     /// What the cursor gives that it declares.
     pub fetched: Option<Rows>,
     /// Where it is a COPY of rows.
@@ -106,7 +108,7 @@ pub fn exposures(
             }
         }
         let cursor = statement.cursor.clone();
-        if near.is_empty() && unseen.is_none() && cursor.is_none() {
+        if near.is_empty() && unseen.is_none() && cursor.is_none() && !statement.fetches_within {
             all.push(Exposure::default());
             continue;
         }
@@ -144,6 +146,7 @@ pub fn exposures(
             unseen,
             writes: !only_reads,
             cursor,
+            fetches_within: statement.fetches_within,
             copies: roots.get(at).and_then(|root| root.copies.clone()),
             is_query: roots.get(at).is_some_and(|root| root.is_query) && only_reads,
         });

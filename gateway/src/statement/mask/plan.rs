@@ -141,6 +141,11 @@ impl Cursors {
         self.0.retain(|_, all| !all.is_empty());
     }
 
+    /// Every one that there may be.
+    fn all(&self) -> impl Iterator<Item = &Cursor> {
+        self.0.values().flatten()
+    }
+
     fn get(&self, name: &str) -> &[Cursor] {
         self.0.get(name).map_or(&[], Vec::as_slice)
     }
@@ -168,6 +173,12 @@ pub struct Judged {
     pub wanted: Vec<ColumnFacts>,
 }
 
+/// All classified columns that whoever gets these rows may have.
+fn handed(rows: &Rows) -> impl Iterator<Item = &Column> {
+    let near = rows.near.iter().filter(|_| !rows.doubts.is_empty());
+    rows.gives.iter().chain(near).chain(rows.outputs.iter().flatten().flat_map(|output| &output.from))
+}
+
 /// What [`judge`] asks about in any case: columns with their uses.
 #[must_use]
 pub fn questions(exposures: &[Exposure], sensitive: &Sensitive, cursors: &Cursors) -> BTreeMap<Column, BTreeSet<Use>> {
@@ -184,6 +195,11 @@ pub fn questions(exposures: &[Exposure], sensitive: &Sensitive, cursors: &Cursor
         rows.extend(&exposure.fetched);
         if let Some(CursorMove::Fetches { name }) = &exposure.cursor {
             rows.extend(cursors.get(name).iter().map(|cursor| &cursor.rows));
+        }
+        if exposure.fetches_within {
+            for rows in cursors.all().map(|cursor| &cursor.rows) {
+                handed(rows).for_each(|column| add(column, Use::Source));
+            }
         }
         for rows in rows {
             rows.gives.iter().for_each(|column| add(column, Use::Output));
@@ -303,6 +319,9 @@ impl Judge<'_, '_> {
                 }
             }
         }
+        if exposure.fetches_within {
+            self.fetches_within();
+        }
         // Where one is hidden, the others need not be asked about.
         shield.reduces |= exposure.rows.gives.iter().any(|column| !self.may(column, Use::Output))
             || exposure.rows.near.iter().any(|column| !self.may(column, Use::Output));
@@ -360,6 +379,23 @@ impl Judge<'_, '_> {
             }
         }
         shield
+    }
+
+    /// Code gets rows of cursors as they are, and may do anything with them.
+    fn fetches_within(&mut self) {
+        let because = || Some("its code may fetch from a cursor that gives it".to_owned());
+        for Cursor { rows, .. } in self.cursors.all().cloned().collect::<Vec<_>>() {
+            let mut known = false;
+            for column in handed(&rows) {
+                known = true;
+                if !self.wants(column, Use::Source) {
+                    self.hide(Some(column), Use::Source, because());
+                }
+            }
+            if !known && !rows.doubts.is_empty() {
+                self.hide(None, Use::Source, because());
+            }
+        }
     }
 
     /// What rows leave as, and tells of what is masked.

@@ -331,6 +331,7 @@ impl Sensitive {
     pub fn is_touched_by(&self, analysis: &Analysis) -> bool {
         analysis.statements.iter().any(|statement| {
             statement.cursor.is_some()
+                || statement.fetches_within
                 || unseen(statement).is_some()
                 || statement.effects.iter().any(|effect| self.is_met_by(effect))
         })
