@@ -18,7 +18,7 @@ use crate::{
     refusal::Refusal,
     statement::{
         assemble::Request,
-        classify::{NOT_KEPT, OwnSetting, Statement, TransactionMove, classify, off_thread, without_token},
+        classify::{Analysis, NOT_KEPT, OwnSetting, Statement, TransactionMove, classify, off_thread, without_token},
         decide::{Asked, Decision, SqlFacts, decide, decide_by},
         effect::{Action, Effect, Object},
         said,
@@ -30,6 +30,23 @@ use crate::{
 impl Session {
     /// What a text is, as the session's names stand now. `reading` is what it was when it was prepared.
     pub(super) async fn analyse(&mut self, sql: &str, reading: Option<&Reading>) -> Result<Known, Ended> {
+        // What was put off to its end may be other code by now than what was looked at.
+        self.commit_in_doubt |= self.put_off && self.own_catalog.is_changed();
+        let in_doubt = self.commit_in_doubt;
+        let known = self.analyse_text(sql, reading).await?;
+        let commits = |statement: &Statement| statement.transaction == TransactionMove::Commit;
+        if !in_doubt || !known.statements.iter().any(commits) {
+            return Ok(known);
+        }
+        let mut analysis: Analysis = (***known).clone();
+        for statement in analysis.statements.iter_mut().filter(|statement| commits(statement)) {
+            statement.effects.push(Effect::on_connection(Action::Opaque));
+            statement.notes.push("triggers were put off to its end, and the schema has changed since".to_owned());
+        }
+        Ok(Understood::from(analysis).into())
+    }
+
+    async fn analyse_text(&mut self, sql: &str, reading: Option<&Reading>) -> Result<Known, Ended> {
         self.keep_roles();
         self.keep_wall().await?;
         self.said = said::reason(sql);
@@ -73,16 +90,7 @@ impl Session {
         if self.status != b'T' || !(self.dirty || self.own_catalog.is_changed()) {
             return None;
         }
-        let mut analysis = classify(sql, &self.catalog, &self.names);
-        if self.put_off && self.own_catalog.is_changed() {
-            // What was put off to its end may be other code by now than what was looked at.
-            let commits = |statement: &&mut Statement| statement.transaction == TransactionMove::Commit;
-            for statement in analysis.statements.iter_mut().filter(commits) {
-                statement.effects.push(Effect::on_connection(Action::Opaque));
-                statement.notes.push("triggers were put off to its end, and the schema has changed since".to_owned());
-            }
-        }
-        let understood: Understood = analysis.into();
+        let understood: Understood = classify(sql, &self.catalog, &self.names).into();
         // By its form: what it does may be what names meant before.
         let anyhow = understood.statements.iter().all(|statement| {
             let harmless = |effect: &Effect| matches!(effect.action, Action::Transaction | Action::Set);
@@ -226,12 +234,25 @@ impl Session {
     /// Whether a text writes to a table whose triggers may be put off to the end of the transaction.
     pub(super) fn puts_off(&self, text: &Understood) -> bool {
         text.effects.iter().filter(|effect| effect.action.group() == Some("write")).any(|effect| match &effect.object {
-            Object::Table { schema, name } => {
-                let relation = self.catalog.relation(schema, name);
-                relation.is_some_and(|relation| relation.hazards.iter().any(|hazard| hazard.deferrable))
-            }
+            Object::Table { schema, name } => self.puts_off_on(schema, name),
             _ => false,
         })
+    }
+
+    /// The same of a table with all that is below it, where its rows may go.
+    fn puts_off_on(&self, schema: &str, name: &str) -> bool {
+        let mut seen = std::collections::HashSet::new();
+        let mut rest = vec![(schema.to_owned(), name.to_owned())];
+        while let Some(key) = rest.pop() {
+            let Some(relation) = self.catalog.relation(&key.0, &key.1) else { continue };
+            if relation.hazards.iter().any(|hazard| hazard.deferrable) {
+                return true;
+            }
+            if seen.insert(key) {
+                rest.extend(relation.children.iter().cloned());
+            }
+        }
+        false
     }
 
     /// What is known of a statement beside its text, once that was looked at anew: its rows as they were counted, and the

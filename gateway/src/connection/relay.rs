@@ -281,6 +281,7 @@ impl Session {
         if self.status == b'I' {
             self.wrote = false;
             self.put_off = false;
+            self.commit_in_doubt = false;
             self.bound_names.clear();
             // What is to be reviewed and has not begun yet is not over: this ends what came before it.
             if before != b'I' || self.block || !self.is_reviewed() {

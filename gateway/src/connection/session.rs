@@ -124,6 +124,8 @@ pub struct Session {
     pub(super) moved: bool,
     /// The transaction may have triggers to come at its end.
     pub(super) put_off: bool,
+    /// The schema has changed since: what happens then may be other code than what was looked at.
+    pub(super) commit_in_doubt: bool,
     /// So many bytes of a row on its way are still to pass; shown or not.
     pub(super) passing: (usize, Rows),
     /// What the open transaction has done, where policy may review it at its COMMIT.
@@ -359,6 +361,7 @@ impl Session {
             unsynced: false,
             moved: false,
             put_off: false,
+            commit_in_doubt: false,
             passing: (0, Rows::Show),
             transaction: None,
             approved_commit: None,

@@ -472,3 +472,20 @@ async fn a_portal_leaves_masked_to_its_end_whatever_becomes_of_its_view() {
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].contains("was changed since it was bound"), "{told:?}");
 }
+
+/// Whether an expression is NULL tells whatever it asks.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_an_expression_nobody_learns_whether_it_is_null() {
+    let story = Story::with_masks(SUPPORT, "").await;
+    let ana = story.logs_in("ana").await;
+    let asks = "nullif(left(email, 1), 'z'), case when email like 'zq%' then 'yes' end, substring(email from '^zq'), \
+                nullif(length(email), 3)";
+    for from in
+        ["people where id = 1", "people where id = 9", "(select * from people where id in (1, 9)) q where id = 1"]
+    {
+        let row = one(&ana, &format!("select {asks} from {from}")).await;
+        let hidden = some("[redacted]");
+        assert_eq!(row, [hidden.clone(), hidden.clone(), hidden, None], "{from}");
+    }
+    assert_eq!(one(&ana, "select email from people where id = 9").await, [None], "of a column itself, they do");
+}

@@ -58,7 +58,27 @@ pub(super) fn constant(node: &Node) -> Option<String> {
     }
 }
 
+/// The types that a constant is cast to by names without a schema: the server's own only where nothing else is called so.
+pub(super) fn casts_by_name(node: &Node) -> Vec<String> {
+    let (mut names, mut at) = (Vec::new(), Some(node));
+    while let Some(NodeEnum::TypeCast(n)) = at.and_then(|node| node.node.as_ref()) {
+        let (schema, name) = n.type_name.as_ref().map(|of| schema_and_name(&of.names)).unwrap_or_default();
+        if schema.is_empty() {
+            names.push(name);
+        }
+        at = n.arg.as_deref();
+    }
+    names
+}
+
 impl Walk<'_> {
+    /// A constant as the server has it; nothing where a cast may be to a type of the database's.
+    pub fn given(&self, node: &Node) -> Option<String> {
+        let another =
+            |name: &String| !self.snapshot.types_named(name).is_empty() || self.names.temporary_types.contains(name);
+        if casts_by_name(node).iter().any(another) { None } else { constant(node) }
+    }
+
     pub fn function_call(&mut self, n: &FuncCall) {
         let (mut schema, name) = schema_and_name(&n.funcname);
         if schema == "pg_catalog" && name == "json_object" {
@@ -186,7 +206,7 @@ impl Walk<'_> {
 
     /// A function that runs its first argument: what that does, where it is in the text.
     fn query_as_text(&mut self, name: &str, args: Option<&[Node]>) {
-        match args.and_then(<[Node]>::first).and_then(constant) {
+        match args.and_then(<[Node]>::first).and_then(|node| self.given(node)) {
             Some(query) => self.inner_text(name, &query),
             None => self.opaque(format!("{name} runs a query that it is given as text")),
         }
@@ -196,7 +216,7 @@ impl Walk<'_> {
     fn sequence(&mut self, args: Option<&[Node]>) {
         // Its name may be looked up while it runs.
         self.found.runs_code = true;
-        let Some(name) = args.and_then(<[Node]>::first).and_then(constant) else {
+        let Some(name) = args.and_then(<[Node]>::first).and_then(|node| self.given(node)) else {
             self.opaque("which sequence is moved is not in the text");
             return;
         };

@@ -44,6 +44,7 @@ pub(super) fn is_position(node: &Node) -> bool {
     match &node.node {
         Some(NodeEnum::SortBy(n)) => n.node.as_deref().is_some_and(is_position),
         Some(NodeEnum::GroupingSet(n)) => n.content.iter().any(is_position),
+        Some(NodeEnum::RowExpr(n)) => n.args.iter().any(is_position),
         Some(NodeEnum::AConst(n)) => matches!(n.val, Some(a_const::Val::Ival(_))),
         _ => false,
     }

@@ -8,7 +8,7 @@ use pg_query::{
 
 use super::{
     OwnSetting,
-    functions::{constant, schema_and_name},
+    functions::{casts_by_name, constant, schema_and_name},
     walk::Walk,
 };
 use crate::statement::effect::Action;
@@ -356,7 +356,7 @@ impl Walk<'_> {
     /// `set_config(name, value, is_local)`.
     pub fn set_config(&mut self, args: Option<&[Node]>) {
         let (name, value) = match args {
-            Some([name, value, ..]) => (constant(name), constant(value)),
+            Some([name, value, ..]) => (self.given(name), self.given(value)),
             _ => (None, None),
         };
         match (name, value) {
@@ -380,7 +380,7 @@ impl Walk<'_> {
     /// `current_setting(name)`.
     pub fn reads_setting(&mut self, args: Option<&[Node]>) {
         self.reads_literals();
-        let name = args.and_then(<[Node]>::first).and_then(constant);
+        let name = args.and_then(<[Node]>::first).and_then(|node| self.given(node));
         if let Some(name) = name
             && own_name(&name).is_some()
         {
@@ -422,7 +422,7 @@ pub(super) fn only_sets(node: &Node) -> bool {
         let (schema, name) = schema_and_name(&call.funcname);
         name == "set_config"
             && (schema.is_empty() || schema == "pg_catalog")
-            && call.args.iter().all(|arg| constant(arg).is_some() || is_parameter(arg))
+            && call.args.iter().all(|arg| constant(arg).is_some() && casts_by_name(arg).is_empty() || is_parameter(arg))
     };
     bare && n.target_list.iter().all(sets)
 }

@@ -49,7 +49,17 @@ pub fn description(body: &[u8]) -> Result<Vec<Field>, Violation> {
 
 /// What is done to each column of a row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RowMask(Vec<Option<(Mask, Kind, bool)>>);
+pub struct RowMask(Vec<Option<Hides>>);
+
+/// How a column is masked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Hides {
+    mask: Mask,
+    kind: Kind,
+    binary: bool,
+    /// NULL, too: of an expression it says whatever somebody asks of the columns that it rests on.
+    nulls: bool,
+}
 
 impl RowMask {
     /// For rows of this description. Where it contradicts the plan, every column is redacted.
@@ -62,7 +72,10 @@ impl RowMask {
         type_name: impl Fn(u32) -> Option<String>,
     ) -> Self {
         let kind = |field: &Field| Kind::of(field.of_type, field.modifier, type_name(field.of_type).as_deref());
-        let whole = || Self(fields.iter().map(|field| Some((Mask::Redact, kind(field), field.format == 1))).collect());
+        let hides = |field: &Field, mask: Mask, nulls: bool| {
+            Some(Hides { mask, kind: kind(field), binary: field.format == 1, nulls })
+        };
+        let whole = || Self(fields.iter().map(|field| hides(field, Mask::Redact, true)).collect());
         let clear = Vec::new();
         let shown = match leaves {
             Leaves::Whole => return whole(),
@@ -82,8 +95,8 @@ impl RowMask {
                     // table with classified columns names the very one.
                     let is_it = field.table != 0 && field.column != 0;
                     let contradicts = sensitive.has_oid(field.table) && named.is_none();
-                    let mask = if is_it && !contradicts { mask } else { Mask::Redact };
-                    Some((mask, kind(field), field.format == 1))
+                    let is_it = is_it && !contradicts;
+                    hides(field, if is_it { mask } else { Mask::Redact }, !is_it)
                 }
             });
         }
@@ -112,17 +125,20 @@ impl RowMask {
         out.extend_from_slice(&body[..2]);
         for column in &self.0 {
             let length = fields.i32()?;
-            let Ok(size) = usize::try_from(length) else {
-                out.put_i32(-1);
-                continue;
+            let value = match usize::try_from(length) {
+                Ok(size) => fields.take(size)?,
+                Err(_) if column.is_some_and(|column| column.nulls) => b"",
+                Err(_) => {
+                    out.put_i32(-1);
+                    continue;
+                }
             };
-            let value = fields.take(size)?;
             match column {
                 None => {
                     out.put_i32(length);
                     out.extend_from_slice(value);
                 }
-                Some((mask, kind, binary)) => match masked(*mask, *kind, *binary, value, key) {
+                Some(Hides { mask, kind, binary, .. }) => match masked(*mask, *kind, *binary, value, key) {
                     None => out.put_i32(-1),
                     Some(value) => {
                         out.put_i32(i32::try_from(value.len()).unwrap_or(i32::MAX));
@@ -162,8 +178,9 @@ mod tests {
 
     #[test]
     fn a_row_keeps_its_shape() {
+        let hides = |mask, kind, nulls| Some(Hides { mask, kind, binary: false, nulls });
         let mask =
-            RowMask(vec![None, Some((Mask::Redact, Kind::Text(None), false)), Some((Mask::Null, Kind::Other, true))]);
+            RowMask(vec![None, hides(Mask::Redact, Kind::Text(None), false), hides(Mask::Null, Kind::Other, false)]);
         let mut out = BytesMut::new();
         let key = HashKey::new(b"k");
         mask.write(&row(&[Some(b"1"), Some(b"canary"), Some(b"x")]), &key, &mut out).unwrap();
@@ -172,6 +189,13 @@ mod tests {
         let mut out = BytesMut::new();
         mask.write(&row(&[None, None, None]), &key, &mut out).unwrap();
         assert_eq!(&out[5..], row(&[None, None, None]), "NULL stays NULL");
+        let computed =
+            RowMask(vec![None, hides(Mask::Redact, Kind::Text(None), true), hides(Mask::Redact, Kind::Other, true)]);
+        let mut of_nulls = BytesMut::new();
+        computed.write(&row(&[None, None, None]), &key, &mut of_nulls).unwrap();
+        let mut of_values = BytesMut::new();
+        computed.write(&row(&[None, Some(b"canary"), Some(b"1")]), &key, &mut of_values).unwrap();
+        assert_eq!(of_nulls, of_values, "of an expression nobody learns whether it is NULL");
         assert!(mask.write(&row(&[None, None]), &key, &mut out).is_err(), "another shape");
         assert!(mask.write(&row(&[None, None, None])[..10], &key, &mut out).is_err(), "cut");
     }
@@ -182,12 +206,12 @@ mod tests {
         let new =
             |leaves: &Leaves, fields: &[Field]| RowMask::new(leaves, fields, &Plan::default(), &sensitive, |_| None);
         let two = Leaves::Columns(vec![Shown::Clear, Shown::Masked(Mask::Email)]);
-        let all = |mask: &RowMask| mask.0.iter().all(|column| matches!(column, Some((Mask::Redact, ..))));
+        let all = |mask: &RowMask| mask.0.iter().all(|column| matches!(column, Some(Hides { mask: Mask::Redact, .. })));
         assert!(all(&new(&two, &[field(9, 1)])), "another number of columns");
         assert!(all(&new(&Leaves::Whole, &[field(9, 1), field(0, 0)])));
         let found = new(&two, &[field(9, 1), field(0, 0)]);
-        assert_eq!(found.0[1].map(|(mask, ..)| mask), Some(Mask::Redact), "what the server can't name is redacted");
+        assert_eq!(found.0[1].map(|hides| hides.mask), Some(Mask::Redact), "what the server can't name is redacted");
         let found = new(&two, &[field(9, 1), field(9, 2)]);
-        assert_eq!(found.0[1].map(|(mask, ..)| mask), Some(Mask::Email));
+        assert_eq!(found.0[1].map(|hides| hides.mask), Some(Mask::Email));
     }
 }

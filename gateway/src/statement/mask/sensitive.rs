@@ -195,9 +195,6 @@ impl Sensitive {
             for expression in relation.expressions.iter().filter(|expression| expression.is_default()) {
                 let of = expression.what.trim_start_matches("the default of ").to_owned();
                 let columns = self.tables.get(&key).cloned().unwrap_or_default();
-                if !columns.keys().any(|name| expression.text.contains(name.as_str())) {
-                    continue;
-                }
                 let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
                 let sql = format!("SELECT {} FROM {}.{}", expression.text, quoted(&key.0), quoted(&key.1));
                 let (from, _) = lineage(&sql, snapshot);

@@ -148,13 +148,20 @@ impl Reader<'_> {
             n.indirection.first().and_then(|step| step.node.as_ref()),
         ) && let [relation] = strings(&inner.fields).as_slice()
             && !self.scopes.iter().any(|level| level.star.fields.iter().any(|f| f.name.as_deref() == Some(relation)))
+            && !self.has_nameless()
             && let Some(item) = self.item("", relation)
             && let Some((value, true)) = self.named(&item.rows, &name.sval)
         {
-            return if n.indirection.len() == 1 { value } else { Value::over(value.from) };
+            let rest = n.indirection.get(1..).unwrap_or_default();
+            return if rest.is_empty() { value } else { self.steps(Value::over(value.from), rest) };
         }
-        let mut value = self.computed(&n.arg);
-        for step in &n.indirection {
+        let value = self.computed(&n.arg);
+        self.steps(value, &n.indirection)
+    }
+
+    /// Fields and elements of a value.
+    fn steps(&mut self, mut value: Value, steps: &[Node]) -> Value {
+        for step in steps {
             match &step.node {
                 Some(NodeEnum::String(name)) if self.may_be_called(&name.sval) => {
                     self.call("", &name.sval, 1, &value.clone());
@@ -218,7 +225,9 @@ impl Reader<'_> {
             self.window(window);
         }
         self.draws |= matches!(name.as_str(), "random" | "random_normal");
-        if let Some(role) = tells_otherwise(&name) {
+        // How many rows a function gives that is not the server's own, is not known here.
+        let own = self.snapshot.functions(&name).is_empty();
+        if let Some(role) = tells_otherwise(&name).or((!own).then_some(Use::Predicate)) {
             self.record_own(&value, role);
             if role == Use::Source {
                 self.may_be_conditional();
@@ -377,11 +386,16 @@ fn tells_otherwise(name: &str) -> Option<Use> {
         "jsonb_path_query_tz",
         "jsonb_populate_recordset",
         "jsonb_to_recordset",
+        "pg_extension_update_paths",
         "pg_get_multixact_members",
+        "pg_get_publication_tables",
         "pg_options_to_table",
         "pg_partition_ancestors",
         "pg_partition_tree",
         "pg_snapshot_xip",
+        "pg_stat_get_progress_info",
+        "pg_stat_get_subscription",
+        "pg_tablespace_databases",
         "regexp_matches",
         "regexp_split_to_table",
         "string_to_table",

@@ -82,10 +82,10 @@ impl Reader<'_> {
         result
     }
 
-    fn aliased(alias: Option<&Alias>, name: &str, schema: &str, rows: Rows) -> Item {
+    fn aliased(&mut self, alias: Option<&Alias>, name: &str, schema: &str, rows: Rows) -> Item {
         match alias {
             Some(alias) => {
-                let rows = rows.renamed(strings(&alias.colnames));
+                let rows = self.renamed(rows, strings(&alias.colnames));
                 Item { schema: String::new(), name: alias.aliasname.clone(), rows }
             }
             None => Item { schema: schema.to_owned(), name: name.to_owned(), rows },
@@ -97,7 +97,7 @@ impl Reader<'_> {
         if let Some((_, rows)) = with {
             let rows = rows.clone();
             self.spend(rows.fields.len());
-            return Self::aliased(n.alias.as_ref(), &n.relname, "", rows);
+            return self.aliased(n.alias.as_ref(), &n.relname, "", rows);
         }
         self.target(n, true).0
     }
@@ -121,7 +121,7 @@ impl Reader<'_> {
             // Columns of its own, which the catalog that was read does not have.
             rows.open.push(Open::Over(Value::default().from));
         }
-        (Self::aliased(n.alias.as_ref(), &n.relname, &schema, rows), meaning.relation)
+        (self.aliased(n.alias.as_ref(), &n.relname, &schema, rows), meaning.relation)
     }
 
     pub fn rows_of(&mut self, relation: &Arc<Relation>, reads: bool) -> Rows {
@@ -167,7 +167,7 @@ impl Reader<'_> {
         let rows = match inner {
             Some(rows) if view.columns.is_empty() => rows,
             Some(rows) if rows.open.is_empty() && rows.fields.len() == view.columns.len() => {
-                rows.renamed(view.columns.iter().map(|column| column.name.as_str()))
+                self.renamed(rows, view.columns.iter().map(|column| column.name.as_str()))
             }
             Some(rows) => {
                 let all = self.whole(&rows);
@@ -219,7 +219,7 @@ impl Reader<'_> {
     fn sub_select(&mut self, n: &RangeSubselect) -> Level {
         let Some(query) = &n.subquery else { return Level::default() };
         let rows = if n.lateral { self.query(query) } else { self.apart(|reader| reader.query(query)) };
-        Level::of(Self::aliased(n.alias.as_ref(), "", "", rows))
+        Level::of(self.aliased(n.alias.as_ref(), "", "", rows))
     }
 
     fn function_rows(&mut self, n: &RangeFunction) -> Level {
@@ -270,7 +270,7 @@ impl Reader<'_> {
             rows.fields.push(Field::new("ordinality", Value::default()));
         }
         let name = called.first().map(|(_, name)| name.clone()).unwrap_or_default();
-        Level::of(Self::aliased(n.alias.as_ref(), &name, "", rows))
+        Level::of(self.aliased(n.alias.as_ref(), &name, "", rows))
     }
 
     fn sample(&mut self, n: &RangeTableSample) -> Level {
@@ -295,7 +295,7 @@ impl Reader<'_> {
         }
         self.record_own(&all, Use::Predicate);
         let fields = names.into_iter().map(|name| Field::new(name, Value::over(all.from.clone()))).collect();
-        Level::of(Self::aliased(n.alias.as_ref(), "xmltable", "", Rows { fields, open: Vec::new() }))
+        Level::of(self.aliased(n.alias.as_ref(), "xmltable", "", Rows { fields, open: Vec::new() }))
     }
 
     /// Nested columns come in an order that is not followed here: any of them is any.
@@ -314,7 +314,7 @@ impl Reader<'_> {
         }
         self.record_own(&all, Use::Predicate);
         self.call("", "json_table", 1, &all.clone());
-        Level::of(Self::aliased(n.alias.as_ref(), "json_table", "", Rows::over(all.from)))
+        Level::of(self.aliased(n.alias.as_ref(), "json_table", "", Rows::over(all.from)))
     }
 
     fn join(&mut self, n: &JoinExpr) -> Level {
@@ -349,7 +349,7 @@ impl Reader<'_> {
         let joined = if n.quals.is_some() { self.on(n, joined) } else { joined };
         match &n.alias {
             // What it hides can't be named any more.
-            Some(alias) => Level::of(Self::aliased(Some(alias), "", "", joined.star)),
+            Some(alias) => Level::of(self.aliased(Some(alias), "", "", joined.star)),
             None => joined,
         }
     }
@@ -377,12 +377,27 @@ impl Reader<'_> {
             let on_the_right = |f: &&Field| f.name.is_some() && right.fields.iter().any(|other| other.name == f.name);
             names = left.fields.iter().filter(on_the_right).filter_map(|field| field.name.clone()).collect();
         }
+        // A column that may have any name may be merged, too; the others come in another order then.
+        let nameless = |rows: &Rows| rows.fields.iter().any(|field| field.name.is_none());
+        let mut in_doubt =
+            n.is_natural && (nameless(&left) || nameless(&right) || !left.open.is_empty() || !right.open.is_empty());
+        if n.is_natural && (nameless(&left) || nameless(&right)) {
+            for side in [&left, &right] {
+                let all = self.whole(side);
+                self.record(&all, Use::Predicate);
+            }
+        }
+        let mut all = self.whole(&left);
+        all.add(&self.whole(&right));
         let mut merged = Vec::new();
         for name in &names {
             let (mut both, mut sides) = (Value::default(), Vec::new());
             for side in [&mut left, &mut right] {
                 let value = match self.named(side, name) {
-                    Some((value, _)) => value,
+                    Some((value, certain)) => {
+                        in_doubt |= !certain;
+                        value
+                    }
                     None => self.lost(&format!("which column {name} of a join is")),
                 };
                 both.add(&value);
@@ -397,6 +412,9 @@ impl Reader<'_> {
             }
             self.equality(&both);
             merged.push(Field::new(name, both));
+        }
+        if in_doubt {
+            return (merged, Rows::over(all.from));
         }
         let mut star = Rows { fields: merged.clone(), open: left.open };
         star.fields.extend(left.fields);

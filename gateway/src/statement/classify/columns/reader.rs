@@ -6,7 +6,7 @@ use pg_query::protobuf::Node;
 
 use super::{
     Column, Columns, Output, Use,
-    scope::{Item, Level, Open, Rows, Value, is_system_column},
+    scope::{Field, Item, Level, Open, Rows, Value, is_system_column},
 };
 use crate::{
     catalog::{Key, Snapshot},
@@ -207,6 +207,25 @@ impl<'a> Reader<'a> {
             value.from.extend(self.open(open, "*"));
         }
         value
+    }
+
+    /// The first columns under other names. Where some are not known, nobody can say which are the first: each is any.
+    pub fn renamed<'n>(&mut self, mut rows: Rows, names: impl IntoIterator<Item = &'n str>) -> Rows {
+        let names: Vec<&str> = names.into_iter().collect();
+        if rows.open.is_empty() || names.is_empty() {
+            rows.fields.iter_mut().zip(names).for_each(|(field, name)| field.name = Some(name.to_owned()));
+            return rows;
+        }
+        let whole = Value::over(self.whole(&rows).from);
+        let mut any = Rows::over(whole.from.clone());
+        any.fields.extend(names.into_iter().map(|name| Field::new(name, whole.clone())));
+        any
+    }
+
+    /// Whether a name that no column has for certain may be one's all the same.
+    pub fn has_nameless(&self) -> bool {
+        let nameless = |rows: &Rows| !rows.open.is_empty() || rows.fields.iter().any(|field| field.name.is_none());
+        self.scopes.iter().any(|level| nameless(&level.star))
     }
 
     /// The column `name` of some rows. `None` where there is none; the flag says that it is certain.

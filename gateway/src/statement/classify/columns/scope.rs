@@ -62,27 +62,6 @@ impl Rows {
     pub fn over(from: BTreeSet<u32>) -> Self {
         Self { fields: Vec::new(), open: vec![Open::Over(from)] }
     }
-
-    /// The first columns under other names.
-    pub fn renamed<'n>(mut self, names: impl IntoIterator<Item = &'n str>) -> Self {
-        for (at, name) in names.into_iter().enumerate() {
-            match self.fields.get_mut(at) {
-                Some(field) => field.name = Some(name.to_owned()),
-                // Which of the unknown ones it is, is not known: any.
-                None if self.open.is_empty() => {}
-                None => self.fields.push(Field::new(name, Value::over(self.known_of_open()))),
-            }
-        }
-        self
-    }
-
-    fn known_of_open(&self) -> BTreeSet<u32> {
-        let known = |open: &Open| match open {
-            Open::Over(from) => from.clone(),
-            Open::Of(_) => BTreeSet::new(),
-        };
-        self.open.iter().flat_map(known).collect()
-    }
 }
 
 /// Something in FROM, by the name that goes before the dot.

@@ -2,7 +2,7 @@
 
 use pg_query::{
     NodeEnum,
-    protobuf::{CommonTableExpr, Node, SelectStmt, WithClause, a_const},
+    protobuf::{CommonTableExpr, Node, SelectStmt, SetOperation, WithClause, a_const},
 };
 
 use super::{
@@ -48,7 +48,8 @@ impl Reader<'_> {
         let left = self.select(left);
         let right = self.select(right);
         let rows = self.one_of(&left, &right);
-        if !n.all {
+        // ALL compares nothing of a UNION, and everything of the others.
+        if !(n.all && n.op == SetOperation::SetopUnion as i32) {
             let all = self.whole(&rows);
             self.record(&all, Use::Predicate);
         }
@@ -126,6 +127,11 @@ impl Reader<'_> {
         match &node.node {
             Some(NodeEnum::GroupingSet(n)) => {
                 n.content.iter().for_each(|inner| self.position_or_value(inner, rows));
+                return;
+            }
+            // In parentheses, each is looked at by itself.
+            Some(NodeEnum::RowExpr(n)) => {
+                n.args.iter().for_each(|inner| self.position_or_value(inner, rows));
                 return;
             }
             Some(NodeEnum::SortBy(n)) => {
@@ -257,10 +263,10 @@ impl Reader<'_> {
         self.with.extend(queries.iter().map(|n| (n.ctename.clone(), Rows::over(Value::default().from))));
         self.muted += 1;
         let mut settled = false;
-        for _ in 0..MOST_ROUNDS {
+        for round in 0..MOST_ROUNDS {
             let before = self.with[outer..].to_vec();
-            self.read_again(queries, outer);
-            if self.with[outer..] == before[..] {
+            self.read_again(queries, outer, round == 0);
+            if round > 0 && self.with[outer..] == before[..] {
                 settled = true;
                 break;
             }
@@ -269,12 +275,12 @@ impl Reader<'_> {
         if !settled {
             self.doubt("it is not known what a recursive query gives");
         }
-        self.read_again(queries, outer);
+        self.read_again(queries, outer, false);
     }
 
-    fn read_again(&mut self, queries: &[&CommonTableExpr], outer: usize) {
+    /// `first`: of none of them anything is known.
+    fn read_again(&mut self, queries: &[&CommonTableExpr], outer: usize, first: bool) {
         for (at, n) in queries.iter().enumerate() {
-            let first = self.with[outer + at].1.open == Rows::over(Value::default().from).open;
             let rows = match n.ctequery.as_ref().and_then(|query| query.node.as_ref()) {
                 // The part that does not name itself says what columns there are.
                 Some(NodeEnum::SelectStmt(select)) if first && select.larg.is_some() => {
@@ -296,7 +302,7 @@ impl Reader<'_> {
 
     /// Under its names, with the columns that SEARCH and CYCLE add.
     fn finished(&mut self, n: &CommonTableExpr, rows: Rows) -> Rows {
-        let mut rows = rows.renamed(strings(&n.aliascolnames));
+        let mut rows = self.renamed(rows, strings(&n.aliascolnames));
         let all = self.whole(&rows);
         if let Some(search) = &n.search_clause {
             self.record(&all, Use::Predicate);
