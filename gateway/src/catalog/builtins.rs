@@ -113,8 +113,16 @@ const NATIVE_ONLY: &[&str] = &[
 /// are not qualified, so that they are the server's own only where `pg_catalog` is looked in first.
 const SQL_TOO: &[&str] = &["citext"];
 
-/// Of these, what keeps something for later calls in the session, or changes its settings.
-const KEEPING: &[(&str, &str)] = &[("pg_trgm", "set_limit"), ("isn", "isn_weak")];
+/// Of these, what keeps something for later calls in the session, changes its settings, or reads the statistics of tables.
+const KEEPING: &[(&str, &str)] = &[
+    ("pg_trgm", "set_limit"),
+    ("isn", "isn_weak"),
+    ("postgis", "st_estimatedextent"),
+    ("postgis", "st_estimated_extent"),
+    ("postgis", "_postgis_stats"),
+    ("postgis", "_postgis_selectivity"),
+    ("postgis", "_postgis_join_selectivity"),
+];
 
 /// Whether a function of an extension is trusted.
 #[must_use]

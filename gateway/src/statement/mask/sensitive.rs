@@ -28,7 +28,17 @@ pub struct Class {
 
 /// Columns of the server's own that hold values of others' rows, or texts of others' statements.
 const OF_THE_SERVER: [(&str, &str, &[&str]); 6] = [
-    ("pg_stats", STATISTICS, &["most_common_vals", "histogram_bounds", "most_common_elems", "range_bounds_histogram"]),
+    (
+        "pg_stats",
+        STATISTICS,
+        &[
+            "most_common_vals",
+            "histogram_bounds",
+            "most_common_elems",
+            "range_bounds_histogram",
+            "range_length_histogram",
+        ],
+    ),
     ("pg_stats_ext", STATISTICS, &["most_common_vals"]),
     ("pg_stats_ext_exprs", STATISTICS, &["most_common_vals", "histogram_bounds", "most_common_elems"]),
     ("pg_statistic", STATISTICS, &["stavalues1", "stavalues2", "stavalues3", "stavalues4", "stavalues5"]),

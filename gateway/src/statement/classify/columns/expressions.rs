@@ -288,6 +288,8 @@ impl Reader<'_> {
                 value.add(&self.json_value(n.context_item.as_deref()));
                 value.add(&self.maybe(&n.pathspec));
                 value.add(&self.list(&n.passing));
+                // DEFAULT is computed only where it is wanted.
+                self.decides_within(&value);
                 for behavior in [&n.on_empty, &n.on_error].into_iter().flatten() {
                     value.add(&self.maybe(&behavior.expr));
                 }
