@@ -1,7 +1,9 @@
 //! Code that a text does not name: types called like a newer server's words, the comparisons of the server's own
 //! types, event triggers. Each writes; nobody is let through with it unasked. The database is the judge.
 
-use crate::harness::{Story, client::Client, server};
+use tokio::time::timeout;
+
+use crate::harness::{PATIENCE, Story, client::Client, server};
 
 /// Whoever reads is not asked, nor who keeps things up or gives rights; whoever writes is.
 const POLICY: &str = r#"
@@ -91,17 +93,20 @@ async fn what_compares_one_of_the_servers_own_types_counts() {
         )
         .await;
     // A first look at the new catalog, however old the last may still be.
-    loop {
-        let running = ana.runs("select count(*) from hits");
-        tokio::select! {
-            _id = ana.is_held() => {
-                ana.presses_ctrl_c().await;
-                running.gets_refused().await;
-                break;
+    let looks = async {
+        loop {
+            let running = ana.runs("select count(*) from hits");
+            tokio::select! {
+                _id = ana.is_held() => {
+                    ana.presses_ctrl_c().await;
+                    running.gets_refused().await;
+                    break;
+                }
+                () = running.is_over() => {}
             }
-            () = running.is_over() => {}
         }
-    }
+    };
+    timeout(PATIENCE, looks).await.expect("it is seen");
     story.none_of_these_runs(&ana, &texts).await;
     direct.batch_execute(texts[0]).await.expect("and it is the comparison");
     assert!(story.number("select count(*) from hits").await > 0, "that would have written");
