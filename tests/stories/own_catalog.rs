@@ -145,6 +145,36 @@ async fn a_portal_does_not_go_on_with_a_function_that_became_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_portal_does_not_go_on_where_what_an_operator_or_a_domain_runs_became_another() {
+    let runs = |what: &str| {
+        format!(
+            "create or replace function g(a int, b int) returns int language plpgsql as $$ begin {what} return a; end $$"
+        )
+    };
+    let story = Story::under(DELETES).await;
+    let ben = story.logs_in("ben").await;
+    ben.does(&runs("")).await;
+    ben.does("create operator ### (leftarg = int, rightarg = int, function = g)").await;
+    ben.does("create domain checked as int check (g(value, 1) > 0)").await;
+    let orders = story.number("select count(*) from orders").await;
+    let token = story.world.idp.token_for("ana").expect("a token");
+    ben.does("create table numbers as select n from generate_series(1, 3) n").await;
+    for sql in ["select n ### 1 from numbers", "select n::checked from numbers"] {
+        ben.does(&runs("")).await;
+        let mut wire = Wire::log_in(story.world.facts.listen, "shop", &token).await;
+        wire.says(Script::default().query("begin"), 1).await;
+        let first = Script::default().parse("", sql).bind("rows", "");
+        wire.says(first.execute_some("rows", 1).sync(), 1).await;
+        ben.does("create table if not exists beside (id int)").await;
+        wire.says(Script::default().execute_some("rows", 1).sync(), 1).await;
+        ben.does(&runs("delete from orders;")).await;
+        wire.sends(Script::default().execute("rows").sync()).await;
+        wire.is_held().await;
+        assert_eq!(story.number("select count(*) from orders").await, orders, "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_catalog_is_read_once_for_one_change() {
     let story = Story::under(DELETES).await;
     let ana = story.logs_in("ana").await;

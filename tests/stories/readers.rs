@@ -62,6 +62,29 @@ async fn a_readers_session_is_read_only_and_nothing_makes_it_read_write() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_is_said_beside_it_hides_that_the_wall_would_come_down() {
+    let story = Story::begin_under(READER).await;
+    let direct = story.world.upstream.connect().await.expect("a way into the database");
+    let make =
+        |number| format!("create function h{number}(a int) returns int language plpgsql as $$ begin return a; end $$;");
+    direct.batch_execute(&(0..55).map(make).collect::<String>()).await.expect("functions");
+    let fields: Vec<String> = (0..55).map(|number| format!("(r).h{number}")).collect();
+    let within = |does: &str| {
+        let fields = fields.join(", ");
+        format!("do $$ declare r record; begin if false then perform {fields}; end if; {does}; end $$")
+    };
+    let sam = story.logs_in("sam").await;
+    sam.runs(&within("perform 1")).ends().await.expect("that alone does nothing");
+    for does in ["set default_transaction_read_only = off", "reset default_transaction_read_only"] {
+        let refused = sam.runs(&within(does)).gets_refused().await;
+        assert_eq!(refused.code, "42501", "{does}: {refused:?}");
+        assert!(refused.message.contains("read only"), "{does}: {refused:?}");
+        let shown = sam.runs("show default_transaction_read_only").ends().await.expect("it is shown");
+        assert_eq!(shown.rows[0][0].as_deref(), Some("on"), "{does}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_wall_follows_policy_while_the_session_lives() {
     let story = Story::begin_under(READER).await;
     let sam = story.logs_in("sam").await;

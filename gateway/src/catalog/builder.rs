@@ -74,6 +74,7 @@ impl Builder {
             expressions: Vec::new(),
             children: Vec::new(),
             referrers: Vec::new(),
+            rest: None,
             memo: Memo::default(),
         })
     }
@@ -267,7 +268,7 @@ impl Builder {
         self.snapshot.types.get_mut(&oid)
     }
 
-    /// A cast between the server's own types that runs code of the database.
+    /// A cast between the server's own types, or a comparison of one, that runs code of the database.
     pub fn cast(&mut self, code: Code) -> &mut Self {
         self.snapshot.casts.push(code);
         self

@@ -54,6 +54,10 @@ SELECT pg_catalog.concat_ws('/',
   (SELECT {versions} FROM pg_catalog.pg_amproc r WHERE oid >= 16384),
   (SELECT {versions} FROM pg_catalog.pg_amop r WHERE oid >= 16384),
   (SELECT {versions} FROM pg_catalog.pg_event_trigger r WHERE oid >= 16384),
+  (SELECT {versions} FROM pg_catalog.pg_sequence r WHERE seqrelid >= 16384),
+  (SELECT {versions} FROM pg_catalog.pg_foreign_table r),
+  (SELECT {versions} FROM pg_catalog.pg_foreign_server r),
+  (SELECT md5(string_agg(b.oid::text, ' ' ORDER BY b.oid)) FROM pg_catalog.pg_roles b WHERE b.rolsuper OR b.rolbypassrls),
   (SELECT {versions} FROM pg_catalog.pg_extension r WHERE oid >= 16384))";
 
 /// Among what is committed, a changed row has another `xmin`.
@@ -109,7 +113,8 @@ const FUNCTIONS: &str = concat!(
   LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
     AND d.refclassid = 'pg_extension'::regclass
   LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
-  WHERE p.oid >= 16384"
+  WHERE p.oid >= 16384
+  ORDER BY pn.nspname, p.proname, p.oid"
 );
 
 /// An aggregate, and what it calls: oid, name, whether it is immutable.
@@ -124,7 +129,8 @@ UNION
 SELECT a.aggfnoid::oid, p.oid, p.proname, (p.provolatile = 'i')::text
   FROM pg_catalog.pg_aggregate a JOIN pg_catalog.pg_operator o ON o.oid = a.aggsortop
   JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode
-  WHERE a.aggfnoid::oid >= 16384";
+  WHERE a.aggfnoid::oid >= 16384
+ORDER BY 1, 2";
 
 const RELATIONS: &str = "
 SELECT c.oid, n.nspname, c.relname, c.relkind, i.indrelid,
@@ -155,7 +161,61 @@ SELECT a.attrelid, a.attname, a.atttypid, a.attnum, coalesce(e.typbasetype, d.ty
     AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
   ORDER BY a.attrelid, a.attnum";
 
-const INHERITS: &str = "SELECT inhparent, inhrelid FROM pg_catalog.pg_inherits";
+const INHERITS: &str = "SELECT inhparent, inhrelid FROM pg_catalog.pg_inherits ORDER BY inhparent, inhrelid";
+
+/// A relation, and a hash of all of its definition that no statement is judged by, though it changes what one does:
+/// how its columns are made and what they take, how triggers, rules, policies, constraints, unique indexes and
+/// sequences are, and, where rows are for some only, whom that binds. Made of rows as they are stored, which needs no
+/// lock; of columns that later servers add to the smaller catalogs, too.
+const DEFINITIONS: &str = "
+SELECT d.relation, encode(sha256(textsend(string_agg(d.said, chr(10) ORDER BY d.said COLLATE \"C\"))), 'hex')
+  FROM (
+  SELECT c.oid, ROW('relation', c.relkind, c.relpersistence, c.relowner, c.reloptions, c.relrowsecurity,
+      c.relforcerowsecurity, c.relpartbound, CASE WHEN c.relrowsecurity THEN (
+        SELECT sha256(textsend(string_agg(b.who, chr(10) ORDER BY b.who COLLATE \"C\")))::text
+          FROM (SELECT oid::text FROM pg_catalog.pg_roles WHERE rolsuper OR rolbypassrls
+            UNION ALL SELECT (to_jsonb(m) - 'oid')::text FROM pg_catalog.pg_auth_members m) AS b (who)) END)::text
+    FROM pg_catalog.pg_class c WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+  UNION ALL
+  SELECT a.attrelid, ROW('column', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.attcollation,
+      a.attidentity, a.attgenerated)::text
+    FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+    WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0 AND NOT a.attisdropped
+  UNION ALL
+  SELECT t.tgrelid, ROW('trigger', t.tgname, t.tgfoid, t.tgtype, t.tgenabled, t.tgisinternal, t.tgconstrrelid,
+      t.tgdeferrable, t.tginitdeferred, t.tgattr, encode(t.tgargs, 'hex'), t.tgqual, t.tgoldtable, t.tgnewtable)::text
+    FROM pg_catalog.pg_trigger t
+  UNION ALL
+  SELECT w.ev_class, ROW('rule', w.rulename, w.ev_type, w.ev_enabled, w.is_instead)::text
+    FROM pg_catalog.pg_rewrite w WHERE w.ev_class >= 16384
+  UNION ALL
+  SELECT p.polrelid, ROW('policy', p.polname, p.polcmd, p.polpermissive, p.polroles, p.polqual, p.polwithcheck)::text
+    FROM pg_catalog.pg_policy p
+  UNION ALL
+  SELECT k.conrelid, 'constraint ' || (to_jsonb(k)
+      - ARRAY['oid', 'conindid', 'conparentid', 'coninhcount', 'conislocal'])::text
+    FROM pg_catalog.pg_constraint k WHERE k.conrelid >= 16384 AND k.contype <> 'n'
+  UNION ALL
+  SELECT i.indrelid, 'unique ' || (to_jsonb(i)
+      - ARRAY['indexrelid', 'indisclustered', 'indcheckxmin', 'indisreplident'])::text
+    FROM pg_catalog.pg_index i WHERE i.indisunique AND i.indrelid >= 16384
+  UNION ALL
+  SELECT s.seqrelid, 'sequence ' || to_jsonb(s)::text FROM pg_catalog.pg_sequence s
+  UNION ALL
+  SELECT f.adrelid, 'sequence ' || to_jsonb(s)::text
+    FROM pg_catalog.pg_attrdef f
+    JOIN pg_catalog.pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid
+      AND d.refclassid = 'pg_class'::regclass
+    JOIN pg_catalog.pg_sequence s ON s.seqrelid = d.refobjid
+  UNION ALL
+  SELECT d.refobjid, 'sequence ' || to_jsonb(s)::text
+    FROM pg_catalog.pg_sequence s
+    JOIN pg_catalog.pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = s.seqrelid
+      AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'i'
+  UNION ALL
+  SELECT f.ftrelid, 'foreign ' || to_jsonb(f)::text || s.srvname || s.srvoptions::text
+    FROM pg_catalog.pg_foreign_table f JOIN pg_catalog.pg_foreign_server s ON s.oid = f.ftserver) AS d (relation, said)
+  GROUP BY d.relation";
 
 /// Referenced and referencing relation, what happens on DELETE and UPDATE, the key that it is a part of
 /// (that of a partitioned table), pairs of columns: referencing, referenced.
@@ -165,7 +225,7 @@ SELECT k.confrelid, k.conrelid, k.confdeltype, k.confupdtype, k.conparentid,
           FROM ROWS FROM (pg_catalog.unnest(k.conkey), pg_catalog.unnest(k.confkey)) AS u(c, p)
           JOIN pg_catalog.pg_attribute c ON c.attrelid = k.conrelid AND c.attnum = u.c
           JOIN pg_catalog.pg_attribute p ON p.attrelid = k.confrelid AND p.attnum = u.p)::text
-  FROM pg_catalog.pg_constraint k WHERE k.contype = 'f'";
+  FROM pg_catalog.pg_constraint k WHERE k.contype = 'f' ORDER BY k.confrelid, k.conrelid, k.conname";
 
 /// Relation, events as `tgtype`, the trigger's name, its text if it has a WHEN (empty where the relation
 /// is locked), its function.
@@ -174,7 +234,8 @@ const TRIGGERS: &str = concat!(
     function_columns!(),
     ", t.tgoldtable, t.tgnewtable, t.tgdeferrable::text FROM pg_catalog.pg_trigger t
   JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
-  WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'"
+  WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'
+  ORDER BY t.tgrelid, t.tgname"
 );
 
 const RULES: &str = "
@@ -183,7 +244,8 @@ SELECT ev_class, ev_type, rulename,
          SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
            AND d.refclassid = 'pg_class'::regclass AND d.refobjid IN ({locked}))
        THEN pg_catalog.pg_get_ruledef(w.oid) END
-  FROM pg_catalog.pg_rewrite w WHERE rulename <> '_RETURN' AND ev_enabled <> 'D' AND ev_class >= 16384";
+  FROM pg_catalog.pg_rewrite w WHERE rulename <> '_RETURN' AND ev_enabled <> 'D' AND ev_class >= 16384
+  ORDER BY ev_class, rulename";
 
 /// Relation, what for, its name, its text.
 const EXPRESSIONS: &str = "
@@ -208,7 +270,8 @@ SELECT stxrelid, 'planned', 'the statistics ' || stxname, CASE WHEN stxrelid NOT
 UNION ALL
 SELECT p.polrelid, 'any', 'the policy ' || p.polname, CASE WHEN p.polrelid NOT IN ({locked}) THEN pg_catalog.pg_get_expr(x.tree, p.polrelid) END
   FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_class c ON c.oid = p.polrelid AND c.relrowsecurity,
-       LATERAL (VALUES (p.polqual), (p.polwithcheck)) x (tree) WHERE x.tree IS NOT NULL";
+       LATERAL (VALUES (p.polqual), (p.polwithcheck)) x (tree) WHERE x.tree IS NOT NULL
+ORDER BY 1, 2, 3, 4";
 
 /// Relation, what it is, and the function that an index of it may run.
 const INDEX_CODE: &str = concat!(
@@ -246,7 +309,8 @@ SELECT c.conrelid, 'the exclusion constraint ' || c.conname, ",
   CROSS JOIN LATERAL unnest(c.conexclop) AS k (operator)
   JOIN pg_catalog.pg_operator op ON op.oid = k.operator
   JOIN pg_catalog.pg_proc p ON p.oid = op.oprcode JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
-  WHERE c.contype = 'x' AND op.oid >= 16384"
+  WHERE c.contype = 'x' AND op.oid >= 16384
+ORDER BY 1, 2, 4, 5, 3"
 );
 
 /// An operator, and what it runs: the planner puts its negator in place of NOT, and its commutator where it
@@ -264,7 +328,8 @@ SELECT w.oprname, n.nspname, ",
   JOIN pg_catalog.pg_operator o ON o.oid = r.run
   JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode OR p.oid >= 16384 AND p.oid IN (o.oprrest, o.oprjoin)
   JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
-  WHERE w.oid >= 16384 OR o.oid >= 16384"
+  WHERE w.oid >= 16384 OR o.oid >= 16384
+  ORDER BY w.oprname, n.nspname, pn.nspname, p.proname, p.oid"
 );
 
 const TYPES: &str = "
@@ -272,21 +337,25 @@ SELECT t.oid, n.nspname, t.typname, t.typelem, t.typbasetype, r.rngsubtype, m.rn
   FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
   LEFT JOIN pg_catalog.pg_range r ON r.rngtypid = t.oid
   LEFT JOIN pg_catalog.pg_range m ON m.rngmultitypid = t.oid
-  WHERE t.oid >= 16384 AND n.nspname !~ '^pg_(toast|temp)'";
+  WHERE t.oid >= 16384 AND n.nspname !~ '^pg_(toast|temp)'
+  ORDER BY n.nspname, t.typname";
 
 const TYPE_ATTRIBUTES: &str = "
 SELECT t.oid, a.atttypid
   FROM pg_catalog.pg_type t JOIN pg_catalog.pg_attribute a ON a.attrelid = t.typrelid
-  WHERE t.oid >= 16384 AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= 16384";
+  WHERE t.oid >= 16384 AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= 16384
+  ORDER BY t.oid, a.attnum";
 
 const TYPE_CHECKS: &str = "
 SELECT contypid, pg_catalog.pg_get_expr(conbin, 0)
   FROM pg_catalog.pg_constraint WHERE contypid <> 0 AND contype = 'c'
 UNION ALL
 SELECT oid, pg_catalog.pg_get_expr(typdefaultbin, 0)
-  FROM pg_catalog.pg_type WHERE typdefaultbin IS NOT NULL AND typtype = 'd'";
+  FROM pg_catalog.pg_type WHERE typdefaultbin IS NOT NULL AND typtype = 'd'
+ORDER BY 1, 2";
 
-/// Type, in what role, and the function that its values may run.
+/// Type, in what role, and the function that its values may run. To sort, group and compare, the server takes what
+/// is there of B-trees and hashes for one of its own types too; what other indexes have runs with them alone.
 const TYPE_CODE: &str = concat!(
     "SELECT t.oid, 'input and output', ",
     function_columns!(),
@@ -309,17 +378,22 @@ SELECT r.rngtypid, 'range comparison', ",
   JOIN pg_catalog.pg_proc p ON p.oid = ap.amproc JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
   WHERE o.oid >= 16384 AND p.oid >= 16384
 UNION
-SELECT ap.amproclefttype, 'comparison', ",
+SELECT t.type, CASE WHEN t.type >= 16384 THEN 'comparison' ELSE 'the comparison of ' || format_type(t.type, NULL) END, ",
     function_columns!(),
-    " FROM pg_catalog.pg_amproc ap
+    " FROM pg_catalog.pg_amproc ap JOIN pg_catalog.pg_opfamily f ON f.oid = ap.amprocfamily
+  CROSS JOIN LATERAL (SELECT greatest(ap.amproclefttype, ap.amprocrighttype)
+    WHERE ap.amproclefttype < 16384 UNION ALL SELECT ap.amproclefttype WHERE ap.amproclefttype >= 16384) AS t (type)
   JOIN pg_catalog.pg_proc p ON p.oid = ap.amproc JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
-  WHERE ap.amproclefttype >= 16384 AND p.oid >= 16384
+  WHERE (t.type >= 16384 OR f.opfmethod IN (403, 405)) AND p.oid >= 16384
 UNION
-SELECT ao.amoplefttype, 'comparison', ",
+SELECT t.type, CASE WHEN t.type >= 16384 THEN 'comparison' ELSE 'the comparison of ' || format_type(t.type, NULL) END, ",
     function_columns!(),
     " FROM pg_catalog.pg_amop ao JOIN pg_catalog.pg_operator op ON op.oid = ao.amopopr
+  CROSS JOIN LATERAL (SELECT greatest(ao.amoplefttype, ao.amoprighttype)
+    WHERE ao.amoplefttype < 16384 UNION ALL SELECT ao.amoplefttype WHERE ao.amoplefttype >= 16384) AS t (type)
   JOIN pg_catalog.pg_proc p ON p.oid = op.oprcode JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
-  WHERE ao.amoplefttype >= 16384 AND p.oid >= 16384"
+  WHERE (t.type >= 16384 OR ao.amopmethod IN (403, 405)) AND p.oid >= 16384
+ORDER BY 1, 2, 4, 5, 3"
 );
 
 const CASTS: &str = concat!(
@@ -329,7 +403,8 @@ const CASTS: &str = concat!(
       WHERE t.oid = c.castsource)::text
   FROM pg_catalog.pg_cast c
   JOIN pg_catalog.pg_proc p ON p.oid = c.castfunc JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
-  WHERE c.oid >= 16384"
+  WHERE c.oid >= 16384
+  ORDER BY 3, p.oid"
 );
 
 const EVENT_TRIGGERS: &str = concat!(
@@ -337,7 +412,8 @@ const EVENT_TRIGGERS: &str = concat!(
     function_columns!(),
     " FROM pg_catalog.pg_event_trigger e
   JOIN pg_catalog.pg_proc p ON p.oid = e.evtfoid JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
-  WHERE e.evtenabled <> 'D'"
+  WHERE e.evtenabled <> 'D'
+  ORDER BY e.evtname"
 );
 
 /// The cheap version check, some milliseconds. While it gives what [`Snapshot::fingerprint`] says,
@@ -406,13 +482,14 @@ pub(super) async fn read_all(server: &mut dyn CatalogQuery, fingerprint: &str) -
     let locked = locked(server).await?;
     // In the order in which facts build upon each other: functions before what calls them,
     // relations and types before what hangs on them.
-    let steps: [(&str, Step); 19] = [
+    let steps: [(&str, Step); 20] = [
         (SCHEMAS, Reader::schema),
         (BUILTINS, Reader::builtin),
         (FUNCTIONS, Reader::function),
         (AGGREGATES, Reader::aggregate),
         (RELATIONS, Reader::relation),
         (COLUMNS, Reader::column),
+        (DEFINITIONS, Reader::definition),
         (INHERITS, Reader::inherits),
         (FOREIGN_KEYS, Reader::foreign_key),
         (TRIGGERS, Reader::trigger),

@@ -201,6 +201,14 @@ impl Reader {
         Ok(())
     }
 
+    pub(super) fn definition(&mut self, row: Row<'_>) -> Taken {
+        let Some((schema, name)) = self.keys.get(&oid(row, 0)?) else { return Ok(()) };
+        if let Some(relation) = self.builder.get(schema, name) {
+            relation.rest = Some(text(row, 1)?.parse().map_err(|_| "a definition's hash is none".to_owned())?);
+        }
+        Ok(())
+    }
+
     pub(super) fn inherits(&mut self, row: Row<'_>) -> Taken {
         let (parent, child) = (oid(row, 0)?, oid(row, 1)?);
         let (Some((schema, name)), Some(child)) = (self.keys.get(&parent), self.keys.get(&child)) else {
@@ -369,10 +377,14 @@ impl Reader {
     pub(super) fn type_code(&mut self, row: Row<'_>) -> Taken {
         let called = called(row, 2)?;
         let harmless = self.is_harmless(&called);
-        let role = text(row, 1)?.to_owned();
-        if let Some(facts) = self.builder.type_mut(oid(row, 0)?)
-            && !harmless
-        {
+        let (of, role) = (oid(row, 0)?, text(row, 1)?.to_owned());
+        if harmless {
+            return Ok(());
+        }
+        if of < FIRST_OWN {
+            // ORDER BY, DISTINCT, GROUP BY and the like run it, and any expression may have the type.
+            self.builder.cast(called.code(&role));
+        } else if let Some(facts) = self.builder.type_mut(of) {
             let caller = format!("{role} of type {}.{}", facts.schema, facts.name);
             facts.hazards.push(called.code(&caller));
         }

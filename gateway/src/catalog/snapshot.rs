@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use countersign_shared::digest::Digest;
+
 use super::builtins;
 use crate::statement::effect::Effect;
 
@@ -228,6 +230,8 @@ pub struct Relation {
     pub children: Vec<Key>,
     /// Foreign keys that point here.
     pub referrers: Vec<Referrer>,
+    /// Differs wherever anything else of its definition does, that nothing but its version asks about.
+    pub rest: Option<Digest>,
     /// What classification has found.
     pub memo: Memo,
 }
@@ -340,6 +344,10 @@ pub struct Snapshot {
     pub(super) types: HashMap<u32, TypeFacts>,
     pub(super) types_by_name: HashMap<String, Vec<u32>>,
     pub(super) casts: Vec<Code>,
+    /// Of all functions' bodies, once it is asked for.
+    pub(super) code: OnceLock<Digest>,
+    /// Of all views, likewise.
+    pub(super) views: OnceLock<Digest>,
     pub(super) event_triggers: Vec<Code>,
 }
 
@@ -435,8 +443,8 @@ impl Snapshot {
         self.types.get(&oid)
     }
 
-    /// Casts between the server's own types that run code of the database. They may be implicit,
-    /// so that any expression at all can run them.
+    /// Casts between the server's own types, and comparisons of one, that run code of the database. They may be
+    /// implicit, so that any expression at all can run them.
     #[must_use]
     pub fn cast_hazards(&self) -> &[Code] {
         &self.casts

@@ -1,43 +1,54 @@
 //! The version of what a statement touches: an approval is void once it changes, and only then.
 
+use std::fmt::Debug;
+
 use countersign_shared::digest::{Digest, Fields};
 
-use super::snapshot::{Function, Relation, Snapshot};
+use super::snapshot::{Function, Kind, Relation, Snapshot};
 use crate::statement::effect::{Effect, Object};
 
 impl Snapshot {
-    /// A digest over the catalog's facts of the objects that `effects` name. Unrelated changes
-    /// leave it as it is. Operators, casts and types that run unseen code count always: they can
-    /// meet any statement.
+    /// [`Snapshot::version_for`] where it is not known whether the statement runs code of the database's: it may,
+    /// if the database has operators, casts or types that do.
     #[must_use]
     pub fn version_of(&self, effects: &[Effect]) -> Digest {
+        let anywhere = !(self.operators.is_empty() && self.casts.is_empty() && self.event_triggers.is_empty())
+            || self.types.values().any(|facts| !(facts.hazards.is_empty() && facts.checks.is_empty()));
+        self.version_for(effects, anywhere)
+    }
+
+    /// A digest over the catalog's facts of the objects that `effects` name. Unrelated changes
+    /// leave it as it is. Operators, casts and types that run unseen code count always: they can
+    /// meet any statement. `runs_code` says that the statement runs functions of the database's, whatever calls
+    /// them.
+    #[must_use]
+    pub fn version_for(&self, effects: &[Effect], runs_code: bool) -> Digest {
         let mut objects: Vec<&Object> = effects.iter().map(|effect| &effect.object).collect();
         objects.sort_unstable();
         objects.dedup();
-        let mut fields = Fields::of("countersign/catalog/v2").field("known", [u8::from(self.known)]);
+        let mut fields = Fields::of("countersign/catalog/v3").field("known", [u8::from(self.known)]);
         fields = fields
-            .list("operators", self.operators.iter().map(|(name, codes)| format!("{name} {codes:?}")))
-            .list("casts", self.casts.iter().map(|code| format!("{code:?}")))
-            .list("event triggers", self.event_triggers.iter().map(|code| format!("{code:?}")));
-        let mut types: Vec<String> = self
-            .types
-            .values()
-            .filter(|facts| !(facts.hazards.is_empty() && facts.checks.is_empty()))
-            .map(|facts| format!("{:?}", (&facts.schema, &facts.name, &facts.parts, &facts.hazards, &facts.checks)))
+            .list("operators", self.operators.iter().map(|(name, codes)| format!("{name} {:?}", sorted(codes))))
+            .list("casts", sorted(&self.casts))
+            .list("event triggers", sorted(&self.event_triggers));
+        let acts = self.types.values().filter(|facts| !(facts.hazards.is_empty() && facts.checks.is_empty()));
+        let mut types: Vec<String> = acts
+            .map(|facts| {
+                let (hazards, checks) = (sorted(&facts.hazards), sorted(&facts.checks));
+                format!("{:?}", (&facts.schema, &facts.name, &facts.parts, hazards, checks))
+            })
             .collect();
         types.sort_unstable();
         fields = fields.list("types", types);
-        if objects.iter().any(|object| self.runs_code(object)) {
+        if runs_code || objects.iter().any(|object| self.runs_code(object)) {
             // What a function calls, and what that calls, is in no effect. Where any code of the
             // database runs, all of it counts.
-            let mut code: Vec<String> = self.functions.values().flatten().map(describe_function).collect();
-            code.sort_unstable();
-            fields = fields.list("code", code);
+            fields = fields.field("code", self.code().as_bytes());
         }
         for object in objects {
             fields = match object {
                 Object::Table { schema, name } | Object::Column { schema, table: name, .. } => {
-                    fields.optional("relation", self.relation(schema, name).map(|r| describe_relation(r)))
+                    fields.optional("relation", self.relation(schema, name).map(|r| self.describe_relation(r)))
                 }
                 Object::Function { schema, name } => {
                     let mut overloads: Vec<String> =
@@ -50,6 +61,25 @@ impl Snapshot {
             };
         }
         fields.finish()
+    }
+
+    /// Of every function that did not come with the server.
+    fn code(&self) -> &Digest {
+        self.code.get_or_init(|| {
+            let mut code: Vec<String> = self.functions.values().flatten().map(describe_function).collect();
+            code.sort_unstable();
+            Fields::of("countersign/code/v1").list("functions", code).finish()
+        })
+    }
+
+    /// Of every view that did not come with the server.
+    fn views(&self) -> &Digest {
+        self.views.get_or_init(|| {
+            let views = self.relations().filter(|view| view.kind == Kind::View && !view.is_builtin());
+            let mut views: Vec<String> = views.map(|view| describe(view)).collect();
+            views.sort_unstable();
+            Fields::of("countersign/views/v1").list("views", views).finish()
+        })
     }
 
     /// Whether functions of the database may run where this is touched.
@@ -69,17 +99,44 @@ impl Snapshot {
             }
         }
     }
+
+    /// A relation with its partitions and what inherits from it, which no effect names.
+    fn describe_relation(&self, relation: &Relation) -> String {
+        let mut described = Vec::new();
+        let mut seen = std::collections::HashSet::from([relation.oid]);
+        let mut rest = vec![relation];
+        let mut restricted = false;
+        while let Some(relation) = rest.pop() {
+            restricted |= relation.expressions.iter().any(|expression| expression.what.starts_with("the policy "));
+            described.push(describe(relation));
+            let children = relation.children.iter().filter_map(|(schema, name)| self.relation(schema, name));
+            rest.extend(children.map(AsRef::as_ref).filter(|child| seen.insert(child.oid)));
+        }
+        if restricted {
+            // What a policy reads is in no effect, and may be a view.
+            described.push(self.views().to_string());
+        }
+        described.sort_unstable();
+        format!("{described:?}")
+    }
 }
 
-fn describe_relation(relation: &Relation) -> String {
+fn describe(relation: &Relation) -> String {
     format!(
         "{:?}",
         (
             (relation.oid, &relation.schema, &relation.name, relation.kind, &relation.columns),
-            (&relation.definition, &relation.of, &relation.hazards, &relation.expressions),
-            (&relation.children, &relation.referrers),
+            (&relation.definition, &relation.of, sorted(&relation.hazards), sorted(&relation.expressions)),
+            (sorted(&relation.children), sorted(&relation.referrers), &relation.rest),
         )
     )
+}
+
+/// Facts in an order of their own, whatever order the server told them in.
+fn sorted(facts: &[impl Debug]) -> Vec<String> {
+    let mut told: Vec<String> = facts.iter().map(|fact| format!("{fact:?}")).collect();
+    told.sort_unstable();
+    told
 }
 
 fn describe_function(function: &Function) -> String {
@@ -89,7 +146,7 @@ fn describe_function(function: &Function) -> String {
 #[cfg(test)]
 mod tests {
     use crate::{
-        catalog::{Body, Code, Events, builder::Builder},
+        catalog::{Body, Code, Events, TypeFacts, builder::Builder},
         statement::effect::{Action, Effect, Object},
     };
 
@@ -124,6 +181,69 @@ mod tests {
         let (one, two) = (with("SELECT 1"), with("DELETE FROM orders"));
         assert_ne!(of(&one, "audited"), of(&two, "audited"), "what its trigger calls may have changed");
         assert_eq!(of(&one, "orders"), of(&two, "orders"), "nothing runs code here");
+    }
+
+    #[test]
+    fn code_counts_where_a_statement_runs_it_on_a_plain_table_or_where_it_may() {
+        let with = |body: &str| shop().function_with("public.inner", Body::Sql(body.into())).build();
+        let (one, two) = (with("SELECT 1"), with("DELETE FROM orders"));
+        let of = |snapshot: &crate::catalog::Snapshot, runs: bool| snapshot.version_for(&on_orders(), runs);
+        assert_eq!(of(&one, false), of(&two, false), "an unrelated function");
+        assert_ne!(of(&one, true), of(&two, true), "an operator, a cast, a domain or a block may call it");
+        let operator = |body: &str| {
+            let mut builder = shop();
+            builder.function_with("public.inner", Body::Sql(body.into()));
+            let function = builder.oid_of("public.inner");
+            builder.operator("public", "###", Code { note: "the operator ###".into(), function }).build()
+        };
+        let domain = |body: &str| {
+            let facts = TypeFacts { name: "d".into(), checks: vec!["inner(VALUE)".into()], ..TypeFacts::default() };
+            shop().function_with("public.inner", Body::Sql(body.into())).add_type(20_000, facts).build()
+        };
+        for (what, one, two) in [
+            ("an operator", operator("SELECT 1"), operator("DELETE FROM orders")),
+            ("a domain", domain("SELECT 1"), domain("DELETE FROM orders")),
+        ] {
+            assert_ne!(one.version_of(&on_orders()), two.version_of(&on_orders()), "{what}");
+        }
+    }
+
+    #[test]
+    fn what_nothing_but_the_version_asks_about_changes_it_and_the_order_of_facts_does_not() {
+        let version = |change: &dyn Fn(&mut Builder)| {
+            let mut builder = shop();
+            builder.table("public.orders_1", &["id"]).child("public.orders_1", "public.orders");
+            builder.view("public.visible", "SELECT 1");
+            change(&mut builder);
+            builder.build().version_of(&on_orders())
+        };
+        let rest = |name: &'static str| {
+            move |builder: &mut Builder| {
+                builder.get("public", name).expect("it is there").rest = "ab".repeat(32).parse().ok();
+            }
+        };
+        let plain = version(&|_| ());
+        assert_ne!(plain, version(&rest("orders")), "its own definition");
+        assert_ne!(plain, version(&rest("orders_1")), "that of a partition");
+        assert_eq!(plain, version(&rest("visible")), "a view that it has nothing to do with");
+        let policy = |then: &dyn Fn(&mut Builder)| {
+            version(&|builder| {
+                builder.expression("public.orders", Events::ANY, "the policy p", "(EXISTS (SELECT 1 FROM visible))");
+                then(builder);
+            })
+        };
+        assert_ne!(policy(&|_| ()), policy(&rest("visible")), "a policy may read it");
+        let defaults = |order: [&'static str; 2]| {
+            version(&move |builder| {
+                for what in order {
+                    builder.expression("public.orders", Events::INSERT, what, "1");
+                }
+            })
+        };
+        assert_eq!(
+            defaults(["the default of id", "the default of status"]),
+            defaults(["the default of status", "the default of id"])
+        );
     }
 
     #[test]

@@ -383,9 +383,11 @@ impl Session {
             return Box::pin(self.refuse_group(Refusal::NotSupported { message })).await;
         }
         let goes_on = portal.ran.as_ref().filter(|then| {
+            // What its rows run was found then, and any code of the database may be among it.
+            let version = |catalog: &Snapshot| catalog.version_for(&then.effects, true);
             (then.standing, then.policies) == (self.standing, policies)
-                && (Arc::ptr_eq(&then.catalog, &self.catalog)
-                    || then.catalog.version_of(&then.effects) == self.catalog.version_of(&then.effects))
+                && then.effects == analysis.effects
+                && (Arc::ptr_eq(&then.catalog, &self.catalog) || version(&then.catalog) == version(&self.catalog))
                 && (then.held || !by_time)
                 && !(self.is_reviewed() && analysis.moves_transaction)
         });

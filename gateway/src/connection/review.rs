@@ -89,7 +89,7 @@ impl Session {
             database: (&self.connection.name, &self.connection.upstream.database),
             settings: &self.settings,
             transaction: if self.moved { b'?' } else { self.status },
-            catalog: self.catalog.version_of(&request.analysis.effects),
+            catalog: self.catalog.version_for(&request.analysis.effects, request.analysis.runs_code),
         })
     }
 

@@ -1,6 +1,6 @@
 //! A held statement: the client waits, and anything that ends the hold refuses it.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use chrono::Utc;
 
@@ -117,10 +117,10 @@ impl Session {
             rules = rules_behind(&self.gateway.policies(), &asked, &decision, Utc::now());
             // Whoever forwards it knows what it was; what it is by now counts as well.
             self.runs_text(&now);
-            as_now = Request { analysis: Arc::clone(&*now), ..request.clone() };
+            as_now = request.understood_as(&now);
             request = &as_now;
         }
-        let digest = self.digest(request, &asked);
+        let digest = self.digest(&request.understood_as(&now), &asked);
         let arm = self.withdraw.arm();
         let Wished { impact, notes, guard } = match Box::pin(self.wished(request, &asked, &needed, &rules)).await? {
             Ok(wished) => wished,
@@ -274,7 +274,7 @@ impl Session {
                 let analysis = Box::pin(self.analyse(&request.sql, None)).await?;
                 self.knows_again(rows, request);
                 let asked = self.asked(&analysis);
-                let digest = self.digest(request, &asked);
+                let digest = self.digest(&request.understood_as(&analysis), &asked);
                 Ok(Ok((asked, digest)))
             }
             Waits::Commit { sql, touched } => {
@@ -490,7 +490,7 @@ impl Session {
             settings: &self.settings,
             // Whether one is open is not known where the client's own group moves it.
             transaction: if self.moved { b'?' } else { self.status },
-            catalog: self.catalog.version_of(&asked.effects),
+            catalog: self.catalog.version_for(&asked.effects, request.analysis.runs_code),
         })
     }
 }

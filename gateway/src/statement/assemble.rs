@@ -70,10 +70,16 @@ pub struct Surroundings<'a> {
 }
 
 impl Request {
+    /// The same, as it is understood by now.
+    #[must_use]
+    pub fn understood_as(&self, now: &Arc<Understood>) -> Self {
+        Self { analysis: Arc::clone(now), ..self.clone() }
+    }
+
     /// What an approval of this request binds.
     #[must_use]
     pub fn digest(&self, around: &Surroundings<'_>) -> Digest {
-        let fields = Fields::of("countersign/statement/v1")
+        let fields = Fields::of("countersign/statement/v2")
             .field("sql", self.sql.as_bytes())
             .field("parameters", (self.parameters.len() as u64).to_be_bytes());
         self.circumstances(self.values(fields), around).finish()
@@ -96,7 +102,7 @@ impl Request {
     /// parameters' values; and what is masked of it.
     #[must_use]
     pub fn allowance_digest(&self, around: &Surroundings<'_>, masks: &str, pinned: bool) -> Digest {
-        let fields = Fields::of("countersign/allowance/v1")
+        let fields = Fields::of("countersign/allowance/v2")
             .field("text", self.text_digest().as_bytes())
             .field("masks", masks)
             .field("pinned", [u8::from(pinned)]);
@@ -119,11 +125,14 @@ impl Request {
     fn circumstances(&self, fields: Fields, around: &Surroundings<'_>) -> Fields {
         // What EXECUTE runs is no part of its text.
         let executes = self.analysis.statements.iter().flat_map(|statement| &statement.executes);
+        let resolved = self.analysis.statements.iter().flat_map(|statement| &statement.resolved);
         fields
             .list(
                 "effects",
                 self.analysis.effects.iter().map(|effect| format!("{} {:?}", effect.action, effect.object)),
             )
+            // A type of the same name that comes into being, in whatever schema, may be the one that is meant.
+            .list("resolved", resolved.map(|oid| oid.to_be_bytes()))
             .list("executes", executes.flat_map(|(name, text)| [name, text]))
             .field("limit", self.limit.to_be_bytes())
             .field("session", around.session)
@@ -216,6 +225,12 @@ mod tests {
             Request { analysis: Arc::new(analysis.into()), ..request("EXECUTE p", &[]) }.digest(&around)
         };
         assert_ne!(executes("DELETE FROM t WHERE id = 1"), executes("DELETE FROM t"), "what EXECUTE runs");
+        let resolved = |oids: &[u32]| {
+            let statement = Statement { resolved: oids.to_vec(), ..Statement::default() };
+            let analysis = Analysis { statements: vec![statement], ..Analysis::default() };
+            Request { analysis: Arc::new(analysis.into()), ..request("SELECT 'b'::en", &[]) }.digest(&around)
+        };
+        assert_ne!(resolved(&[17_000]), resolved(&[17_000, 17_001]), "another type of that name");
         let others = [
             ("another text", request("DELETE FROM t WHERE id = $1 ", &[Some("1")]).digest(&around)),
             ("another value", request(&delete.sql, &[Some("2")]).digest(&around)),

@@ -34,6 +34,8 @@ pub struct Understood {
     pub leaves_catalog: bool,
     /// Whether something of it can't be seen.
     pub is_opaque: bool,
+    /// Whether code of the database's runs.
+    pub runs_code: bool,
     told: OnceLock<Told>,
 }
 
@@ -126,9 +128,10 @@ impl From<Analysis> for Understood {
                     .iter()
                     .any(|s| matches!(s.transaction, TransactionMove::Commit | TransactionMove::Rollback)),
             is_opaque: effects.iter().any(|effect| effect.action == Action::Opaque),
+            runs_code: statements.iter().any(|s| s.runs_code),
             unpins: [(NOTE_TOKEN, Pin::Token), (NOTE_ENCODING, Pin::Encoding), (NOTE_STRINGS, Pin::Strings)]
                 .into_iter()
-                .find_map(|(note, pin)| statements.iter().any(|s| s.notes.iter().any(|n| n == note)).then_some(pin)),
+                .find_map(|(note, pin)| statements.iter().any(|s| s.marks.contains(note)).then_some(pin)),
             changes_session,
             told: OnceLock::new(),
             effects,

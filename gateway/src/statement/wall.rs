@@ -13,8 +13,8 @@ pub const SETTING: &str = "default_transaction_read_only";
 /// session began with; `at_start` says whether that is the wall.
 #[must_use]
 pub fn taken_down_by(analysis: &Analysis, at_start: bool) -> Option<Refusal> {
-    let mut notes = analysis.statements.iter().flat_map(|statement| &statement.notes);
-    let down = notes.any(|note| note == NOTE_READ_WRITE || !at_start && note == NOTE_RESETS_ALL);
+    let has = |note: &str| analysis.statements.iter().any(|statement| statement.marks.contains(note));
+    let down = has(NOTE_READ_WRITE) || !at_start && has(NOTE_RESETS_ALL);
     down.then(|| Refusal::Denied {
         message: "this session is read only".to_owned(),
         detail: "No policy permits you anything but reading here, so READ WRITE is not for this session.".to_owned(),

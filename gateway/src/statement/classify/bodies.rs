@@ -155,7 +155,7 @@ impl Walk<'_> {
             found.opaque("it changes what its own names mean");
         }
         // Some notes are looked for, wherever they come from.
-        for note in found.notes.iter_mut().filter(|note| !settings::is_looked_for(note)) {
+        for note in found.notes.iter_mut().filter(|note| settings::looked_for(note).is_none()) {
             *note = format!("{label}: {note}");
         }
         if self.planned && early {

@@ -23,7 +23,14 @@ impl Walk<'_> {
         self.found.uses_path = true;
         self.found.changes_objects = true;
         self.found.statement.changes_session = true;
-        for code in self.snapshot.event_triggers() {
+        self.event_triggers_fire();
+    }
+
+    /// They fire for more than DDL: rights, labels, REFRESH, and from 17 on REINDEX. Which of them fire for what
+    /// is not asked.
+    pub fn event_triggers_fire(&mut self) {
+        let snapshot = self.snapshot;
+        for code in snapshot.event_triggers() {
             self.run_code(code, &[], None);
         }
     }
@@ -422,6 +429,7 @@ impl Walk<'_> {
     }
 
     pub fn grant(&mut self, n: &GrantStmt) {
+        self.event_triggers_fire();
         let mut named = false;
         if n.objtype == ObjectType::ObjectTable as i32 {
             for object in &n.objects {

@@ -4,16 +4,28 @@ use pg_query::protobuf::{
     AExpr, AExprKind, JsonAggConstructor, JsonOutput, JsonValueExpr, SubLink, SubLinkType, WindowDef,
 };
 
-use super::walk::Walk;
+use super::{Names, walk::Walk};
+use crate::catalog::Snapshot;
 
 impl Walk<'_> {
-    /// Words of the newest grammar that an older server reads as the name of any function.
+    /// Words of the newest grammar that an older server reads as the name of any function, or of a type that
+    /// is called like one.
     pub fn younger_word(&mut self, names: &[&str]) {
         for name in names {
-            if !self.snapshot.functions(name).is_empty() {
+            if self.snapshot.functions(name).is_empty() {
+                self.type_called(name);
+            } else {
                 self.function("", name, None);
             }
+            self.temporary_type(name);
         }
+    }
+
+    /// Whether one of such words is the name of something in the database.
+    pub fn is_taken(snapshot: &Snapshot, names: &Names, word: &str) -> bool {
+        !snapshot.functions(word).is_empty()
+            || !snapshot.types_named(word).is_empty()
+            || names.temporary_types.contains(word)
     }
 
     pub fn expression(&mut self, n: &AExpr) {

@@ -136,10 +136,7 @@ impl Walk<'_> {
             self.found.functions.insert(format!("{}.{}", candidate.schema, candidate.name));
             self.user_function(candidate, follows_path);
         }
-        // A type's name called like a function is a cast.
-        for oid in self.snapshot.types_named(name).to_vec() {
-            self.type_is_used(oid);
-        }
+        self.type_called(name);
         if schema.is_empty() || schema == "pg_catalog" {
             known |= self.builtin(name, args) || builtins::is_cast(name, args.map_or(0, <[Node]>::len));
         } else if schema == "information_schema" && builtins::is_information_schema_helper(name) {
@@ -153,6 +150,15 @@ impl Walk<'_> {
             if self.snapshot.is_known() && !super::relations::is_temporary_schema(schema) {
                 self.found.doubt.get_or_insert(Doubt::UnknownFunction { name: shown });
             }
+        }
+    }
+
+    /// A type's name called like a function is a cast.
+    pub fn type_called(&mut self, name: &str) {
+        let snapshot = self.snapshot;
+        for oid in snapshot.types_named(name) {
+            self.found.uses_names = true;
+            self.type_is_used(*oid);
         }
     }
 
@@ -346,7 +352,7 @@ impl Walk<'_> {
     }
 
     /// A type without a schema, which is looked for among the temporary ones first.
-    fn temporary_type(&mut self, name: &str) {
+    pub fn temporary_type(&mut self, name: &str) {
         if self.place != Place::Text || !self.names.temporary_types.contains(name) {
             return;
         }

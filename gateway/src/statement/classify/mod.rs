@@ -148,8 +148,11 @@ pub struct Statement {
     pub cursor: Option<CursorMove>,
     /// Whether no value of a constant had a part in any of the above but `range`.
     pub blind_to_literals: bool,
-    /// Sentences for the card: why something is opaque, what was not resolved.
+    /// Sentences for the card: why something is opaque, what was not resolved. Not all of them, where there are
+    /// very many.
     pub notes: Vec<String>,
+    /// Those that are looked for, wherever they come from: `NOTE_READ_WRITE` and its kin. All of them.
+    pub marks: std::collections::BTreeSet<&'static str>,
 }
 
 /// Why a text is not analysed, although policy may still let it pass as `opaque`.
@@ -388,7 +391,7 @@ fn analyse(sql: &str, tree: &ParseResult, catalog: &Snapshot, names: &Names) -> 
 fn keep_token_out(sql: &str, mut analysis: Analysis) -> Analysis {
     if settings::mentions_token(sql)
         && let Some(first) = analysis.statements.first_mut()
-        && !first.notes.iter().any(|note| note == NOTE_TOKEN)
+        && first.marks.insert(NOTE_TOKEN)
     {
         first.notes.push(NOTE_TOKEN.to_owned());
     }

@@ -390,9 +390,10 @@ impl Walk<'_> {
     }
 }
 
-/// Whether a note is looked for as it stands.
-pub(super) fn is_looked_for(note: &str) -> bool {
-    [NOTE_READ_WRITE, NOTE_RESETS_ALL, NOTE_OWN_SETTING, NOTE_TOKEN, NOTE_ENCODING, NOTE_STRINGS].contains(&note)
+/// The note, where it is one that is looked for as it stands.
+pub(super) fn looked_for(note: &str) -> Option<&'static str> {
+    let all = [NOTE_READ_WRITE, NOTE_RESETS_ALL, NOTE_OWN_SETTING, NOTE_TOKEN, NOTE_ENCODING, NOTE_STRINGS];
+    all.into_iter().find(|known| *known == note)
 }
 
 /// Whether a statement is SET or the like, or a SELECT of nothing but `set_config` of constants.

@@ -519,6 +519,7 @@ fn the_rest_of_an_answer_is_told() {
         "SELECT set_config('transaction_read_only', 'off', true)",
     ] {
         assert!(of(sql).notes.iter().any(|note| note == super::NOTE_READ_WRITE), "{sql}");
+        assert!(of(sql).marks.contains(super::NOTE_READ_WRITE), "{sql}");
     }
 }
 

@@ -354,6 +354,86 @@ fn casts_and_event_triggers_of_the_database_count() {
         shop_builder().event_trigger(Code::unseen("event trigger e calls evil.f()")),
         "SELECT * FROM orders"
     ));
+    for sql in [
+        "REFRESH MATERIALIZED VIEW daily",
+        "REFRESH MATERIALIZED VIEW CONCURRENTLY daily WITH NO DATA",
+        "REINDEX TABLE orders",
+        "GRANT SELECT ON orders TO ana",
+        "REVOKE ALL ON SCHEMA public FROM ana",
+        "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO ana",
+        "SECURITY LABEL ON TABLE orders IS 'x'",
+        "CREATE PUBLICATION p FOR TABLE orders",
+        "COMMENT ON TABLE orders IS 'x'",
+        "DO $$ BEGIN REFRESH MATERIALIZED VIEW daily; END $$",
+    ] {
+        assert!(opaque(shop_builder().event_trigger(Code::unseen("event trigger e calls evil.f()")), sql), "{sql}");
+        assert!(!opaque(&mut shop_builder(), sql), "{sql}: without one");
+    }
+}
+
+#[test]
+fn a_word_of_the_newest_grammar_may_be_the_name_of_a_type() {
+    const WORDS: [(&str, &str); 11] = [
+        ("json", "SELECT json('1')"),
+        ("json_scalar", "SELECT json_scalar('1')"),
+        ("json_serialize", "SELECT json_serialize('1')"),
+        ("json_array", "SELECT json_array(1::bigint)"),
+        ("json_array", "SELECT json_array(SELECT 1)"),
+        ("json_object", "SELECT json_object('a': 1)"),
+        ("json_objectagg", "SELECT json_objectagg('a': 1)"),
+        ("json_arrayagg", "SELECT json_arrayagg(1)"),
+        ("json_exists", "SELECT json_exists('1', '$')"),
+        ("json_query", "SELECT json_query('1', '$')"),
+        ("json_value", "SELECT json_value('1', '$')"),
+    ];
+    let plain = shop_builder().build();
+    let opaque = |sql: &str, snapshot: &crate::catalog::Snapshot, names: &Names| {
+        classify(sql, snapshot, names).statements[0].effects.iter().any(|e| e.action == Action::Opaque)
+    };
+    for (name, sql) in WORDS {
+        let (schema, checks) = ("public".into(), vec!["public.wipe(VALUE)".into()]);
+        let facts = TypeFacts { schema, name: name.into(), checks, ..TypeFacts::default() };
+        let typed = shop_builder().add_type(18_003, facts).build();
+        let mine = Names { temporary_types: [name.to_owned()].into(), ..names() };
+        assert!(opaque(sql, &typed, &names()), "{sql}");
+        assert!(opaque(sql, &plain, &mine), "{sql}: a temporary type");
+        // The shop has a function of that name already.
+        assert!(name == "json_scalar" || !opaque(sql, &plain, &names()), "{sql}: without one");
+    }
+}
+
+#[test]
+fn what_takes_the_second_wall_down_is_found_behind_any_number_of_other_notes() {
+    let mut builder = shop_builder();
+    for number in 0..60 {
+        builder.function(&format!("public.h{number}"), "plpgsql");
+    }
+    builder.expression(
+        "public.plain_default",
+        Events::ANY,
+        "the policy p",
+        "(set_config('transaction_read_only', 'off', true) IS NULL)",
+    );
+    let snapshot = builder.build();
+    let fields: Vec<String> = (0..60).map(|number| format!("(r).h{number}")).collect();
+    let fields = fields.join(", ");
+    for (sql, note) in [
+        ("set default_transaction_read_only = off", super::NOTE_READ_WRITE),
+        ("discard all", super::NOTE_RESETS_ALL),
+        ("reset all", super::NOTE_RESETS_ALL),
+        ("set client_encoding = latin1", super::NOTE_ENCODING),
+        ("set standard_conforming_strings = off", super::NOTE_STRINGS),
+        ("set countersign.token = 'ey'", super::NOTE_TOKEN),
+        ("perform * from plain_default", super::NOTE_READ_WRITE),
+    ] {
+        let sql = format!("DO $$ DECLARE r record; BEGIN IF false THEN PERFORM {fields}; END IF; {sql}; END $$");
+        let statement = &classify(&sql, &snapshot, &names()).statements[0];
+        assert!(statement.notes.len() >= 50 && statement.marks.contains(note), "{sql}: {:?}", statement.notes);
+    }
+    let down = |sql: &str| crate::statement::wall::taken_down_by(&classify(sql, &snapshot, &names()), true).is_some();
+    assert!(down(&format!("DO $$ BEGIN PERFORM {fields}; SET default_transaction_read_only = off; END $$")));
+    assert!(down("SELECT * FROM plain_default"), "a policy that sets it, whose notes are not the statement's");
+    assert!(!down(&format!("DO $$ BEGIN PERFORM {fields}; SET default_transaction_read_only = on; END $$")));
 }
 
 #[test]

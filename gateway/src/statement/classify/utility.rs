@@ -131,6 +131,7 @@ impl Walk<'_> {
     }
 
     pub fn reindex(&mut self, n: &ReindexStmt) {
+        self.event_triggers_fire();
         match &n.relation {
             Some(relation) => self.maintain(Some(relation)),
             None if n.kind == ReindexObjectType::ReindexObjectSchema as i32 => self.maintain_all(Some(&n.name)),
@@ -140,6 +141,7 @@ impl Walk<'_> {
 
     /// It runs the view's query, and makes its indexes anew.
     pub fn refresh(&mut self, n: &RefreshMatViewStmt) {
+        self.event_triggers_fire();
         self.maintain(n.relation.as_ref());
         if let Some(n) = &n.relation
             && let Some(view) = self.meaning(&n.schemaname, &n.relname).relation

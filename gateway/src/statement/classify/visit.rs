@@ -290,8 +290,14 @@ impl Walk<'_> {
             N::LoadStmt(_) | N::CheckPointStmt(_) => self.server(),
             N::CreatedbStmt(_) | N::DropdbStmt(_) | N::AlterDatabaseStmt(_) => self.server(),
             N::CreateTableSpaceStmt(_) | N::DropTableSpaceStmt(_) | N::AlterTableSpaceOptionsStmt(_) => self.server(),
-            N::CreateSubscriptionStmt(_) | N::AlterSubscriptionStmt(_) | N::DropSubscriptionStmt(_) => self.server(),
-            N::CreatePublicationStmt(_) | N::AlterPublicationStmt(_) => self.server(),
+            N::CreateSubscriptionStmt(_)
+            | N::AlterSubscriptionStmt(_)
+            | N::DropSubscriptionStmt(_)
+            | N::CreatePublicationStmt(_)
+            | N::AlterPublicationStmt(_) => {
+                self.event_triggers_fire();
+                self.server();
+            }
             N::AlterTableMoveAllStmt(_) => {
                 self.ddl(Action::Alter);
                 self.server();
@@ -308,8 +314,11 @@ impl Walk<'_> {
                 self.privilege();
             }
             N::GrantStmt(n) => self.grant(n),
-            N::GrantRoleStmt(_) | N::AlterDefaultPrivilegesStmt(_) => self.privilege(),
-            N::SecLabelStmt(_) | N::ReassignOwnedStmt(_) => self.privilege(),
+            N::GrantRoleStmt(_) => self.privilege(),
+            N::AlterDefaultPrivilegesStmt(_) | N::SecLabelStmt(_) | N::ReassignOwnedStmt(_) => {
+                self.event_triggers_fire();
+                self.privilege();
+            }
             N::DropOwnedStmt(_) => {
                 self.privilege();
                 self.ddl(Action::Drop);

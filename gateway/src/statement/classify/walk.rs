@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::{Doubt, NOTE_TOKEN, Names, Statement, TransactionMove, bodies::Call, limits, literals};
+use super::{Doubt, Names, Statement, TransactionMove, bodies::Call, limits, literals, settings};
 use crate::{
     catalog::{Derived, Snapshot},
     statement::effect::{Action, Effect, Object},
@@ -73,8 +73,10 @@ impl Found {
 
     pub fn note(&mut self, note: impl Into<String>) {
         let note = note.into();
+        let mark = settings::looked_for(&note);
+        self.statement.marks.extend(mark);
         // A statement that has thousands of reasons is not easier to read with all of them.
-        let has_room = self.notes.len() < 50 || note == NOTE_TOKEN;
+        let has_room = self.notes.len() < 50 || mark.is_some();
         if has_room && !self.notes.contains(&note) {
             self.notes.push(note);
         }
@@ -114,6 +116,7 @@ impl Found {
         self.statement.fetches_within |= other.statement.fetches_within;
         self.statement.opens_within |= other.statement.opens_within;
         self.reads_literals |= other.reads_literals;
+        self.statement.marks.append(&mut other.statement.marks);
         self.statement.has_where &= other.statement.has_where;
         self.statement.changes_session |= other.statement.changes_session;
     }
@@ -122,7 +125,7 @@ impl Found {
     pub fn is_plain(&self) -> bool {
         let moves = self.changes_names || self.changes_objects || self.statement.changes_session;
         let plain = !(moves || self.rests_on_session || self.runs_code || self.catches || self.settles);
-        plain && self.executed.is_empty() && self.statement.has_where
+        plain && self.executed.is_empty() && self.statement.has_where && self.statement.marks.is_empty()
     }
 
     pub fn into_statement(self) -> Statement {
@@ -268,6 +271,7 @@ impl<'a> Walk<'a> {
         if is_own_setting {
             self.found.effects.clear();
             self.found.notes.clear();
+            self.found.statement.marks.clear();
             self.on_connection(Action::Set);
             return self.found;
         }

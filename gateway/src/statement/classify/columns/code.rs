@@ -56,6 +56,10 @@ impl<'a> Reader<'a> {
     }
 
     pub fn operator(&mut self, name: &[Node], values: &Value) {
+        if !self.snapshot.cast_hazards().is_empty() {
+            // A cast or a comparison of the database's own may be what carries it out, and be told the values.
+            self.record(values, Use::Source);
+        }
         let Some(last) = strings(name).last().copied() else { return };
         let temporary = || strings(name).first().is_some_and(|schema| is_temporary_schema(schema));
         if self.snapshot.operator_hazards(last).is_empty() && !temporary() {
@@ -95,7 +99,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn ran(&mut self, found: Found, may_do_more: bool, values: &Value) {
+    pub fn ran(&mut self, found: Found, may_do_more: bool, values: &Value) {
         if may_do_more || !found.effects.is_empty() || !found.executed.is_empty() {
             self.record(values, Use::Source);
         }

@@ -11,7 +11,10 @@ use pg_query::{
 use super::{Use, reader::Reader, scope::Value};
 use crate::{
     catalog::builtins,
-    statement::classify::functions::{schema_and_name, strings},
+    statement::classify::{
+        functions::{schema_and_name, strings},
+        walk::Walk,
+    },
 };
 
 type Boxed = Option<Box<Node>>;
@@ -319,18 +322,24 @@ impl Reader<'_> {
             _ => value = self.lost("what an expression of a new kind rests on"),
         }
         // The newest grammar's words are names of functions to an older server.
-        for name in [
+        let (snapshot, names) = (self.snapshot, self.names);
+        for word in [
             "json",
             "json_scalar",
             "json_serialize",
             "json_object",
+            "json_objectagg",
             "json_array",
+            "json_arrayagg",
             "json_exists",
             "json_query",
             "json_value",
         ] {
-            if !self.snapshot.functions(name).is_empty() {
-                self.call("", name, 1, &value.clone());
+            if Walk::is_taken(snapshot, names, word) {
+                let mut walk = self.walk();
+                walk.younger_word(&[word]);
+                let strange = snapshot.functions(word).iter().any(|function| !function.is_trusted());
+                self.ran(walk.found, strange, &value.clone());
             }
         }
         Value::over(value.from)

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Columns, Use, columns_of};
 use crate::{
-    catalog::{Body, Code, Column, Events, Kind, Snapshot, Temporary, builder::Builder},
+    catalog::{Body, Code, Column, Events, Kind, Snapshot, Temporary, TypeFacts, builder::Builder},
     statement::classify::{Names, classify},
 };
 
@@ -187,6 +187,45 @@ fn a_column_has_the_role_of_the_place_where_it_ends_up() {
         ("SELECT id FROM c FOR UPDATE", "o: c.id", "locks"),
         ("SELECT 1; SELECT ssn FROM c", "o: c.ssn", "the last of two"),
     ]);
+}
+
+#[test]
+fn values_are_told_to_a_comparison_of_the_databases_own() {
+    let of = |builder: &mut Builder| {
+        let sql = "SELECT ARRAY[email] < ARRAY['x'] FROM c";
+        let (snapshot, names) = (builder.table("public.c", &["id", "email"]).build(), names());
+        told(&columns_of(sql, &classify(sql, &snapshot, &names), &snapshot, &names).pop().expect("a statement"))
+    };
+    let compares = Code::unseen("the comparison of text calls public.f()");
+    assert_ne!(of(&mut Builder::new()), of(Builder::new().cast(compares)));
+}
+
+#[test]
+fn a_value_in_a_word_of_the_newest_grammar_goes_to_whatever_is_called_so() {
+    let source = |sql: &str, typed: bool| {
+        let mut builder = Builder::new();
+        builder.table("public.c", &["id", "email"]);
+        builder.function_with("public.say", Body::Sql("INSERT INTO public.c VALUES (1)".to_owned()));
+        if typed {
+            let checks = vec!["public.say(VALUE)".to_owned()];
+            for (oid, name) in (20_001..).zip(["json", "json_scalar", "json_serialize", "json_array", "json_arrayagg"])
+            {
+                let (schema, name, checks) = ("public".to_owned(), name.to_owned(), checks.clone());
+                builder.add_type(oid, TypeFacts { schema, name, checks, ..TypeFacts::default() });
+            }
+        }
+        let (snapshot, names) = (builder.build(), names());
+        told(&columns_of(sql, &classify(sql, &snapshot, &names), &snapshot, &names).pop().expect("a statement"))
+    };
+    for sql in [
+        "SELECT json(email) FROM c",
+        "SELECT json_scalar(email) FROM c",
+        "SELECT json_serialize(email) FROM c",
+        "SELECT json_array(email) FROM c",
+        "SELECT json_arrayagg(email) FROM c",
+    ] {
+        assert_ne!(source(sql, true), source(sql, false), "{sql}");
+    }
 }
 
 #[test]
