@@ -118,6 +118,7 @@ impl Session {
             temporary_types,
             prepared: serde_json::from_str(&text(1)).unwrap_or_default(),
             login: text(2),
+            reads_otherwise: false,
         };
         // Within a transaction its own changes count, which nobody else sees yet.
         let Some(state) = self.state().await else { return false };

@@ -59,7 +59,7 @@ impl Session {
             database: (&self.connection.name, &self.connection.upstream.database),
             settings: &self.settings,
             transaction: self.status,
-            catalog: self.catalog.version_of(&asked.effects),
+            catalog: self.catalog.version_for(&asked.effects, request.analysis.runs_code),
         };
         Bound {
             text: request.text_digest(),

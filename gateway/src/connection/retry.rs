@@ -90,7 +90,7 @@ impl Session {
             return Ok(Err(Refusal::NotSupported { message }));
         }
         let asked = Asked { reason: asked.reason, ..self.asked(&analysis) };
-        let digest = self.digest_for_any_session(request, &asked);
+        let digest = self.digest_for_any_session(&request.understood_as(&analysis), &asked);
         match self.asked_before(&asked, digest).await {
             Ok(known) => Ok(Ok(Earlier { asked, digest, known })),
             Err(error) => {

@@ -378,6 +378,8 @@ impl Walk<'_> {
         if is_temporary_schema(&schema_and_name(name).0) {
             self.temporary_code();
         }
+        // It runs when the index is made, on rows that are there.
+        self.found.uses_names |= !name.is_empty();
     }
 
     pub fn define(&mut self, n: &DefineStmt) {

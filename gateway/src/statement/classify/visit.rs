@@ -412,6 +412,10 @@ impl Walk<'_> {
             N::AlterDomainStmt(n) => {
                 self.ddl(Action::Alter);
                 self.maybe(&n.def);
+                // VALIDATE has its checks run, whatever they are by now.
+                if let Some(name) = super::functions::strings(&n.type_name).last() {
+                    self.type_called(name);
+                }
             }
             N::CreateFdwStmt(_) | N::CreateForeignServerStmt(_) | N::CreateUserMappingStmt(_) | N::CreateAmStmt(_) => {
                 self.ddl(Action::Create);
