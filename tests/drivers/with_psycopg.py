@@ -1,5 +1,6 @@
 """psycopg 3: text and binary, pipelines, COPY, cursors, notifications, cancel."""
 
+import re
 import threading
 import time
 import uuid
@@ -32,7 +33,8 @@ def run(check, way):
 
 
 def error_of(work):
-    """Every field of the error that `work` ends with, but for places in PostgreSQL's source."""
+    """Every field of the error that `work` ends with, but for places in PostgreSQL's source, and the number of the
+    session's temporary schema."""
     try:
         work()
     except psycopg.Error as error:
@@ -40,7 +42,8 @@ def error_of(work):
         names = ("severity", "severity_nonlocalized", "sqlstate", "message_primary", "message_detail",
                  "message_hint", "statement_position", "context", "schema_name", "table_name", "column_name",
                  "datatype_name", "constraint_name", "source_function")
-        return type(error).__name__, [getattr(d, name) for name in names]
+        plain = lambda field: re.sub(r"^pg_temp_\d+$", "pg_temp", field) if isinstance(field, str) else field
+        return type(error).__name__, [plain(getattr(d, name)) for name in names]
     return "no error"
 
 

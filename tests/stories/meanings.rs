@@ -317,3 +317,18 @@ async fn a_portal_goes_on_with_a_function_that_has_cursors_of_its_own() {
     assert_eq!(says(&mut wire, &[close(b'P', "rows"), sync()].concat()).await, None);
     assert_eq!(says(&mut wire, &query("commit")).await, None);
 }
+
+/// As asyncpg's cursors move.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_portal_that_only_reads_can_be_moved_and_fetched_from_by_name() {
+    let story = Story::under(ONE_TENANT).await;
+    let mut wire = Wire::through(&story, "ana", &[]).await;
+    assert_eq!(says(&mut wire, &query("begin")).await, None);
+    let sql = "select n from generate_series(1, 10) n";
+    let first = [parse("", sql), bind("rows", "", &[], 0), execute("rows", 1), sync()].concat();
+    assert_eq!(says(&mut wire, &first).await, None);
+    assert_eq!(says(&mut wire, &query("move forward 2 from rows")).await, None);
+    assert_eq!(says(&mut wire, &query("fetch 3 from rows")).await, None);
+    assert_eq!(says(&mut wire, &[execute("rows", 1), sync()].concat()).await, None, "it goes on");
+    assert_eq!(says(&mut wire, &query("commit")).await, None);
+}

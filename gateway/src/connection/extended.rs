@@ -25,7 +25,7 @@ use crate::{
         classify::{Statement, TransactionMove, parameter_hazard},
         decide::{Decision, explain::rules_behind},
         effect::Effect,
-        understood::Pin,
+        understood::{Pin, Understood},
     },
     wire::{
         backend,
@@ -98,6 +98,11 @@ struct Ran {
 }
 
 impl Portal {
+    /// What it was understood to be when it went upstream.
+    pub fn text(&self) -> Option<&Understood> {
+        self.bound.as_ref().map(Meant::text)
+    }
+
     /// Whether the server has it.
     pub const fn is_sent(&self) -> bool {
         self.sent

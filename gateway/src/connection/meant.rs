@@ -8,13 +8,15 @@ use bytes::BytesMut;
 use postgres_protocol::message::frontend as build;
 
 use super::{
+    extended::Portal,
     memory::Known,
     session::{Ended, Session},
 };
 use crate::{
     refusal::Refusal,
     statement::{
-        classify::{CursorMove, classify, prepared_texts},
+        classify::{CursorMove, Statement, classify, prepared_texts},
+        decide::{Decision, decide},
         effect::quote_ident,
         understood::Understood,
     },
@@ -32,6 +34,11 @@ pub struct Meant {
 const LOOKED_UP: usize = 16;
 
 impl Meant {
+    /// What came of it.
+    pub fn text(&self) -> &Understood {
+        &self.text
+    }
+
     fn is(&self, now: &Arc<Understood>) -> bool {
         let (one, other) = (&self.text.statements, &now.statements);
         let same = || one.iter().zip(other).all(|(one, other)| one.resolved == other.resolved);
@@ -46,7 +53,8 @@ impl Meant {
     /// The same for a portal, whose names are never looked up anew; but code that it calls looks up its own.
     pub fn holds(&self, path: &[String], now: &Arc<Understood>) -> bool {
         let calls = || now.statements.iter().any(|statement| statement.runs_code);
-        Arc::ptr_eq(&self.text, now) || self.is(now) && (*self.path == *path || !calls())
+        // Where nobody knew what it is, policy let it pass as that.
+        self.text.is_opaque || Arc::ptr_eq(&self.text, now) || self.is(now) && (*self.path == *path || !calls())
     }
 }
 
@@ -106,7 +114,9 @@ impl Session {
     pub(super) fn against_its_names(&mut self, text: &Understood, portal: &str) -> Option<Refusal> {
         for statement in &text.statements {
             let name = match &statement.cursor {
-                Some(CursorMove::Fetches { name }) => Some(name.clone()).filter(|name| self.bound_names.contains(name)),
+                Some(CursorMove::Fetches { name }) => {
+                    Some(name.clone()).filter(|name| self.bound_names.contains(name) && !self.may_be_fetched(name))
+                }
                 _ => None,
             };
             let others = || self.bound_names.iter().any(|name| name != portal);
@@ -121,6 +131,21 @@ impl Session {
         let executes_any = text.statements.iter().flat_map(|statement| &statement.executes);
         let names: Vec<String> = executes_any.map(|(name, _)| name.clone()).collect();
         names.into_iter().find_map(|name| self.executes_something_else(&name))
+    }
+
+    /// Whether a portal gives by FETCH and MOVE just what its Execute would give now, unasked: rows that are read, and
+    /// nothing that anybody looks at one by one.
+    fn may_be_fetched(&self, name: &str) -> bool {
+        let Some(text) = self.portals.get(name).filter(|portal| portal.is_sent()).and_then(Portal::text) else {
+            return false;
+        };
+        let plain = |s: &Statement| !(s.runs_code || s.changes_session || s.fetches_within || s.opens_within);
+        let policies = self.gateway.policies();
+        self.connection.classify.is_empty()
+            && text.only_reads
+            && !text.is_opaque
+            && text.statements.iter().all(plain)
+            && decide(&policies, &self.strictest(text), &[], &[], chrono::Utc::now()) == Decision::Allow
     }
 
     fn executes_something_else(&mut self, name: &str) -> Option<Refusal> {
