@@ -356,7 +356,9 @@ impl Session {
                 Err(refusal) => Box::pin(self.refuse_group(refusal)).await,
             };
         }
-        if portal.bound.as_ref().is_some_and(|then| !then.holds(&self.names.search_path, &analysis)) {
+        let is_other =
+            |then: &Meant| !(then.holds(&self.names.search_path, &analysis) || self.passes_in_doubt(then.text()));
+        if portal.bound.as_ref().is_some_and(is_other) {
             let message = format!("what portal {name:?} names is not what it was when it was bound; bind it again");
             return Box::pin(self.refuse_group(Refusal::NotSupported { message })).await;
         }

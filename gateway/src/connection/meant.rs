@@ -53,8 +53,7 @@ impl Meant {
     /// The same for a portal, whose names are never looked up anew; but code that it calls looks up its own.
     pub fn holds(&self, path: &[String], now: &Arc<Understood>) -> bool {
         let calls = || now.statements.iter().any(|statement| statement.runs_code);
-        // Where nobody knew what it is, policy let it pass as that.
-        self.text.is_opaque || Arc::ptr_eq(&self.text, now) || self.is(now) && (*self.path == *path || !calls())
+        Arc::ptr_eq(&self.text, now) || self.is(now) && (*self.path == *path || !calls())
     }
 }
 
@@ -133,6 +132,16 @@ impl Session {
         names.into_iter().find_map(|name| self.executes_something_else(&name))
     }
 
+    /// Whether policy lets a text pass, now and unasked, of which nobody knew what it is. What it leaves as must be known.
+    pub(super) fn passes_in_doubt(&self, text: &Understood) -> bool {
+        text.is_opaque && self.connection.classify.is_empty() && self.simply_allows(text)
+    }
+
+    fn simply_allows(&self, text: &Understood) -> bool {
+        let policies = self.gateway.policies();
+        decide(&policies, &self.strictest(text), &[], &[], chrono::Utc::now()) == Decision::Allow
+    }
+
     /// Whether a portal gives by FETCH and MOVE just what its Execute would give now, unasked: rows that are read, and
     /// nothing that anybody looks at one by one.
     fn may_be_fetched(&self, name: &str) -> bool {
@@ -140,12 +149,11 @@ impl Session {
             return false;
         };
         let plain = |s: &Statement| !(s.runs_code || s.changes_session || s.fetches_within || s.opens_within);
-        let policies = self.gateway.policies();
         self.connection.classify.is_empty()
             && text.only_reads
             && !text.is_opaque
             && text.statements.iter().all(plain)
-            && decide(&policies, &self.strictest(text), &[], &[], chrono::Utc::now()) == Decision::Allow
+            && self.simply_allows(text)
     }
 
     fn executes_something_else(&mut self, name: &str) -> Option<Refusal> {
