@@ -39,6 +39,7 @@ def arguments():
     parser.add_argument("--sessions", type=int, default=2000, help="idle ones, for the memory of each")
     parser.add_argument("--holds", type=int, default=1000, help="statements held at once, for what they cost others")
     parser.add_argument("--only", nargs="*", choices=["simple", "extended", "prepared", "tpcb", "transfer", "latency", "memory", "holds", "log"])
+    parser.add_argument("--unlogged", type=Path, help="with --only log: a build that writes down no statement, to compare with (README)")
     parser.add_argument("--keep", action="store_true", help="write results.json, README.md and the picture")
     return parser.parse_args()
 
@@ -152,24 +153,31 @@ def holds(folder, options, upstream):
 def log_cost(folder, options, upstream):
     """Reads with entries that are fsynced within 50 ms and with such that are before each, in turn; and the share of the
     machine that the log's own threads (fsync, hashes, signatures) take. What appending takes is in the sessions'
-    threads: `make evidence` has it, for each of a statement's two entries."""
-    places = {name: folder / f"log-{name}" for name in ("relaxed", "strict")}
-    tps, share = {name: [] for name in places}, {name: [] for name in places}
+    threads: `make evidence` has it, for each of a statement's two entries; and beside a build that writes down no
+    statement, the throughput has all of it."""
+    binaries = {"relaxed": options.gateway, "strict": options.gateway}
+    if options.unlogged:
+        binaries["none"] = options.unlogged
+    tps, share = {name: [] for name in binaries}, {name: [] for name in binaries}
     with ExitStack() as stack:
         ways = {}
-        for name, place in places.items():
+        for name, binary in binaries.items():
+            place = folder / f"log-{name}"
             place.mkdir(mode=0o755)
-            ways[name] = stack.enter_context(gateway(place, options.gateway.resolve(), upstream, name))
+            durability = "strict" if name == "strict" else "relaxed"
+            ways[name] = stack.enter_context(gateway(place, binary.resolve(), upstream, durability))
             measure.throughput(ways[name], "simple", 16, 2)
         for number in range(options.rounds):
-            for name, way in ways.items():
+            # As in `in_turn`.
+            for name, way in (list(ways.items()) * 2)[number % len(ways):][:len(ways)]:
                 before = measure.thread_seconds(way.pid, "log-")
                 tps[name].append(measure.throughput(way, "simple", 16, options.seconds)[0])
                 used = measure.thread_seconds(way.pid, "log-") - before
                 share[name].append(used / options.seconds / os.cpu_count())
             say(f"log: round {number + 1} of {options.rounds}")
-    for name in places:
-        say(f"log, {name}: {median(tps[name]):,.0f} tps, its threads {median(share[name]):.1%} of the machine")
+    for name in binaries:
+        beside = f", {median(tps[name]) / median(tps['none']):.3f} of none" if "none" in binaries else ""
+        say(f"log, {name}: {median(tps[name]):,.0f} tps{beside}, its threads {median(share[name]):.1%} of the machine")
 
 
 def more_files():

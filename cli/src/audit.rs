@@ -27,6 +27,7 @@ use crate::{
     api::{plain, with},
     evidence, indexed,
     progress::Bar,
+    prove,
 };
 
 /// How entries are written.
@@ -65,6 +66,9 @@ pub enum What {
         /// Fails where entries are newer than the newest checkpoint.
         #[arg(long)]
         all_signed: bool,
+        /// A file of `audit prove`, in place of the records: prints the entry that it proves.
+        #[arg(long, conflicts_with_all = ["checkpoint", "all_signed", "records"])]
+        proof: Option<PathBuf>,
         /// The folder of records, or s3://bucket/prefix. Default: the config's.
         records: Option<PathBuf>,
     },
@@ -131,6 +135,29 @@ pub enum What {
         /// The folder of records, or s3://bucket/prefix. Default: the config's.
         records: Option<PathBuf>,
     },
+    /// Prints one entry with the proof that the log has it (c2sp.org/tlog-proof), for somebody who gets no other entry;
+    /// `audit verify --proof` believes it by the public key alone.
+    Prove {
+        /// The entry's number, as `audit search` shows it.
+        seq: u64,
+        /// As for `verify`.
+        #[arg(long)]
+        key: Option<PathBuf>,
+        /// The folder of records, or s3://bucket/prefix. Default: the config's.
+        records: Option<PathBuf>,
+    },
+    /// Writes the hashes of all entries as tiles, and the checkpoint (c2sp.org/tlog-tiles), for a web server and programs
+    /// that watch logs. What the folder has is gone on from.
+    Tiles {
+        /// The folder.
+        #[arg(long)]
+        to: PathBuf,
+        /// As for `verify`.
+        #[arg(long)]
+        key: Option<PathBuf>,
+        /// The folder of records, or s3://bucket/prefix. Default: the config's.
+        records: Option<PathBuf>,
+    },
     /// Prints the log's public key, for whoever verifies.
     Key {
         /// The folder of records, or s3://bucket/prefix. Default: the config's.
@@ -141,12 +168,12 @@ pub enum What {
 /// Runs it.
 pub async fn run(config: &Path, what: What, json: bool) -> ExitCode {
     match what {
-        What::Verify { key, checkpoint, all_signed, records } => {
-            let asked = evidence::records(config, records).and_then(|records| {
-                let key = evidence::key(config, key.as_deref())?;
-                Ok((records, key))
-            });
-            match asked {
+        What::Verify { key, proof: Some(proof), .. } => match evidence::key(config, key.as_deref()) {
+            Ok(key) => prove::believe(&proof, &key, json),
+            Err(problem) => crate::fail(&problem, 2),
+        },
+        What::Verify { key, checkpoint, all_signed, records, proof: None } => {
+            match evidence::both(config, key, records) {
                 Ok((records, key)) => verified(&records, &key, &checkpoint, all_signed, json),
                 Err(problem) => crate::fail(&problem, 2),
             }
@@ -183,10 +210,8 @@ pub async fn run(config: &Path, what: What, json: bool) -> ExitCode {
         },
         What::Bypass { connection } => crate::bypass::run(config, connection, json).await,
         What::Checkpoint { key, records } => {
-            let asked = evidence::records(config, records).and_then(|records| {
-                let key = evidence::key(config, key.as_deref())?;
-                newest(&records, &key).map_err(|e| e.to_string())
-            });
+            let asked = evidence::both(config, key, records)
+                .and_then(|(records, key)| newest(&records, &key).map_err(|e| e.to_string()));
             match asked {
                 Ok(Ok(signed)) => crate::say(signed.note.trim_end()),
                 Ok(Err(bad)) => return crate::fail(&bad.to_string(), 1),
@@ -194,11 +219,17 @@ pub async fn run(config: &Path, what: What, json: bool) -> ExitCode {
             }
             ExitCode::SUCCESS
         }
+        What::Prove { seq, key, records } => match evidence::both(config, key, records) {
+            Ok((records, key)) => prove::prove(&records, &key, seq),
+            Err(problem) => crate::fail(&problem, 2),
+        },
+        What::Tiles { to, key, records } => match evidence::both(config, key, records) {
+            Ok((records, key)) => prove::tiles(&records, &key, &to, json),
+            Err(problem) => crate::fail(&problem, 2),
+        },
         What::Key { records } => {
-            let own = evidence::records(config, records).and_then(|records| {
-                let key = evidence::key(config, None)?;
-                Ok((newest(&records, &key).map_err(|e| e.to_string())?, key))
-            });
+            let own = evidence::both(config, None, records)
+                .and_then(|(records, key)| Ok((newest(&records, &key).map_err(|e| e.to_string())?, key)));
             match own {
                 Ok((Ok(signed), key)) => crate::say(&key.text_for(&signed.checkpoint.origin)),
                 Ok((Err(bad), _)) => return crate::fail(&bad.to_string(), 1),

@@ -39,6 +39,15 @@ pub fn records(config: &Path, named: Option<PathBuf>) -> Result<Records, String>
     })
 }
 
+/// Both.
+///
+/// # Errors
+/// As of [`records`] and [`key`].
+pub fn both(config: &Path, handed: Option<PathBuf>, named: Option<PathBuf>) -> Result<(Records, Verifier), String> {
+    let records = records(config, named)?;
+    Ok((records, key(config, handed.as_deref())?))
+}
+
 /// The key that checkpoints are verified with: the one that somebody hands over, or this gateway's own.
 ///
 /// # Errors

@@ -16,6 +16,7 @@ mod logging;
 mod login;
 mod policy;
 mod progress;
+mod prove;
 mod proxy;
 mod replay;
 mod report;

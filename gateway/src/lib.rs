@@ -18,6 +18,7 @@ pub mod bypass;
 pub mod catalog;
 pub mod channels;
 pub mod classified;
+pub mod clock;
 pub mod config;
 pub mod connection;
 pub mod control;

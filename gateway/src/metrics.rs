@@ -3,6 +3,8 @@
 //! Labels come from closed sets and from the names of configured connections, never from what a
 //! client sends: a principal, an address or SQL would grow without bound, and tell too much.
 
+use std::sync::atomic::AtomicU64;
+
 use countersign_shared::request::State;
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text::encode},
@@ -77,6 +79,11 @@ struct OfConnection {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfClock {
+    of: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfStatement {
     connection: String,
     decision: StatementDecision,
@@ -115,6 +122,7 @@ pub struct Metrics {
     siem_lag: Gauge<i64>,
     policy_loads: Family<OfLoad, Counter>,
     policy_stale: Gauge<i64>,
+    clock_ahead: Family<OfClock, Gauge<f64, AtomicU64>>,
 }
 
 impl Default for Metrics {
@@ -143,6 +151,9 @@ impl Default for Metrics {
         let policy_stale: Gauge<i64> = Gauge::default();
         let help = "1 where the policy folder says something that can't be put in force";
         registry.register("policy_stale", help, policy_stale.clone());
+        let clock_ahead = Family::default();
+        let help = "By how much this machine's clock is ahead of another, in seconds";
+        registry.register("clock_ahead_seconds", help, clock_ahead.clone());
         // A gauge, since the older text form knows no type for such a metric.
         let build: Family<[(&str, &str); 1], Gauge> = Family::default();
         build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
@@ -160,6 +171,7 @@ impl Default for Metrics {
             siem_lag,
             policy_loads,
             policy_stale,
+            clock_ahead,
         };
         metrics.show_what_has_not_happened();
         metrics
@@ -238,6 +250,11 @@ impl Metrics {
     /// Whether the folder says something else than what is in force, since it can't be.
     pub fn policy_is_stale(&self, stale: bool) {
         self.policy_stale.set(i64::from(stale));
+    }
+
+    /// This clock is ahead of another, by so many seconds.
+    pub fn clock_is_ahead(&self, of: &str, seconds: f64) {
+        self.clock_ahead.get_or_create(&OfClock { of: of.to_owned() }).set(seconds);
     }
 
     /// The `Content-Type` of [`Self::render`].

@@ -18,6 +18,7 @@ use crate::{
     access::{keep, poll, uses},
     approval::{allowance, keys::load_or_create_bot_key, seal::SealKey},
     bucket::custody::Custody,
+    clock,
     config::{Config, Problem},
     connection::{accept::Listener, shards::Shards, tls::web_acceptor},
     control, evidence,
@@ -167,6 +168,7 @@ impl Service {
         let keeping = tokio::spawn(keep::keep(Arc::clone(&gateway)));
         let polling = tokio::spawn(poll::poll(Arc::clone(&gateway)));
         let writing = tokio::spawn(keep::keep_written(Arc::clone(&gateway)));
+        let clocks = tokio::spawn(clock::keep(Arc::clone(&gateway)));
         let allowing = tokio::spawn(allowance::keep(Arc::clone(&gateway)));
         if let Some((listener, tls)) = public {
             let pages = control::public_router(Arc::clone(&gateway)).merge(more.clone());
@@ -202,6 +204,7 @@ impl Service {
         keeping.abort();
         writing.abort();
         allowing.abort();
+        clocks.abort();
         evidence.abort();
         polling.abort();
         forgetting.abort();

@@ -439,6 +439,7 @@ fn config(provider: &Provider, folder: &std::path::Path) -> Config {
             bot_key: folder.join("bot.key"),
             log_key: folder.join("log.key"),
             checkpoint_interval: Duration::from_secs(1),
+            clock_interval: Duration::from_secs(3600),
             hold_timeout: Duration::from_secs(900),
             hold_timeout_in_transaction: Duration::from_secs(120),
             ask_timeout: Duration::from_secs(86_400),

@@ -86,6 +86,7 @@ pub(super) fn read(table: &Table<'_>, s3: Option<&Table<'_>>) -> Option<GatewayC
         ask_timeout: table.read_or("ask_timeout", DAY, values::duration(SECOND..=14 * DAY)),
         idle_timeout: table.read_or("idle_timeout", 8 * 3600 * SECOND, values::duration(SECOND..=30 * DAY)),
         checkpoint_interval: table.read_or("checkpoint_interval", SECOND, values::duration(SECOND..=3600 * SECOND)),
+        clock_interval: table.read_or("clock_interval", 3600 * SECOND, values::duration(SECOND..=DAY)),
         bounds: bounds(table),
     };
     table.finish();

@@ -138,6 +138,8 @@ pub struct GatewayConfig {
     pub log_key: PathBuf,
     /// How often the log is signed, where there are new entries.
     pub checkpoint_interval: Duration,
+    /// How often this machine's clock is compared with others.
+    pub clock_interval: Duration,
     /// How long a hold waits.
     pub hold_timeout: Duration,
     /// How long it waits while a transaction is open.

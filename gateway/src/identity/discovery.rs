@@ -5,7 +5,8 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use reqwest::{Client, RequestBuilder, redirect};
+use chrono::{DateTime, Utc};
+use reqwest::{Client, RequestBuilder, header::DATE, redirect};
 use serde::Deserialize;
 use url::{Host, Url};
 
@@ -104,12 +105,29 @@ pub(super) async fn fetch(url: &Url, request: RequestBuilder) -> Result<Vec<u8>,
     Ok(body)
 }
 
+/// What the clock of `issuer` says, in whole seconds: the `Date` of an answer of its (RFC 9110, section 6.6.1).
+pub(super) async fn date(client: &Client, issuer: &str) -> Result<DateTime<Utc>, FetchError> {
+    let address = metadata(issuer)?;
+    if !allowed(&address) {
+        return Err(FetchError::Address(address.to_string()));
+    }
+    let failed = |e: reqwest::Error| FetchError::Failed { url: address.to_string(), why: e.without_url().to_string() };
+    let answer = client.head(address.clone()).send().await.map_err(failed)?;
+    let said = answer.headers().get(DATE).and_then(|date| DateTime::parse_from_rfc2822(date.to_str().ok()?).ok());
+    let none = || FetchError::Content { url: address.to_string(), why: "its answer has no date".to_owned() };
+    said.map(|date| date.to_utc()).ok_or_else(none)
+}
+
+fn metadata(issuer: &str) -> Result<Url, FetchError> {
+    let address = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+    address.parse().map_err(|_| FetchError::Address(address))
+}
+
 /// Fetches the metadata of `issuer`, whose own name for itself must be the same byte for byte.
 pub(super) async fn discover(client: &Client, issuer: &str) -> Result<Document, FetchError> {
-    let address = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-    let url: Url = address.parse().map_err(|_| FetchError::Address(address.clone()))?;
+    let url = metadata(issuer)?;
     let body = fetch(&url, client.get(url.clone())).await?;
-    let wrong = |why: String| FetchError::Content { url: address.clone(), why };
+    let wrong = |why: String| FetchError::Content { url: url.to_string(), why };
     let document: Document = serde_json::from_slice(&body).map_err(|e| wrong(e.to_string()))?;
     if document.issuer != issuer {
         return Err(wrong(format!("it speaks for the issuer {:?}, not {issuer:?}", document.issuer)));

@@ -156,6 +156,14 @@ impl Issuers {
         Ok(Self { issuers, agents: agents.to_vec(), client })
     }
 
+    /// What the clock of an issuer says, in whole seconds.
+    ///
+    /// # Errors
+    /// In a sentence: why it does not say.
+    pub async fn date(&self, issuer: &str) -> Result<DateTime<Utc>, String> {
+        discovery::date(&self.client, issuer).await.map_err(|error| error.to_string())
+    }
+
     /// Verifies `token` in full.
     ///
     /// # Errors

@@ -68,6 +68,8 @@ pub enum Kind {
     Bypass,
     /// Keys of sealed records are destroyed.
     Retention,
+    /// How far this machine's clock is from others.
+    Clock,
 }
 
 impl Kind {
@@ -103,6 +105,7 @@ impl Kind {
         Self::Audit,
         Self::Bypass,
         Self::Retention,
+        Self::Clock,
     ];
 
     /// Its name in entries.
@@ -139,6 +142,7 @@ impl Kind {
             Self::Audit => "audit",
             Self::Bypass => "bypass",
             Self::Retention => "retention",
+            Self::Clock => "clock",
         }
     }
 }
@@ -262,6 +266,6 @@ mod tests {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
         }
         // One that is forgotten in `ALL` is one that the last of the names doesn't end with.
-        assert_eq!(Kind::ALL.len(), Kind::Retention as usize + 1);
+        assert_eq!(Kind::ALL.len(), Kind::Clock as usize + 1);
     }
 }

@@ -214,6 +214,7 @@ mod tests {
             Kind::Audit,
             Kind::Bypass,
             Kind::Retention,
+            Kind::Clock,
         ];
         match kind {
             Kind::Start
@@ -245,7 +246,8 @@ mod tests {
             | Kind::Directory
             | Kind::Audit
             | Kind::Bypass
-            | Kind::Retention => {}
+            | Kind::Retention
+            | Kind::Clock => {}
         }
         all.iter().position(|one| *one == kind).map_or(0, |_| all.len())
     }

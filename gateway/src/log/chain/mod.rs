@@ -19,14 +19,20 @@
 //! | `recover` | what is there at a start, and whether it is what was signed |
 //! | `keeper` | the thread that hashes and signs |
 //! | `verify` | the same for an auditor, offline |
+//! | `through` | the signed entries in one pass, for the two below |
+//! | `tiles` | the tree as files that other programs know |
+//! | `proof` | one entry, proven without the rest |
 
 pub(super) mod files;
 mod keeper;
 pub(super) mod key;
 mod lines;
 mod note;
+mod proof;
 mod recover;
 mod tail;
+mod through;
+mod tiles;
 pub(super) mod tree;
 mod verify;
 
@@ -41,6 +47,8 @@ pub(super) use keeper::{Keeper, Tell, Work};
 pub use key::{LogKey, read_key};
 pub(super) use lines::Lines;
 pub use note::{Checkpoint, NoteError, Signed, Verifier};
+pub use proof::{Proven, prove, proven};
 pub use recover::{Chaining, Known};
 pub(super) use recover::{Recovered, look};
+pub use tiles::write_tiles;
 pub use verify::{Bad, Found, Progress, Take, checkpoints_in, newest, verify, verify_and_read};

@@ -28,7 +28,8 @@ pub(super) fn leaf(line: &[u8]) -> Hash {
     prefixed_leaf(&[&[LEAF], line].concat())
 }
 
-fn node(left: &Hash, right: &Hash) -> Hash {
+/// The hash of a node.
+pub(super) fn node(left: &Hash, right: &Hash) -> Hash {
     let mut bytes = [1; 65];
     bytes[1..33].copy_from_slice(left);
     bytes[33..].copy_from_slice(right);
@@ -68,6 +69,14 @@ impl Tree {
         let mut roots = self.roots.iter().rev();
         let Some(last) = roots.next() else { return sha256(&[]) };
         roots.fold(*last, |right, left| node(left, &right))
+    }
+}
+
+#[cfg(test)]
+impl Tree {
+    /// The root of a tree whose right edge, which is no perfect subtree, is `right`.
+    pub(super) fn with_right(&self, right: Hash) -> Hash {
+        self.roots.iter().rev().fold(right, |right, left| node(left, &right))
     }
 }
 

@@ -69,9 +69,9 @@ impl fmt::Display for Bad {
 
 impl std::error::Error for Bad {}
 
-type Verdict<T> = Result<T, Bad>;
+pub(super) type Verdict<T> = Result<T, Bad>;
 
-fn bad<T>(what: impl Into<String>) -> Verdict<T> {
+pub(super) fn bad<T>(what: impl Into<String>) -> Verdict<T> {
     Err(Bad { place: None, what: what.into() })
 }
 
@@ -83,7 +83,7 @@ pub fn newest(records: &Records, key: &Verifier) -> io::Result<Result<Signed, Ba
     newest_in(&*records.source()?, key)
 }
 
-fn newest_in(source: &dyn Source, key: &Verifier) -> io::Result<Verdict<Signed>> {
+pub(super) fn newest_in(source: &dyn Source, key: &Verifier) -> io::Result<Verdict<Signed>> {
     let Some(note) = text("checkpoint", source.checkpoint())? else {
         return Ok(bad("there is no file `checkpoint`: nothing vouches for what is here"));
     };
