@@ -421,7 +421,7 @@ impl Session {
         let form = shield.and_then(|shield| shield.copies.as_ref()).filter(|form| overall == form.code());
         let shown = match run.leaves() {
             Leaves::Columns(shown) if shown.len() == count => shown.clone(),
-            _ => vec![Shown::Masked(crate::statement::mask::rules::Mask::Redact); count],
+            _ => vec![Shown::Computed; count],
         };
         let Some(form) = form else { return Err(Violation::new("a COPY that must be masked has another form").into()) };
         run.copy = Some(CopyMask::new(form, &shown, shield.map(|shield| shield.kinds.as_slice()).unwrap_or_default()));

@@ -30,6 +30,8 @@ pub enum Channel {
     Prepared,
     /// EXPLAIN ANALYZE.
     Explained,
+    /// The same, carried out.
+    Analyzed,
 }
 
 /// What came back.
@@ -58,7 +60,7 @@ impl Answer {
 }
 
 impl Channel {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Simple,
         Self::Extended,
         Self::Binary,
@@ -70,6 +72,7 @@ impl Channel {
         Self::BinaryCopy,
         Self::Prepared,
         Self::Explained,
+        Self::Analyzed,
     ];
 
     /// Whether the form of that number goes by it where each goes by several.
@@ -78,7 +81,7 @@ impl Channel {
             Self::Simple => 1,
             Self::Binary | Self::Cursor | Self::Copy => 2,
             Self::Extended | Self::Csv | Self::Prepared => 3,
-            Self::Suspended | Self::Explained | Self::BinaryCursor | Self::BinaryCopy => 5,
+            Self::Suspended | Self::Explained | Self::Analyzed | Self::BinaryCursor | Self::BinaryCopy => 5,
         };
         (number + self as usize).is_multiple_of(each)
     }
@@ -113,7 +116,8 @@ impl Channel {
                 say(&mut out, "EXECUTE p");
                 say(&mut out, "DEALLOCATE p");
             }
-            Self::Explained => say(&mut out, &format!("EXPLAIN (ANALYZE, VERBOSE) {query}")),
+            Self::Explained => say(&mut out, &format!("EXPLAIN (VERBOSE) {query}")),
+            Self::Analyzed => say(&mut out, &format!("EXPLAIN (ANALYZE, VERBOSE) {query}")),
         }
         if matches!(self, Self::Extended | Self::Binary | Self::Suspended) {
             frontend::sync(&mut out);

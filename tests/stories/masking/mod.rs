@@ -155,8 +155,10 @@ async fn ask_all(story: &Story, forms: &[String], takes: fn(Channel, usize) -> b
 fn nothing_leaked(all: &[(Channel, Figures)]) {
     let told: String = all.iter().map(|(_, figures)| figures.told.as_str()).collect();
     for (channel, Figures { rows, answered, .. }) in all {
+        // What an expression over a classified column took is not shown, so few of them are answered.
+        let least = if *channel == Channel::Analyzed { 10 } else { 50 };
         assert!(
-            *rows > 100 && *answered > 50,
+            *rows > 100 && *answered > least,
             "{channel:?}: the forms are answered: {rows} rows of {answered}\n{told}"
         );
     }

@@ -128,7 +128,16 @@ pub struct CopyMask {
 }
 
 /// What is done to a column.
-pub(super) type Column = Option<(Mask, Kind)>;
+pub(super) type Column = Option<Hides>;
+
+/// How a column is masked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hides {
+    pub mask: Mask,
+    pub kind: Kind,
+    /// NULL, too.
+    pub nulls: bool,
+}
 
 #[derive(Debug)]
 enum How {
@@ -141,9 +150,13 @@ impl CopyMask {
     /// For rows of which `shown` says what is shown, and `kinds` what each is.
     #[must_use]
     pub fn new(form: &Form, shown: &[Shown], kinds: &[Kind]) -> Self {
-        let column = |(at, shown): (usize, &Shown)| match shown {
-            Shown::Clear => None,
-            Shown::Masked(mask) => Some((*mask, kinds.get(at).copied().unwrap_or(Kind::Other))),
+        let column = |(at, shown): (usize, &Shown)| {
+            let kind = kinds.get(at).copied().unwrap_or(Kind::Other);
+            match shown {
+                Shown::Clear => None,
+                Shown::Masked(mask) => Some(Hides { mask: *mask, kind, nulls: false }),
+                Shown::Computed => Some(Hides { mask: Mask::Redact, kind, nulls: true }),
+            }
         };
         let columns = shown.iter().enumerate().map(column).collect();
         let how = match form {
@@ -185,11 +198,13 @@ impl Lines {
                 out.push(self.delimiter);
             }
             match (column, value) {
-                (None, _) | (Some(_), None) => out.extend_from_slice(raw),
-                (Some((mask, kind)), Some(value)) => match masked(*mask, *kind, false, &value, key) {
-                    None => out.extend_from_slice(&self.null),
-                    Some(value) => self.write(&value, &mut out),
-                },
+                (None, _) | (Some(Hides { nulls: false, .. }), None) => out.extend_from_slice(raw),
+                (Some(Hides { mask, kind, .. }), value) => {
+                    match masked(*mask, *kind, false, &value.unwrap_or_default(), key) {
+                        None => out.extend_from_slice(&self.null),
+                        Some(value) => self.write(&value, &mut out),
+                    }
+                }
             }
         }
         out.extend_from_slice(end);
@@ -337,6 +352,16 @@ mod tests {
         ];
         for (form, row, expected, why) in table {
             assert_eq!(masked_row(form, &email, row).as_deref(), expected, "{why}: {row:?}");
+        }
+    }
+
+    #[test]
+    fn of_an_expression_nobody_learns_whether_it_is_null() {
+        let computed = [Shown::Computed];
+        for (form, null, value) in [(form(false, "\\N"), "\\N\n", "x\n"), (form(true, ""), "\n", "x\n")] {
+            let of_null = masked_row(&form, &computed, null);
+            assert_eq!(of_null, masked_row(&form, &computed, value));
+            assert!(of_null.is_some_and(|row| row.contains("[redacted]")));
         }
     }
 

@@ -1,7 +1,7 @@
 //! COPY TO STDOUT in binary format under a plan (manual, COPY, Binary Format): a header, tuples, a trailer. The server
 //! sends a tuple as a whole in one message; the header comes with the first of them.
 
-use super::copied::Column;
+use super::copied::{Column, Hides};
 use super::value::{HashKey, masked};
 use crate::wire::Fields;
 
@@ -42,14 +42,17 @@ pub(super) fn message(place: &mut Place, columns: &[Column], message: &[u8], key
         for column in columns {
             // -1 is NULL, and there is no other that is negative.
             let length = fields.i32().ok().filter(|length| *length >= -1)?;
-            let Ok(size) = usize::try_from(length) else {
-                out.extend_from_slice(&length.to_be_bytes());
-                continue;
+            let value = match usize::try_from(length) {
+                Ok(size) => fields.take(size).ok()?,
+                Err(_) if column.is_some_and(|column| column.nulls) => b"",
+                Err(_) => {
+                    out.extend_from_slice(&length.to_be_bytes());
+                    continue;
+                }
             };
-            let value = fields.take(size).ok()?;
             match column {
                 None => field(&mut out, value)?,
-                Some((mask, kind)) => match masked(*mask, *kind, true, value, key) {
+                Some(Hides { mask, kind, .. }) => match masked(*mask, *kind, true, value, key) {
                     None => out.extend_from_slice(&(-1_i32).to_be_bytes()),
                     Some(value) => field(&mut out, &value)?,
                 },
@@ -84,7 +87,8 @@ mod tests {
     }
 
     fn columns() -> Vec<Column> {
-        vec![None, Some((Mask::Last4, Kind::Text(None))), Some((Mask::Redact, Kind::Other))]
+        let hides = |mask, kind| Some(Hides { mask, kind, nulls: false });
+        vec![None, hides(Mask::Last4, Kind::Text(None)), hides(Mask::Redact, Kind::Other)]
     }
 
     fn all(messages: &[Vec<u8>]) -> Option<Vec<u8>> {
@@ -112,6 +116,17 @@ mod tests {
         assert_eq!(all(&sent), Some(whole(&[&masked, &nulls, &masked])), "as servers send it");
         assert_eq!(all(&[whole(&[&clear, &nulls])]), Some(whole(&[&masked, &nulls])), "in one message");
         assert_eq!(all(&[whole(&[])]), Some(whole(&[])), "no rows");
+    }
+
+    #[test]
+    fn of_an_expression_nobody_learns_whether_it_is_null() {
+        let columns = [Some(Hides { mask: Mask::Redact, kind: Kind::Text(None), nulls: true })];
+        let leaves = |value: Option<&[u8]>| {
+            let first = [HEADER, &tuple(&[value])].concat();
+            message(&mut Place::Start, &columns, &first, &HashKey::new(b"k"))
+        };
+        assert!(leaves(None).is_some_and(|out| out.ends_with(b"[redacted]")));
+        assert_eq!(leaves(None), leaves(Some(b"x")));
     }
 
     #[test]

@@ -28,8 +28,11 @@ pub type May<'a> = dyn FnMut(&Column, &Class, Use) -> bool + 'a;
 pub enum Shown {
     /// As it is.
     Clear,
-    /// Under this mask.
+    /// A column itself, under this mask.
     Masked(Mask),
+    /// An expression over masked columns: redacted, and whether it is NULL is not told, which may be whatever somebody asks of
+    /// them.
+    Computed,
 }
 
 /// What the rows of one statement leave as.
@@ -444,7 +447,7 @@ impl Judge<'_, '_> {
         if !self.judged.plan.told.contains(&told) {
             self.judged.plan.told.push(told);
         }
-        Shown::Masked(mask)
+        if output.bare { Shown::Masked(mask) } else { Shown::Computed }
     }
 }
 

@@ -90,6 +90,7 @@ impl RowMask {
                 // The server says that it is a column that the plan says it is not.
                 Shown::Clear if named.is_some_and(|column| !plan.permitted.contains(column)) => return whole(),
                 Shown::Clear => None,
+                Shown::Computed => hides(field, Mask::Redact, true),
                 Shown::Masked(mask) => {
                     // A partial mask is for the column itself. What the server can't name is none; and a
                     // table with classified columns names the very one.

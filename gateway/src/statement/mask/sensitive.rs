@@ -27,7 +27,7 @@ pub struct Class {
 }
 
 /// Columns of the server's own that hold values of others' rows, or texts of others' statements.
-const OF_THE_SERVER: [(&str, &str, &[&str]); 6] = [
+const OF_THE_SERVER: [(&str, &str, &[&str]); 7] = [
     (
         "pg_stats",
         STATISTICS,
@@ -44,12 +44,19 @@ const OF_THE_SERVER: [(&str, &str, &[&str]); 6] = [
     ("pg_statistic", STATISTICS, &["stavalues1", "stavalues2", "stavalues3", "stavalues4", "stavalues5"]),
     ("pg_statistic_ext_data", STATISTICS, &["stxdmcv", "stxdexpr"]),
     ("pg_stat_activity", "activity", &["query"]),
+    // What the server sends of a COPY, before it is masked.
+    ("pg_stat_progress_copy", "activity", &["bytes_processed", "bytes_total"]),
 ];
 const STATISTICS: &str = "statistics";
 
 /// Functions that are harmless in themselves, and give what those columns hold.
-const LEAKY: [&str; 4] =
-    ["pg_stat_get_activity", "pg_stat_get_backend_activity", "pg_mcv_list_items", "pg_stat_statements"];
+const LEAKY: [&str; 5] = [
+    "pg_stat_get_activity",
+    "pg_stat_get_backend_activity",
+    "pg_stat_get_progress_info",
+    "pg_mcv_list_items",
+    "pg_stat_statements",
+];
 
 /// Functions that reach the server and tell nothing of what is in it.
 const STEERING: [&str; 16] = [

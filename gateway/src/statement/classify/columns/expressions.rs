@@ -53,6 +53,15 @@ impl Reader<'_> {
 
     /// What the value of an expression rests on. A kind that is not known here rests on everything.
     pub fn expression(&mut self, node: &Node) -> Value {
+        let value = self.value_of(node);
+        // EXPLAIN ANALYZE says how much memory a value took, and how many blocks were read to get it.
+        if self.is_shown && !matches!(node.node, Some(NodeEnum::ColumnRef(_))) {
+            self.shows(&value);
+        }
+        value
+    }
+
+    fn value_of(&mut self, node: &Node) -> Value {
         use NodeEnum as N;
         if !self.spend(1) {
             return Value::default();
@@ -84,7 +93,14 @@ impl Reader<'_> {
                 self.decides_within(&value);
                 value
             }
-            N::NullTest(n) => self.computed(&n.arg),
+            N::NullTest(n) => {
+                let value = self.computed(&n.arg);
+                // Of a row, its columns are looked at one by one, until it is known.
+                if matches!(n.arg.as_ref().and_then(|arg| arg.node.as_ref()), Some(N::RowExpr(_))) {
+                    self.decides_within(&value);
+                }
+                value
+            }
             N::BooleanTest(n) => self.computed(&n.arg),
             N::CaseExpr(n) => {
                 let value = self.case(n);
@@ -172,9 +188,11 @@ impl Reader<'_> {
                 // A field of a composite value.
                 Some(NodeEnum::String(_)) => {}
                 Some(NodeEnum::AStar(_)) | None => {}
+                // Where the array is NULL, it is not worked out.
                 Some(_) => {
                     let index = self.expression(step);
                     value.add(&index);
+                    self.decides_within(&value);
                 }
             }
         }
@@ -226,6 +244,8 @@ impl Reader<'_> {
         self.use_all(n.agg_filter.as_deref(), Use::Predicate);
         if let Some(window) = &n.over {
             self.window(window);
+            // What stands for a row that there is not is worked out only there.
+            self.decides_within(&value);
         }
         self.draws |= matches!(name.as_str(), "random" | "random_normal");
         // How many rows a function gives that is not the server's own, is not known here.
@@ -400,10 +420,16 @@ fn tells_otherwise(name: &str) -> Option<Use> {
         "pg_extension_update_paths",
         "pg_get_multixact_members",
         "pg_get_publication_tables",
+        "pg_ls_dir",
+        "pg_ls_replslotdir",
+        "pg_ls_tmpdir",
+        "pg_mcv_list_items",
         "pg_options_to_table",
         "pg_partition_ancestors",
         "pg_partition_tree",
         "pg_snapshot_xip",
+        "pg_stat_get_activity",
+        "pg_stat_get_backend_io",
         "pg_stat_get_progress_info",
         "pg_stat_get_subscription",
         "pg_tablespace_databases",
@@ -412,6 +438,7 @@ fn tells_otherwise(name: &str) -> Option<Use> {
         "string_to_table",
         "ts_debug",
         "ts_parse",
+        "ts_stat",
         "ts_token_type",
         "txid_snapshot_xip",
         "unnest",

@@ -275,8 +275,11 @@ impl Reader<'_> {
 
     fn sample(&mut self, n: &RangeTableSample) -> Level {
         let level = n.relation.as_ref().map(|node| self.from(node)).unwrap_or_default();
-        self.use_all(&n.args, Use::Predicate);
-        self.use_all(n.repeatable.as_deref(), Use::Predicate);
+        // It sees nothing that is beside it.
+        self.apart(|reader| {
+            reader.use_all(&n.args, Use::Predicate);
+            reader.use_all(n.repeatable.as_deref(), Use::Predicate);
+        });
         level
     }
 

@@ -182,6 +182,10 @@ impl Reader<'_> {
         if !statement.effects.is_empty() {
             self.casts();
         }
+        if self.is_exhausted() {
+            self.met.clear();
+            self.wrote.clear();
+        }
         for effect in &statement.effects {
             let Object::Table { schema, name } = &effect.object else {
                 if effect.action == Action::Opaque {

@@ -97,20 +97,18 @@ impl<'a> Reader<'a> {
     /// Counts work. `false` once there was too much of it.
     pub fn spend(&mut self, steps: usize) -> bool {
         self.steps = self.steps.saturating_add(steps);
-        if self.steps > MOST_STEPS {
-            self.exhausted();
+        if self.is_exhausted() {
+            let why = "it is too large to follow every column";
+            if !self.doubts.iter().any(|doubt| doubt == why) {
+                self.doubts.push(why.to_owned());
+            }
         }
-        self.steps <= MOST_STEPS
+        !self.is_exhausted()
     }
 
-    fn exhausted(&mut self) {
-        let why = "it is too large to follow every column";
-        if !self.doubts.iter().any(|doubt| doubt == why) {
-            self.doubts.push(why.to_owned());
-            // What was met was not looked at to its end.
-            self.met.clear();
-            self.wrote.clear();
-        }
+    /// Whether there was too much: nothing was looked at to its end.
+    pub const fn is_exhausted(&self) -> bool {
+        self.steps > MOST_STEPS
     }
 
     pub fn doubt(&mut self, why: impl Into<String>) {
@@ -152,6 +150,13 @@ impl<'a> Reader<'a> {
     /// A value that may decide whether what stands beside it is carried out.
     pub fn decides(&mut self, value: &Value) {
         if self.muted == 0 && !self.stored {
+            self.conditions.extend(&value.from);
+        }
+    }
+
+    /// A value of which a plan shows what it took.
+    pub fn shows(&mut self, value: &Value) {
+        if self.muted == 0 {
             self.conditions.extend(&value.from);
         }
     }
@@ -224,8 +229,7 @@ impl<'a> Reader<'a> {
 
     /// Whether a name that no column has for certain may be one's all the same.
     pub fn has_nameless(&self) -> bool {
-        let nameless = |rows: &Rows| !rows.open.is_empty() || rows.fields.iter().any(|field| field.name.is_none());
-        self.scopes.iter().any(|level| nameless(&level.star))
+        self.scopes.iter().any(|level| level.star.has_nameless())
     }
 
     /// The column `name` of some rows. `None` where there is none; the flag says that it is certain.
@@ -320,15 +324,22 @@ impl<'a> Reader<'a> {
             return self.lost(&format!("what {relation} in {relation}.{name} is"));
         };
         match self.named(&item.rows, name) {
-            Some((value, _)) => value,
+            Some((value, true)) => value,
+            // The server's own relations, whose columns the catalog that was read does not have.
+            Some((value, false)) if item.rows.is_of_the_server() && !self.is_called(name) => value,
             None if is_system_column(name) => Value::default(),
-            None => {
-                // A function of that name, called on the row.
+            _ => {
+                // A function of that name, called on the row; also where a column may have it, or not.
                 let whole = self.whole(&item.rows);
                 self.call("", name, 1, &whole);
-                whole
+                Value::over(whole.from)
             }
         }
+    }
+
+    /// Whether there is a function of that name.
+    fn is_called(&self, name: &str) -> bool {
+        !is_system_column(name) && (!self.snapshot.functions(name).is_empty() || self.snapshot.has_builtin(name))
     }
 
     /// What stands before the dot: the innermost of that name.

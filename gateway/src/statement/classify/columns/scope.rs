@@ -62,6 +62,16 @@ impl Rows {
     pub fn over(from: BTreeSet<u32>) -> Self {
         Self { fields: Vec::new(), open: vec![Open::Over(from)] }
     }
+
+    /// Whether nothing of it is known but which relation it is of.
+    pub fn is_of_the_server(&self) -> bool {
+        self.fields.is_empty() && self.open.iter().all(|open| matches!(open, Open::Of(_)))
+    }
+
+    /// Whether some of its columns may have any name.
+    pub fn has_nameless(&self) -> bool {
+        !self.open.is_empty() || self.fields.iter().any(|field| field.name.is_none())
+    }
 }
 
 /// Something in FROM, by the name that goes before the dot.

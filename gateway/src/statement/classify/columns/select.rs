@@ -129,10 +129,10 @@ impl Reader<'_> {
                 n.content.iter().for_each(|inner| self.position_or_value(inner, rows));
                 return;
             }
-            // In parentheses, each is looked at by itself.
+            // In parentheses, GROUP BY looks at each by itself; anywhere else it is a row, of expressions.
             Some(NodeEnum::RowExpr(n)) => {
                 n.args.iter().for_each(|inner| self.position_or_value(inner, rows));
-                return;
+                value = self.expression(node);
             }
             Some(NodeEnum::SortBy(n)) => {
                 if let Some(inner) = &n.node {
@@ -166,9 +166,14 @@ impl Reader<'_> {
         self.record(&value, Use::Predicate);
     }
 
-    /// Whether the innermost query has a column of that name.
+    /// Whether the innermost query may have a column of that name, or a relation, which stands for its rows.
     fn is_column(&self, name: &[&str]) -> bool {
-        let named = |level: &Level| level.star.fields.iter().any(|f| f.name.as_deref() == name.first().copied());
+        let named = |level: &Level| {
+            let name = name.first().copied();
+            level.star.has_nameless()
+                || level.star.fields.iter().any(|field| field.name.as_deref() == name)
+                || level.items.iter().any(|item| Some(item.name.as_str()) == name)
+        };
         self.scopes.last().is_some_and(named)
     }
 
@@ -216,16 +221,49 @@ impl Reader<'_> {
 
     fn values(&mut self, lists: &[Node]) -> Rows {
         let mut rows = Rows::default();
-        for list in lists {
+        for (first, list) in lists.iter().enumerate() {
             let Some(NodeEnum::List(list)) = &list.node else {
                 self.doubt("a list of VALUES of a new kind");
                 continue;
             };
-            for (at, node) in list.items.iter().enumerate() {
-                let value = self.expression(node);
+            let one = self.value_list(&list.items);
+            // Where it is not known how many a star stands for, nobody can say which are the first.
+            let counted =
+                rows.open.is_empty() && one.open.is_empty() && (first == 0 || rows.fields.len() == one.fields.len());
+            if !counted {
+                let mut all = self.whole(&rows);
+                all.add(&self.whole(&one));
+                rows = Rows::over(all.from);
+                continue;
+            }
+            for (at, field) in one.fields.into_iter().enumerate() {
                 match rows.fields.get_mut(at) {
-                    Some(field) => field.value.add(&value),
-                    None => rows.fields.push(Field::new(&format!("column{}", at + 1), value)),
+                    Some(known) => known.value.add(&field.value),
+                    None => rows.fields.push(Field::new(&format!("column{}", at + 1), field.value)),
+                }
+            }
+        }
+        rows
+    }
+
+    /// A list of VALUES, in which a star stands for as many as it does in a list of targets.
+    fn value_list(&mut self, nodes: &[Node]) -> Rows {
+        let mut rows = Rows::default();
+        for node in nodes {
+            match &node.node {
+                Some(NodeEnum::ColumnRef(n)) if ends_in_star(&n.fields) => {
+                    let all = self.star(&n.fields);
+                    self.spend(all.fields.len());
+                    rows.fields.extend(all.fields);
+                    rows.open.extend(all.open);
+                }
+                Some(NodeEnum::AIndirection(n)) if ends_in_star(&n.indirection) => {
+                    let all = self.expression(node);
+                    rows.open.push(Open::Over(all.from));
+                }
+                _ => {
+                    let value = self.expression(node);
+                    rows.fields.push(Field { name: None, value });
                 }
             }
         }
@@ -307,6 +345,8 @@ impl Reader<'_> {
         if let Some(search) = &n.search_clause {
             self.record(&all, Use::Predicate);
             rows.fields.push(Field::new(&search.search_seq_column, Value::over(all.from.clone())));
+            // In a query below the one that has the WITH, a star leaves it out.
+            rows.open.push(Open::Over(all.from.clone()));
         }
         if let Some(cycle) = &n.cycle_clause {
             self.record(&all, Use::Predicate);
@@ -315,7 +355,8 @@ impl Reader<'_> {
             mark.add(&self.maybe(&cycle.cycle_mark_default));
             mark.add(&all);
             rows.fields.push(Field::new(&cycle.cycle_mark_column, mark));
-            rows.fields.push(Field::new(&cycle.cycle_path_column, Value::over(all.from)));
+            rows.fields.push(Field::new(&cycle.cycle_path_column, Value::over(all.from.clone())));
+            rows.open.push(Open::Over(all.from));
         }
         rows
     }

@@ -458,3 +458,15 @@ fn what_a_condition_compares_is_told_apart() {
         assert_eq!(told(&columns(sql)), *expected, "{why}: {sql}");
     }
 }
+
+#[test]
+fn what_is_too_large_to_follow_is_used_in_every_way() {
+    let mut many = String::from("with w0 as (select array[c0");
+    (1..900).for_each(|n| write!(many, ",c{n}").unwrap());
+    many.push_str("] as s from (select 1 as c0");
+    (1..1500).for_each(|n| write!(many, ",1 as c{n}").unwrap());
+    many.push_str(") w) select 1 from c where email like 'z%'");
+    let found = columns(&many);
+    assert!(found.doubts.iter().any(|doubt| doubt.contains("too large")), "{:?}", found.doubts);
+    assert!(told(&found).contains("p: c.email"), "{}", told(&found));
+}
