@@ -41,6 +41,13 @@ pub fn same_human(a: &Human, b: &Human) -> bool {
         || a.answerable().eq_ignore_ascii_case(b.answerable())
 }
 
+/// Whether `who` may do what is for whoever asked: they are the same person, or one who answers for the agent that did. An
+/// agent acts for nobody but itself.
+#[must_use]
+pub fn acts_for(who: &Human, asker: &Human) -> bool {
+    if who.is_agent() { who == asker } else { same_human(who, asker) }
+}
+
 /// Why an approval does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
@@ -72,6 +79,29 @@ pub fn may_countersign(approver: &Human, requester: &Human) -> Result<(), Confli
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_person_acts_for_their_agents_and_an_agent_for_itself_alone() {
+        let human = |name: &str, owner: Option<&str>| Human {
+            principal: name.to_owned(),
+            issuer: "https://login.acme.dev".to_owned(),
+            subject: name.to_owned(),
+            owner: owner.map(str::to_owned),
+        };
+        let (ana, ben) = (human("ana@acme.dev", None), human("ben@acme.dev", None));
+        let (bot, other) = (human("bot", Some("ana@acme.dev")), human("bot2", Some("ana@acme.dev")));
+        let table = [
+            (&ana, &ana, true),
+            (&ana, &bot, true),
+            (&ben, &bot, false),
+            (&bot, &bot, true),
+            (&bot, &ana, false),
+            (&bot, &other, false),
+        ];
+        for (who, asker, expected) in table {
+            assert_eq!(acts_for(who, asker), expected, "{} for {}", who.principal, asker.principal);
+        }
+    }
 
     fn user(principal: &str, subject: &str) -> Human {
         Human { principal: principal.into(), issuer: "https://idp".into(), subject: subject.into(), owner: None }

@@ -3,9 +3,14 @@
 
 use std::fmt::Write as _;
 
+use countersign_shared::request::Choice;
+
 use crate::{
     fidelity::wire::{Wire, bind, close, execute, parse, query, sync},
-    harness::Story,
+    harness::{
+        Story,
+        wire::{Script, Wire as Driver},
+    },
 };
 
 /// All read, call and make; `tenant_a` alone is written, and nobody is asked.
@@ -331,4 +336,31 @@ async fn a_portal_that_only_reads_can_be_moved_and_fetched_from_by_name() {
     assert_eq!(says(&mut wire, &query("fetch 3 from rows")).await, None);
     assert_eq!(says(&mut wire, &[execute("rows", 1), sync()].concat()).await, None, "it goes on");
     assert_eq!(says(&mut wire, &query("commit")).await, None);
+}
+
+/// A client writes a value by the type that the server told, and so does who reads the card.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_is_of_the_type_that_was_told_though_its_statement_is_prepared_anew() {
+    let story = Story::begin().await;
+    let direct = story.world.upstream.connect().await.expect("a way into the database");
+    let there = "create schema told_a; create schema told_b;
+        create table told_a.prices (id int primary key, price float8); insert into told_a.prices values (1, 0);
+        create table told_b.prices (id int primary key, price bigint); insert into told_b.prices values (1, 0);";
+    direct.batch_execute(there).await.expect("two of them");
+    let token = story.world.idp.token_for("ana").expect("a token");
+    let mut driver = Driver::log_in(story.world.facts.listen, "shop", &token).await;
+    let path = |schema| Script::default().query(&format!("set search_path = {schema}"));
+    assert_eq!(driver.says(path("told_a"), 1).await, ["SET"]);
+    let described = Script::default().parse("n", "update prices set price = $1 where id = 1").describe("n").sync();
+    driver.says(described, 1).await;
+    assert_eq!(driver.says(path("told_b"), 1).await, ["SET"]);
+
+    driver.sends(Script::default().bind_binary("", "n", &[&5_f64.to_be_bytes()]).execute("").sync()).await;
+    let id = driver.is_held().await;
+    let shown = story.request("priya", &id).await;
+    assert_eq!(shown.parameters, ["5"], "{shown:?}");
+    story.decides("priya", &id, Choice::Approve).await.expect("an approval");
+    assert_eq!(driver.until_ready(1).await, ["UPDATE 1"]);
+    assert_eq!(story.number("select price from told_b.prices").await, 5);
+    assert_eq!(story.number("select price::bigint from told_a.prices").await, 0);
 }

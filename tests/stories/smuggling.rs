@@ -201,3 +201,27 @@ async fn a_schema_that_comes_later_is_on_the_path_from_then_on() {
 fn contains(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
+
+/// The server plans what is bound, and runs what is marked immutable for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_bound_and_never_executed_runs_no_code_of_the_database() {
+    let everything = "permit (principal, action, resource);";
+    let story = Story::under(everything).await;
+    let direct = story.world.upstream.connect().await.expect("a way into the database");
+    let there = "create table noted (said text);
+        create function notes(t text) returns int language sql as $$ insert into noted values (t) returning 1 $$;
+        create function says(t text) returns int language plpgsql immutable as $$ begin perform notes(t); return 1; end $$;";
+    direct.batch_execute(there).await.expect("a function that lies about itself");
+    let mut wire = ana(&story).await;
+    let bound = Script::default().parse("", "select says('bound')").bind("", "").sync();
+    assert!(wire.says(bound, 1).await.is_empty(), "no error, and nothing that ran");
+    let named = Script::default().parse("n", "select says('named')").describe("n").bind("p", "n").sync();
+    assert!(wire.says(named, 1).await.is_empty());
+    assert_eq!(story.number("select count(*) from noted").await, 0);
+    // Its Execute runs it, behind its entry.
+    let ran = Script::default().bind("", "n").execute("").sync();
+    assert_eq!(wire.says(ran, 1).await, ["SELECT 1"]);
+    assert!(story.number("select count(*) from noted").await > 0);
+    let log = std::fs::read_to_string(story.folder().join("records/log/00000001.jsonl")).expect("the log");
+    assert!(log.contains("select says('named')") && !log.contains("select says('bound')"), "{log}");
+}

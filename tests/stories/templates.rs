@@ -5,7 +5,11 @@ use std::fs;
 use countersign_shared::request::Choice;
 use tokio_postgres::types::ToSql;
 
-use crate::harness::{Story, client::Client};
+use crate::harness::{
+    Story,
+    client::Client,
+    wire::{Script, Wire},
+};
 
 const POLICY: &str = r#"
 permit (principal in Group::"engineering", action == Action::"update", resource == Table::"shop/public.products")
@@ -122,4 +126,72 @@ async fn what_a_template_does_is_looked_at_each_time() {
     // Somebody else's policy does not speak of it.
     let zoe = story.logs_in("priya").await;
     is_held(&zoe, restock, None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_counts_only_as_a_type_that_reads_it_as_its_bounds_do() {
+    let story = with_restock().await;
+    let token = story.world.idp.token_for("ana").expect("a token");
+    let mut wire = Wire::log_in(story.world.facts.listen, "shop", &token).await;
+    let bound = |types: &[u32], value: &str| {
+        let sql = "update public.products set stock = $1 where id = $2";
+        Script::default().parse_typed("", sql, types).bind_with("", "", &[value, "1"]).execute("").sync()
+    };
+    // As the server finds them out; int4, int8, int2.
+    for types in [&[][..], &[0, 0], &[705, 23], &[23, 20], &[20, 21]] {
+        assert_eq!(wire.says(bound(types, "101"), 1).await, ["UPDATE 1"], "{types:?}");
+    }
+    let held = [
+        (1560, "101", "a bit string, five"),
+        (26, "7", "an oid"),
+        (18, "7", "a byte"),
+        (790, "7", "money"),
+        (701, "7", "a float"),
+        (1700, "7", "numeric, which divides otherwise"),
+        (25, "7", "a text"),
+        (1184, "7", "a time"),
+    ];
+    for (oid, value, why) in held {
+        wire.sends(bound(&[oid, 23], value)).await;
+        let id = wire.is_held().await;
+        story.decides("priya", &id, Choice::Deny).await.expect("a denial");
+        assert_ne!(wire.until_ready(1).await, ["UPDATE 1"], "{why}");
+    }
+}
+
+/// Whoever may write by the template alone, and where somebody else may make operators.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_driver_may_ask_what_a_template_gives_and_an_operator_of_ones_own_is_none_of_it() {
+    let story = Story::gateway_with(|config, folder| {
+        for policy in fs::read_dir(folder.join("policy")).expect("the policies") {
+            fs::remove_file(policy.expect("a file").path()).expect("a file less");
+        }
+        let connect = "permit (principal, action in [Action::\"connect\", Action::\"set\"], resource);";
+        fs::write(folder.join("policy/90-story.cedar"), format!("{connect}{POLICY}")).expect("a policy");
+        fs::write(folder.join("policy/restock.template.toml"), RESTOCK).expect("a template");
+        config.to_owned()
+    })
+    .await;
+    let token = story.world.idp.token_for("ana").expect("a token");
+    let mut wire = Wire::log_in(story.world.facts.listen, "shop", &token).await;
+    let sql = "update public.products set stock = $1 where id = $2";
+    let described = Script::default().parse("n", sql).describe("n").sync();
+    assert!(wire.says(described, 1).await.is_empty(), "its description is given");
+    let run = |value: &str| Script::default().bind_with("", "n", &[value, "1"]).execute("").sync();
+    assert_eq!(wire.says(run("7"), 1).await, ["UPDATE 1"]);
+    assert_eq!(wire.says(run("501"), 1).await, ["42501"], "beyond its bounds");
+    let other = Script::default().parse("", "update public.products set stock = $1").describe("").sync();
+    assert_eq!(wire.says(other, 1).await, ["42501"]);
+
+    let direct = story.world.upstream.connect().await.expect("a way into the database");
+    let own = "create schema sand;
+        create function sand.yes(int, int) returns bool language sql immutable as 'select true';
+        create operator sand.= (leftarg = int, rightarg = int, function = sand.yes);";
+    direct.batch_execute(own).await.expect("an operator");
+    for (path, expected) in [("sand, pg_catalog", "42501"), ("public", "UPDATE 1")] {
+        let set = Script::default().query(&format!("set search_path = {path}"));
+        assert_eq!(wire.says(set, 1).await, ["SET"]);
+        let runs = Script::default().query("update public.products set stock = 9 where id = 1");
+        assert_eq!(wire.says(runs, 1).await, [expected], "{path}");
+    }
 }

@@ -1,9 +1,13 @@
 //! What an approver reads of a bound value is what the server reads.
 
 use countersign_gateway::statement::values::binary;
+use countersign_shared::request::Choice;
 use tokio_postgres::types::{FromSql, Type};
 
-use crate::harness::{Story, shop};
+use crate::harness::{
+    Story, shop,
+    wire::{Script, Wire},
+};
 
 /// A value's bytes, as the server sends them in the binary format.
 struct Raw(Vec<u8>, u32);
@@ -161,4 +165,22 @@ async fn the_card_shows_what_a_driver_binds() {
     story.card_says(&id, "{1,2}").await;
     ana.presses_ctrl_c().await;
     update.gets_refused().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_that_is_read_otherwise_than_it_looks_is_shown_with_its_type() {
+    let story = Story::begin().await;
+    let token = story.world.idp.token_for("ana").expect("a token");
+    let mut wire = Wire::log_in(story.world.facts.listen, "shop", &token).await;
+    let sql = "update products set stock = $1 where id = $2";
+    for (oid, value, shown) in [(20, "7", "7"), (1560, "101", "bit '101'"), (26, "-1", "oid '-1'"), (0, "7", "7")] {
+        wire.sends(
+            Script::default().parse_typed("", sql, &[oid, 23]).bind_with("", "", &[value, "1"]).execute("").sync(),
+        )
+        .await;
+        let id = wire.is_held().await;
+        assert_eq!(story.request("priya", &id).await.parameters, [shown, "1"]);
+        story.decides("priya", &id, Choice::Deny).await.expect("a denial");
+        wire.until_ready(1).await;
+    }
 }

@@ -36,7 +36,7 @@ pub async fn park(gateway: &Gateway, who: &Human, id: &RequestId) -> Result<Requ
         return Err(say::store(&StoreError::Gone { principal: who.principal.clone(), how }, id));
     }
     let request = gateway.store.request(id).await.map_err(failed)?.ok_or_else(|| say::not_found(id))?;
-    if !duties::same_human(who, &request.new.asked.asker.human) {
+    if !duties::acts_for(who, &request.new.asked.asker.human) {
         return Err(say::not_the_requester_parks());
     }
     if request.new.kind != RequestKind::Statement || request.new.session.is_none() {

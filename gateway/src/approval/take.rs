@@ -423,7 +423,7 @@ pub async fn end_allowance(
     let request = gateway.store.request(id).await.map_err(failed)?.ok_or_else(|| say::not_found(id))?;
     let asked = &request.new.asked;
     let may = administers
-        || duties::same_human(who, &asked.asker.human)
+        || duties::acts_for(who, &asked.asker.human)
         || request.approvals.iter().any(|approval| approval.approver == *who)
         || duties::may_countersign(who, &asked.asker.human).is_ok()
             && may_approve(&gateway.policies(), asked, who, groups, Utc::now());

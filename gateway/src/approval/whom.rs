@@ -76,7 +76,7 @@ pub async fn all_concerned(
         let person =
             link.and_then(|link| people.iter().find(|one| one.human.principal.eq_ignore_ascii_case(&link.principal)));
         let concerned = person.is_some_and(|one| {
-            duties::same_human(&one.human, &asked.asker.human)
+            duties::acts_for(&one.human, &asked.asker.human)
                 || may_approve(&policies, asked, &one.human, &one.groups, now)
         });
         if !concerned {

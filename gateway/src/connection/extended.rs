@@ -55,6 +55,8 @@ pub struct Prepared {
     pub parse: u64,
     /// Its parameters' types, by oid, as the client gave them or the server told since.
     pub types: Arc<[u32]>,
+    /// The types that the Parse declares which the server has, or gets: 0, or none, where it finds out.
+    pub declared: Arc<[u32]>,
     /// Its Parse, as it came.
     pub frame: Bytes,
     /// Whether the Parse went upstream.
@@ -95,6 +97,16 @@ struct Ran {
     held: bool,
     /// What its rows leave as.
     masks: Option<Pending>,
+}
+
+impl Prepared {
+    /// Its Parse with the types that the server told, where the one that came left them to the server.
+    fn with_its_types(&self, name: &str) -> Option<BytesMut> {
+        let sql = self.sql.as_deref().filter(|_| self.types != self.declared)?;
+        let mut out = BytesMut::new();
+        build::parse(name, sql, self.types.iter().copied(), &mut out).ok()?;
+        Some(out)
+    }
 }
 
 impl Portal {
@@ -151,7 +163,8 @@ impl Session {
         let number = self.next_prepared;
         self.next_prepared += 1;
         let text = Some(sql.into());
-        let types = types.into();
+        let types: Arc<[u32]> = types.into();
+        let declared = Arc::clone(&types);
         if !name.is_empty() {
             // SQL's EXECUTE reaches it from now on.
             self.names.prepared.insert(name.to_owned(), sql.to_owned());
@@ -161,7 +174,8 @@ impl Session {
         let meant = passes.then(|| self.means(&analysis));
         let (sent, confirmed) = (passes, false);
         let (parse, kept) = (number, frame.clone());
-        let prepared = Prepared { sql: text, reading, number, parse, types, frame: kept, sent, confirmed, meant };
+        let prepared =
+            Prepared { sql: text, reading, number, parse, types, declared, frame: kept, sent, confirmed, meant };
         self.prepared.insert(name.to_owned(), Arc::new(prepared));
         if passes {
             self.own_catalog.meets(&analysis);
@@ -188,17 +202,26 @@ impl Session {
         if let Some(refusal) = self.too_much_kept(frame) {
             return Box::pin(self.refuse_group(refusal)).await;
         }
-        let mut bound = None;
+        let (mut bound, mut prepared) = (None, prepared);
         let passes = match &prepared.sql {
             Some(sql) if prepared.sent => {
                 let analysis = self.analyse_in_group(sql, prepared.reading.as_ref()).await?;
                 if self.discarding {
                     return Ok(());
                 }
-                let passes = self.passes(&analysis);
+                // The server plans what is bound, and runs code that is marked immutable or stable for that: before any
+                // entry of it, were it not kept here until its Execute.
+                let passes = self.passes(&analysis) && !analysis.runs_code;
                 if passes {
                     self.own_catalog.meets(&analysis);
+                    if let Err(refusal) = self.types_to_run(&bind.statement, &analysis) {
+                        return Box::pin(self.refuse_group(refusal)).await;
+                    }
                     self.looks_up(&bind.statement, &analysis)?;
+                    // It may have another Parse now.
+                    if let Some(now) = self.prepared.get(&bind.statement) {
+                        prepared = Arc::clone(now);
+                    }
                     bound = Some(self.means(&analysis));
                 }
                 passes
@@ -251,7 +274,7 @@ impl Session {
                 }
                 let alone = !self.unsynced;
                 let parked = meant.is_some_and(|meant| self.unpark(name, meant));
-                self.send(frame, Sent::DescribeStatement { of: prepared.number });
+                self.send(frame, Sent::DescribeStatement { of: self.parse_of(name) });
                 if alone && parked {
                     self.sync_ourselves();
                 }
@@ -291,7 +314,7 @@ impl Session {
         let parked = meant.is_some_and(|meant| self.unpark(&statement, meant));
         let mut out = BytesMut::new();
         build::describe(b'S', &statement, &mut out)?;
-        self.send(&out.freeze(), Sent::DescribePortalByStatement { of: prepared.number, formats });
+        self.send(&out.freeze(), Sent::DescribePortalByStatement { of: self.parse_of(&statement), formats });
         if alone && parked {
             self.sync_ourselves();
         }
@@ -372,6 +395,7 @@ impl Session {
             parameters: bind.parameters.clone(),
             formats: (0..bind.parameters.len()).map(|index| bind.format(index)).collect(),
             types: Arc::clone(&prepared.types),
+            declared: Arc::clone(&prepared.declared),
             limit,
             analysis: Arc::clone(&*analysis),
             masking: Masking::news(),
@@ -411,6 +435,12 @@ impl Session {
             if let Some(now) = self.prepared.values().find(|now| now.number == prepared.number) {
                 request.types = Arc::clone(&now.types);
             }
+        }
+        if !portal.sent {
+            request.declared = match self.types_to_run(&bind.statement, &analysis) {
+                Ok(declared) => declared,
+                Err(refusal) => return Box::pin(self.refuse_group(refusal)).await,
+            };
         }
         let permit = if goes_on {
             // The same portal goes on: these rows are those of the statement that was permitted.
@@ -617,11 +647,24 @@ impl Session {
             (prepared.sent, prepared.confirmed, prepared.parse) = (true, false, of);
             prepared.meant = Some(meant);
             self.unsynced = true;
-            self.pipe.upstream.send(&prepared.frame);
+            // What the server said once of its parameters stays so, as for a plan that it makes anew itself: the client
+            // writes their values by it, and whoever approves reads them by it.
+            match prepared.with_its_types(name) {
+                Some(frame) => {
+                    prepared.declared = Arc::clone(&prepared.types);
+                    self.pipe.upstream.send(&frame);
+                }
+                None => self.pipe.upstream.send(&prepared.frame),
+            }
             self.replies.sent_late(Sent::Parse { name: name.to_owned(), of });
             return true;
         }
         false
+    }
+
+    /// The number of the Parse that a statement's name has now.
+    fn parse_of(&self, name: &str) -> u64 {
+        self.prepared.get(name).map_or(u64::MAX, |prepared| prepared.parse)
     }
 
     /// Asks the server for what it has so far.
@@ -690,7 +733,10 @@ impl Session {
             return Ok(false);
         };
         let analysis = self.analyse_in_group(&sql, prepared.reading.as_ref()).await?;
+        // Values come with the Bind: what runs is looked at then.
+        self.template = self.template_but_for_values(&sql);
         let asked = self.asked(&analysis);
+        self.template = None;
         let mut rules = Vec::new();
         let judged = match self.decision(&asked).await {
             Ok(Decision::Deny(_)) if self.glass_would_do(&asked).await => return Ok(true),

@@ -233,6 +233,7 @@ impl Session {
                     number: u64::MAX,
                     parse: u64::MAX,
                     types: Arc::default(),
+                    declared: Arc::default(),
                     frame,
                     sent: true,
                     confirmed: true,

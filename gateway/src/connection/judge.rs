@@ -15,6 +15,7 @@ use crate::{
     config::Mode,
     log::Kind,
     metrics::StatementDecision,
+    policy::Given,
     refusal::Refusal,
     statement::{
         assemble::Request,
@@ -267,9 +268,23 @@ impl Session {
         let value = |number: usize| {
             let at = number.checked_sub(1)?;
             let of = request.types.get(at).copied().unwrap_or(0);
-            values::known(of, *request.formats.get(at)?, request.parameters.get(at)?.as_ref()?)
+            let text = values::known(of, *request.formats.get(at)?, request.parameters.get(at)?.as_ref()?)?;
+            Some(Given { text, declared: request.declared.get(at).copied().unwrap_or(0) })
         };
-        self.template = self.gateway.policies().template(&self.asker.human, &request.sql, value);
+        self.template = self.template_with(&request.sql, |number| value(number).map(Some));
+    }
+
+    /// The template that a text is, whatever the values of its parameters.
+    pub(super) fn template_but_for_values(&self, sql: &str) -> Option<String> {
+        self.template_with(sql, |_| Some(None))
+    }
+
+    fn template_with(&self, sql: &str, value: impl Fn(usize) -> Option<Option<Given>>) -> Option<String> {
+        // Operators are names, too: where a schema stands before the server's own, `=` is whatever it says.
+        if !self.names.looks_in_pg_catalog_first() {
+            return None;
+        }
+        self.gateway.policies().template(&self.asker.human, sql, value)
     }
 
     /// Whether policy has to know how many rows a text touches.

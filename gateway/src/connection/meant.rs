@@ -8,14 +8,14 @@ use bytes::BytesMut;
 use postgres_protocol::message::frontend as build;
 
 use super::{
-    extended::Portal,
+    extended::{Portal, Prepared},
     memory::Known,
     session::{Ended, Session},
 };
 use crate::{
     refusal::Refusal,
     statement::{
-        classify::{CursorMove, Statement, classify, prepared_texts},
+        classify::{CursorMove, Statement, classify, parameter_hazard, prepared_texts},
         decide::{Decision, decide},
         effect::quote_ident,
         understood::Understood,
@@ -57,6 +57,14 @@ impl Meant {
     }
 }
 
+impl Prepared {
+    /// Whether the server would run what the text means now. Under another path it would look its names up anew, but
+    /// only where this is carried out.
+    fn still_means(&self, known: &Known) -> bool {
+        self.meant.as_ref().is_some_and(|then| Arc::ptr_eq(&then.text, known) || then.is(known))
+    }
+}
+
 impl Session {
     /// What a text means now.
     pub(super) fn means(&self, known: &Known) -> Meant {
@@ -66,28 +74,42 @@ impl Session {
     /// A prepared statement that the server has is about to be bound: where it would run something else than it means
     /// now, the server is made to forget it, and its Parse goes there again.
     pub(super) fn looks_up(&mut self, name: &str, known: &Known) -> Result<(), Ended> {
-        let Some(prepared) = self.prepared.get(name).filter(|prepared| prepared.sent) else { return Ok(()) };
-        if prepared.meant.as_ref().is_some_and(|meant| Arc::ptr_eq(&meant.text, known)) {
+        let forgets = |prepared: &&Arc<Prepared>| prepared.sent && !prepared.still_means(known);
+        if self.prepared.get(name).filter(forgets).is_none() {
             return Ok(());
         }
         let meant = self.means(known);
-        // Under another path the server would look its names up anew, but only where this is carried out.
-        let still = prepared.meant.as_ref().is_some_and(|then| then.is(known));
-        if !still && !name.is_empty() {
+        if !name.is_empty() {
             let mut out = BytesMut::new();
             build::close(b'S', name, &mut out)?;
             self.unsynced = true;
             self.pipe.upstream.send(&out);
             self.replies.sent_late(Sent::Close);
         }
-        if still {
-            return Ok(());
-        }
         if let Some(prepared) = self.prepared.get_mut(name) {
             Arc::make_mut(prepared).sent = false;
         }
         self.unpark(name, meant);
         Ok(())
+    }
+
+    /// The types that the Parse declares by which a statement is about to be bound: the one that the server has, or the
+    /// one that it gets.
+    pub(super) fn types_to_run(&self, name: &str, known: &Known) -> Result<Arc<[u32]>, Refusal> {
+        let Some(prepared) = self.prepared.get(name) else { return Ok(Arc::default()) };
+        if prepared.sent && prepared.still_means(known) {
+            return Ok(Arc::clone(&prepared.declared));
+        }
+        let hazard = |oid: &u32| parameter_hazard(&self.catalog, &self.names, *oid);
+        match prepared.types.iter().find_map(hazard).filter(|_| prepared.types != prepared.declared) {
+            Some(why) => Err(Refusal::NotSupported {
+                message: format!(
+                    "what statement {name:?} names is not what it was, and a parameter's type runs code that can't be \
+                     seen ({why}); prepare it again"
+                ),
+            }),
+            None => Ok(Arc::clone(&prepared.types)),
+        }
     }
 
     /// SQL's PREPARE is about to run: what EXECUTE would mean now is what it means to the server.

@@ -209,7 +209,7 @@ impl Session {
             }
             Meaning::Parameters { of } => {
                 let types = backend::parameter_types(body)?.into();
-                self.prepared.values_mut().filter(|prepared| prepared.number == of).for_each(|prepared| {
+                self.prepared.values_mut().filter(|prepared| prepared.parse == of).for_each(|prepared| {
                     Arc::make_mut(prepared).types = Arc::clone(&types);
                 });
             }

@@ -73,6 +73,7 @@ impl Session {
             parameters: vec![],
             formats: vec![],
             types: std::sync::Arc::default(),
+            declared: std::sync::Arc::default(),
             limit: 0,
             analysis: std::sync::Arc::clone(&*analysis),
             masking: Masking::news(),

@@ -81,7 +81,7 @@ pub(super) async fn show(
     let decides = may_approve(&gateway.policies(), asked, &who.human, &who.groups, now);
     // Whether it counts, is looked at again when they press it.
     let ends = decides
-        || duties::same_human(&who.human, &asked.asker.human)
+        || duties::acts_for(&who.human, &asked.asker.human)
         || request.approvals.iter().any(|approval| approval.approver == who.human)
         || sight::administers(gateway, who, from, &asked.connection);
     let view = view(gateway, &request).await?;

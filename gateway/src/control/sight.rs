@@ -65,7 +65,7 @@ pub(super) fn reads_people(gateway: &Gateway, who: &Identity, from: &SessionFact
 /// Whether `who` sees `request`: their own, one that they may decide on, or as an auditor.
 pub(super) fn sees_request(gateway: &Gateway, who: &Identity, from: &SessionFacts, request: &Request) -> bool {
     let asked = &request.new.asked;
-    duties::same_human(&who.human, &asked.asker.human)
+    duties::acts_for(&who.human, &asked.asker.human)
         || may_approve(&gateway.policies(), asked, &who.human, &who.groups, Utc::now())
         || may(gateway, who, from, Action::Audit, &asked.connection)
 }

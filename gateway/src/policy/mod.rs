@@ -38,6 +38,7 @@ pub(crate) mod testing;
 mod tests;
 
 pub use signed::{NAMESPACE, Signers};
+pub use templates::Given;
 pub use used::{Permission, Permissions};
 pub use watch::{Coming, Looking, Watched, watch};
 
@@ -276,10 +277,10 @@ impl Policies {
         !self.templates.is_empty()
     }
 
-    /// The template that a text of `asker` is, within its bounds. `value`: of the text's own parameters, as text; nothing
-    /// where it is NULL, or not known whole. Where policies are signed, others than `asker` must have signed them.
+    /// The template that a text of `asker` is, within its bounds. `value`: of the text's own parameters; nothing
+    /// where it is NULL, or not known whole; `Some(None)` where it is still to come. Where policies are signed, others than `asker` must have signed them.
     #[must_use]
-    pub fn template(&self, asker: &Human, sql: &str, value: impl Fn(usize) -> Option<String>) -> Option<String> {
+    pub fn template(&self, asker: &Human, sql: &str, value: impl Fn(usize) -> Option<Option<Given>>) -> Option<String> {
         if self.templates.is_empty() {
             return None;
         }

@@ -20,8 +20,8 @@ use crate::{
 
 mod bound;
 
-pub use bound::Value;
-use bound::{Bound, Written};
+pub use bound::Given;
+use bound::{Bound, Value, Written};
 
 /// What the name of such a file ends with.
 pub(super) const ENDING: &str = ".template.toml";
@@ -129,9 +129,9 @@ impl Template {
         Ok(Self { name: name.to_owned(), pattern })
     }
 
-    /// Whether a text is this, within its bounds. `value`: of the text's own parameters, as text; nothing where it is
-    /// NULL, or not known whole.
-    pub fn is(&self, text: &[Token<'_>], value: impl Fn(usize) -> Option<String>) -> bool {
+    /// Whether a text is this, within its bounds. `value`: of the text's own parameters; nothing where it is
+    /// NULL, or not known whole; `Some(None)` where it is still to come.
+    pub fn is(&self, text: &[Token<'_>], value: impl Fn(usize) -> Option<Option<Given>>) -> bool {
         let mut text = text.iter().copied().peekable();
         let mut first = BTreeMap::new();
         for part in &self.pattern {
@@ -143,7 +143,10 @@ impl Template {
                 (Part::Parameter(place, bound), token) => {
                     let said = match token {
                         // The place counts: `$2` is not what `$1` is bound to.
-                        Token::Parameter(number) if number == *place => value(number).map(Value::Bound),
+                        Token::Parameter(number) if number == *place => match value(number) {
+                            Some(None) => continue,
+                            given => given.flatten().map(Value::Bound),
+                        },
                         Token::Number(number) => Some(Value::Number(number.to_owned())),
                         Token::Word("-") => match text.next() {
                             Some(Token::Number(number)) => Some(Value::Number(format!("-{number}"))),

@@ -19,6 +19,8 @@ pub struct Request {
     pub formats: Vec<u16>,
     /// Their types' oids as the server reads them, as far as they are known; 0 where not.
     pub types: Arc<[u32]>,
+    /// Those that the client or its Parse says they have, which the server then does not find out; 0, or none, where it does.
+    pub declared: Arc<[u32]>,
     /// At most so many rows; 0 for all.
     pub limit: i32,
     /// What it is.
@@ -163,7 +165,8 @@ impl Request {
         self.masking.shown.as_deref().unwrap_or(&self.sql)
     }
 
-    /// Parameters as records have them: text as it is, binary as the server would print it; a keyed hash of
+    /// Parameters as records have them: text as it is, with the type that the client says it is of where that reads it
+    /// otherwise than it looks; binary as the server would print it; a keyed hash of
     /// what meets a classified column.
     #[must_use]
     pub fn parameters_as_text(&self) -> Vec<String> {
@@ -172,7 +175,9 @@ impl Request {
             Some(_) if self.masking.hidden.contains_key(&index) => {
                 self.masking.hidden.get(&index).map(|(_, record)| record.clone()).unwrap_or_default()
             }
-            Some(bytes) if self.formats.get(index).copied().unwrap_or(0) == 0 => values::text(bytes),
+            Some(bytes) if self.formats.get(index).copied().unwrap_or(0) == 0 => {
+                values::text_of(self.declared.get(index).copied().unwrap_or(0), bytes)
+            }
             Some(bytes) => values::binary(self.types.get(index).copied().unwrap_or(0), bytes),
         };
         self.parameters.iter().enumerate().map(show).collect()
@@ -190,6 +195,7 @@ mod tests {
             parameters: parameters.iter().map(|p| p.map(|p| Bytes::from_static(p.as_bytes()))).collect(),
             formats: vec![0; parameters.len()],
             types: vec![23; parameters.len()].into(),
+            declared: Arc::default(),
             limit: 0,
             analysis: Arc::default(),
             masking: Masking::default(),

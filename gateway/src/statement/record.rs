@@ -320,6 +320,7 @@ mod tests {
             parameters: vec![None],
             formats: vec![0],
             types: [25].into(),
+            declared: Arc::default(),
             limit: 0,
             analysis: Arc::new(Analysis { statements: vec![statement], ..Analysis::default() }.into()),
             masking: crate::statement::assemble::Masking::default(),

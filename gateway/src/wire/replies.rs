@@ -23,12 +23,12 @@ pub enum Sent {
     Close,
     /// Answered by ParameterDescription and RowDescription or NoData.
     DescribeStatement {
-        /// The statement's number in its session.
+        /// The number of the Parse that it has, in its session.
         of: u64,
     },
     /// The same, but the client asked for a portal: no ParameterDescription, and these formats.
     DescribePortalByStatement {
-        /// The statement's number in its session.
+        /// The number of the Parse that it has, in its session.
         of: u64,
         /// The portal's result formats.
         formats: Vec<u16>,
@@ -156,7 +156,7 @@ pub enum Meaning {
     },
     /// The types of a statement's parameters.
     Parameters {
-        /// The statement's number in its session.
+        /// The number of the Parse that they are of.
         of: u64,
     },
 }

@@ -40,6 +40,17 @@ impl Script {
         self
     }
 
+    /// The same, of values in the binary format.
+    pub fn bind_binary(mut self, portal: &str, statement: &str, values: &[&[u8]]) -> Self {
+        let value = |value: &&[u8], out: &mut BytesMut| {
+            out.put_slice(value);
+            Ok(IsNull::No)
+        };
+        let bound = frontend::bind(portal, statement, [1], values, value, [], &mut self.0);
+        assert!(bound.is_ok(), "a Bind");
+        self
+    }
+
     pub fn describe(mut self, statement: &str) -> Self {
         frontend::describe(b'S', statement, &mut self.0).expect("a Describe");
         self

@@ -41,11 +41,20 @@ pub(super) enum Bound {
     Boolean,
 }
 
+/// A parameter that a client binds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// Its value.
+    pub text: String,
+    /// The type's oid that the client says it has, by which the server reads it; 0 where the statement says it.
+    pub declared: u32,
+}
+
 /// What one is, as it is said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
-    /// A bound parameter, as text.
-    Bound(String),
+pub(super) enum Value {
+    /// A bound parameter.
+    Bound(Given),
     /// A number in the text, with its sign.
     Number(String),
     /// What a string in the text means.
@@ -111,10 +120,36 @@ fn shown(value: &toml::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
+/// The types whose texts mean what these bounds take them for, by oid (`pg_type.dat`); `unknown` is left to the server.
+const INFERRED: [u32; 2] = [0, 705];
+const INTEGERS: [u32; 3] = [20, 21, 23];
+const NUMERIC: u32 = 1700;
+/// `text` and `varchar`. `bpchar` drops blanks, `name` and `"char"` cut.
+const TEXTS: [u32; 2] = [25, 1043];
+const DATE: u32 = 1082;
+const UUID: u32 = 2950;
+const BOOLEAN: u32 = 16;
+
 impl Bound {
+    /// Whether a value that the client says is of this type is read as the bound reads it. '101' is a hundred and one,
+    /// and as a bit string five.
+    fn is_of(&self, declared: u32) -> bool {
+        INFERRED.contains(&declared)
+            || match self {
+                Self::Number { whole, .. } => INTEGERS.contains(&declared) || !whole && declared == NUMERIC,
+                Self::OneOf(_) | Self::Text(_) => TEXTS.contains(&declared),
+                Self::Date(..) => declared == DATE,
+                Self::Uuid => declared == UUID,
+                Self::Boolean => declared == BOOLEAN,
+            }
+    }
+
     /// Whether a value lies within. Of what may read in several ways, no.
     pub fn admits(&self, value: &Value) -> bool {
-        let (Value::Bound(text) | Value::Number(text) | Value::Text(text) | Value::Word(text)) = value;
+        let (Value::Bound(Given { text, .. }) | Value::Number(text) | Value::Text(text) | Value::Word(text)) = value;
+        if matches!(value, Value::Bound(given) if !self.is_of(given.declared)) {
+            return false;
+        }
         if let (Value::Word(word), Self::Boolean) = (value, self) {
             return matches!(word.as_str(), "true" | "false" | "TRUE" | "FALSE");
         }

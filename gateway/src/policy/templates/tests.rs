@@ -89,14 +89,15 @@ fn bound_parameters_are_looked_at_as_the_values_that_they_are() {
     let template = read(REPRICE).unwrap();
     let sql = "update public.products set price = $1, tag = $3 where id = $2 and kind = 'book'";
     let text = tokens(sql).unwrap();
-    let with = |values: [Option<&str>; 3]| template.is(&text, |number| values[number - 1].map(str::to_owned));
+    let given = |text: &str| Given { text: text.to_owned(), declared: 0 };
+    let with = |values: [Option<&str>; 3]| template.is(&text, |number| values[number - 1].map(given).map(Some));
     assert!(with([Some("5"), Some("7"), Some("new")]));
     assert!(!with([Some("100"), Some("7"), Some("new")]));
     assert!(!with([None, Some("7"), Some("new")]), "NULL, or not known whole");
     assert!(!with([Some("5"), Some("7"), Some("7")]));
     // Numbered otherwise, it is another text.
     let other = tokens("update public.products set price = $2, tag = $3 where id = $1 and kind = 'book'").unwrap();
-    assert!(!template.is(&other, |number| [Some("5"), Some("7"), Some("new")][number - 1].map(str::to_owned)));
+    assert!(!template.is(&other, |number| [Some("5"), Some("7"), Some("new")][number - 1].map(given).map(Some)));
 }
 
 #[test]

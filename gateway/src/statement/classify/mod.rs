@@ -232,7 +232,7 @@ impl Names {
     }
 
     /// Whether a name without a schema is the server's own wherever the server has it.
-    fn looks_in_pg_catalog_first(&self) -> bool {
+    pub(crate) fn looks_in_pg_catalog_first(&self) -> bool {
         let mut listed = self.search_path.iter().map(String::as_str);
         let first = listed.clone().find(|schema| !is_temporary_schema(schema));
         // Where it is not listed, it is looked in before all that are.

@@ -116,6 +116,44 @@ pub fn text(bytes: &[u8]) -> String {
     std::str::from_utf8(bytes).map_or_else(|_| as_bytes(0, bytes), str::to_owned)
 }
 
+/// The same, of a type that the client declares. Where a value of that type may be another than its text looks like, the
+/// type stands before it, as in SQL: `oid '-1'` is 4294967295, `bit '101'` five.
+#[must_use]
+pub fn text_of(declared: u32, bytes: &[u8]) -> String {
+    let text = text(bytes);
+    match read_as(declared) {
+        None => text,
+        Some(name) => format!("{name} '{text}'"),
+    }
+}
+
+/// The name of a type, where its values may be others than their texts look like.
+fn read_as(oid: u32) -> Option<String> {
+    let name = match oid {
+        // Left to the server; text, varchar, int2, int4, int8, numeric, bool, date, timestamp, timestamptz, uuid, bytea, json, jsonb.
+        0 | 705 | 25 | 1043 | 21 | 23 | 20 | 1700 | 16 | 1082 | 1114 | 1184 | 2950 | 17 | 114 | 3802 => return None,
+        18 => "\"char\"",
+        19 => "name",
+        26 => "oid",
+        28 => "xid",
+        29 => "cid",
+        700 => "float4",
+        701 => "float8",
+        790 => "money",
+        1042 => "bpchar",
+        1083 => "time",
+        1186 => "interval",
+        1266 => "timetz",
+        1560 => "bit",
+        1562 => "varbit",
+        2205 => "regclass",
+        2206 => "regtype",
+        4096 => "regrole",
+        other => return Some(format!("(type {other})")),
+    };
+    Some(name.to_owned())
+}
+
 /// `None` where the bytes are not a whole value of a type that is known.
 fn value(oid: u32, bytes: &[u8]) -> Option<String> {
     match Type::element_of(oid) {
