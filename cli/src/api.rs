@@ -126,5 +126,9 @@ pub async fn with(config: &Path, work: impl AsyncFnOnce(&Api) -> Result<(), Stri
 /// Text that somebody else wrote, with its control characters spelled out: a terminal obeys them.
 #[must_use]
 pub fn plain(text: &str) -> String {
-    text.escape_debug().to_string()
+    let shown = |c: char| match c {
+        '\'' | '"' => c.to_string(),
+        c => c.escape_debug().to_string(),
+    };
+    text.chars().map(shown).collect()
 }

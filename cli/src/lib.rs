@@ -27,6 +27,7 @@ mod serve;
 mod sessions;
 mod tokens;
 mod users;
+mod whole;
 
 use std::{path::PathBuf, process::ExitCode};
 

@@ -1,6 +1,10 @@
 //! `requests`: the control API from a terminal.
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    io::{IsTerminal, Write, stderr, stdin},
+    path::Path,
+    process::ExitCode,
+};
 
 use clap::Subcommand;
 use countersign_shared::{
@@ -11,7 +15,10 @@ use countersign_shared::{
 };
 use reqwest::Method;
 
-use crate::api::{Api, NOTHING};
+use crate::{
+    api::{Api, NOTHING},
+    whole::whole,
+};
 
 /// What to do with requests.
 #[derive(Subcommand)]
@@ -92,7 +99,7 @@ async fn work(api: &Api, what: What, json: bool) -> Result<String, String> {
         }
         What::Show { id } => {
             let view: RequestView = api.call(Method::GET, &format!("/v1/requests/{id}"), NOTHING).await?;
-            Ok(print(&vec![view]))
+            Ok(print(&view))
         }
         What::Approve { id, minutes, runs, rows, free_parameters } => {
             let parameters = if free_parameters { Parameters::Free } else { Parameters::Pinned };
@@ -126,32 +133,47 @@ async fn decide(
     allow: Option<Terms>,
 ) -> Result<String, String> {
     let view: RequestView = api.call(Method::GET, &format!("/v1/requests/{id}"), NOTHING).await?;
+    if choice == Choice::Approve {
+        seen(&view)?;
+    }
     let body = DecisionBody { choice, digest: view.digest, reason, allow };
     let taken: DecisionTaken = api.call(Method::POST, &format!("/v1/requests/{id}/decisions"), Some(&body)).await?;
     Ok(taken.message)
 }
 
+/// Whoever approves at a terminal reads what it is, and says so. A script has read it, or answers for that.
+fn seen(view: &RequestView) -> Result<(), String> {
+    if !(stdin().is_terminal() && stderr().is_terminal()) {
+        return Ok(());
+    }
+    let mut answer = String::new();
+    let asked = write!(stderr(), "{}\napprove it? [y/N] ", whole(view)).and_then(|()| stdin().read_line(&mut answer));
+    match asked {
+        Ok(_) if matches!(answer.trim(), "y" | "Y" | "yes") => Ok(()),
+        Ok(_) => Err("nothing was approved".to_owned()),
+        Err(error) => Err(format!("nothing was approved: {error}")),
+    }
+}
+
 /// A list of requests, for people or for programs.
 mod erased {
-    use countersign_shared::{
-        api::{AllowanceView, RequestView},
-        request::State,
-    };
+    use countersign_shared::{api::RequestView, request::State};
 
-    use crate::api::plain;
-
-    /// What was allowed of it, and its runs.
-    fn allowed(allowance: &AllowanceView) -> String {
-        let AllowanceView { terms, until, approved_by, state, taken, ended_by, ended_why, .. } = allowance;
-        let by = ended_by.as_deref().map(|by| format!(" by {}", plain(by))).unwrap_or_default();
-        let why = ended_why.as_deref().map(|why| format!(": {}", plain(why))).unwrap_or_default();
-        let (until, approved) = (until.format("%H:%M:%S UTC"), plain(&approved_by.join(", ")));
-        format!("allowed {} by {approved} until {until}, {taken} taken; {state}{by}{why}", terms.sentence())
-    }
+    use crate::{api::plain, whole::allowed};
 
     pub trait Json {
         fn json(&self) -> String;
         fn text(&self) -> String;
+    }
+
+    impl Json for RequestView {
+        fn json(&self) -> String {
+            serde_json::to_string_pretty(&[self]).unwrap_or_default()
+        }
+
+        fn text(&self) -> String {
+            crate::whole::whole(self)
+        }
     }
 
     impl Json for Vec<RequestView> {
@@ -178,7 +200,7 @@ mod erased {
                     text.push_str(&format!("\n    may be allowed {}", most.sentence()));
                 }
                 if let Some(allowance) = &view.allowance {
-                    text.push_str(&format!("\n    {}", allowed(allowance)));
+                    text.push_str(&format!("\n    allowed {}", allowed(allowance)));
                 }
                 text
             };

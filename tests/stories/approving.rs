@@ -91,3 +91,28 @@ async fn what_execute_runs_is_shown() {
     priya.denies(&id, "not today").await;
     running.gets_refused().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_decides_at_a_terminal_reads_all_that_will_run() {
+    let story = Story::begin().await;
+    let ana = story.logs_in("ana").await;
+    ana.runs("set countersign.reason = 'a customer \u{1b}[2J called'").ends().await.expect("it is set");
+    let update = ana.executes("update products set stock = $1 where id = $2", vec![Box::new(7_i32), Box::new(3_i64)]);
+    let id = ana.is_held().await;
+    let shown = story.tells_as("priya", &["requests", "show", &id]).await;
+    let text = String::from_utf8(shown.stdout).expect("text");
+    for part in [
+        "who         ana@acme.dev",
+        "why         a customer \\u{1b}[2J called",
+        "statement   update products set stock = $1 where id = $2",
+        "$1          7",
+        "$2          3",
+        "rows        update 1 row of public.products",
+        "effect      update Table::\"shop/public.products\"",
+        "needs       1 person",
+    ] {
+        assert!(text.lines().any(|line| line.trim_start().starts_with(part)), "{part} in\n{text}");
+    }
+    ana.presses_ctrl_c().await;
+    update.gets_refused().await;
+}

@@ -106,7 +106,8 @@ const FUNCTIONS: &str = concat!(
        THEN '' ELSE pg_catalog.pg_get_function_sqlbody(p.oid) END,
        array_to_string(ARRAY(SELECT DISTINCT t FROM unnest(p.proargtypes::oid[] || p.proallargtypes || p.prorettype) AS a (t)
                              WHERE t >= 16384 ORDER BY t), ' '),
-       pg_catalog.pg_get_expr(p.proargdefaults, 0), pg_catalog.array_to_json(p.proconfig)::text
+       pg_catalog.pg_get_expr(p.proargdefaults, 0), pg_catalog.array_to_json(p.proconfig)::text,
+       p.proretset::text
   FROM pg_catalog.pg_proc p
   JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
   JOIN pg_catalog.pg_language l ON l.oid = p.prolang

@@ -129,6 +129,7 @@ impl Reader {
                 optional_text(row, 7).and_then(|most| most.parse().ok()),
             ),
             volatile: text(row, 8)? == "true",
+            returns_set: text(row, 14)? == "true",
             body: match (text(row, 4)?, optional_text(row, 9), optional_text(row, 10)) {
                 (_, _, Some("")) => Body::Unseen,
                 ("sql", Some(_), Some(body)) => Body::SqlResolved(body.to_owned()),

@@ -285,6 +285,8 @@ pub struct Function {
     pub arguments: (usize, Option<usize>),
     /// Whether it is VOLATILE; any other may be run by the planner.
     pub volatile: bool,
+    /// Whether it gives any number of rows.
+    pub returns_set: bool,
     /// What it does.
     pub body: Body,
     /// Types of its arguments and results that did not come with the server.

@@ -11,7 +11,7 @@ use miette::Diagnostic;
 use super::{
     Named, Permissions, Policies, SCHEMA, allowance, approvals, names,
     source::{Source, spans},
-    templates::{ENDING, Template, named as template_names},
+    templates::{self, ENDING, Template, named as template_names},
     unfilled, version_of,
 };
 use crate::config::Problem;
@@ -236,6 +236,14 @@ fn read_closely(placed: &[Placed<'_>], problems: &mut Vec<Problem>) -> Named {
                     problems.push(Problem {
                         hint: Some("docs/policy.md, \"Approvals only help\"".to_owned()),
                         ..one.source.problem(one.offset_of(at), format!("policy `{}`: {wrong}", one.policy.id()))
+                    });
+                }
+                for wrong in templates::misread(&json) {
+                    problems.push(Problem {
+                        hint: Some("docs/policy.md, \"Templates\"".to_owned()),
+                        ..one
+                            .source
+                            .problem(one.offset_of("template"), format!("policy `{}`: {wrong}", one.policy.id()))
                     });
                 }
                 let mut groups = Vec::new();

@@ -271,12 +271,6 @@ impl Policies {
         diagnostics.reason().filter_map(|id| self.allowances.get(id).copied()).reduce(Terms::and)
     }
 
-    /// Whether there are templates.
-    #[must_use]
-    pub fn has_templates(&self) -> bool {
-        !self.templates.is_empty()
-    }
-
     /// The template that a text of `asker` is, within its bounds. `value`: of the text's own parameters; nothing
     /// where it is NULL, or not known whole; `Some(None)` where it is still to come. Where policies are signed, others than `asker` must have signed them.
     #[must_use]

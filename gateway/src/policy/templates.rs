@@ -19,9 +19,11 @@ use crate::{
 };
 
 mod bound;
+mod misread;
 
 pub use bound::Given;
 use bound::{Bound, Value, Written};
+pub(super) use misread::misread;
 
 /// What the name of such a file ends with.
 pub(super) const ENDING: &str = ".template.toml";

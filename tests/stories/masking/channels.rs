@@ -75,6 +75,11 @@ impl Channel {
         Self::Analyzed,
     ];
 
+    /// Whether times of day are in its answers, so that no two are alike.
+    pub const fn tells_times(self) -> bool {
+        matches!(self, Self::Explained | Self::Analyzed)
+    }
+
     /// Whether the form of that number goes by it where each goes by several.
     pub fn takes(self, number: usize) -> bool {
         let each = match self {

@@ -53,7 +53,9 @@ impl Reader<'_> {
 
     /// What the value of an expression rests on. A kind that is not known here rests on everything.
     pub fn expression(&mut self, node: &Node) -> Value {
+        self.begins();
         let value = self.value_of(node);
+        self.ends();
         // EXPLAIN ANALYZE says how much memory a value took, and how many blocks were read to get it.
         if self.is_shown && !matches!(node.node, Some(NodeEnum::ColumnRef(_))) {
             self.shows(&value);
@@ -249,8 +251,8 @@ impl Reader<'_> {
         }
         self.draws |= matches!(name.as_str(), "random" | "random_normal");
         // How many rows a function gives that is not the server's own, is not known here.
-        let own = self.snapshot.functions(&name).is_empty();
-        if let Some(role) = tells_otherwise(&name).or((!own).then_some(Use::Predicate)) {
+        let counted = self.snapshot.functions(&name).iter().any(|function| function.returns_set);
+        if let Some(role) = tells_otherwise(&name).or(counted.then_some(Use::Predicate)) {
             self.record_own(&value, role);
             if role == Use::Source {
                 self.may_be_conditional();

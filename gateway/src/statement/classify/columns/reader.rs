@@ -32,10 +32,13 @@ pub(super) struct Reader<'a> {
     written: BTreeSet<u32>,
     /// What decides whether a part of the text is carried out.
     conditions: BTreeSet<u32>,
-    /// Those of them that choose no rows: within an expression, of which policy is not asked otherwise.
+    /// Those of them that choose no rows, but within an expression whether a part of it reads tables: of these policy is
+    /// not asked otherwise.
     within: BTreeSet<u32>,
-    /// Whether a part of the text that may be carried out or not reads tables, which the server's statistics show.
-    pub reads_within: bool,
+    /// How many parts of expressions read tables, which the server's statistics show.
+    reads: usize,
+    /// The same when each expression began that is being read.
+    marks: Vec<usize>,
     /// Whether a query within it locks rows, which shows that it was carried out.
     pub locks_within: bool,
     /// Whether it draws random numbers, of which the next shows how many were.
@@ -74,7 +77,8 @@ impl<'a> Reader<'a> {
             joins: BTreeSet::new(),
             conditions: BTreeSet::new(),
             within: BTreeSet::new(),
-            reads_within: false,
+            reads: 0,
+            marks: Vec::new(),
             locks_within: false,
             draws: false,
             is_shown: false,
@@ -164,14 +168,25 @@ impl<'a> Reader<'a> {
     /// The same within an expression.
     pub fn decides_within(&mut self, value: &Value) {
         self.decides(value);
-        if self.muted == 0 && !self.stored {
+        let reads = self.reads > self.marks.last().copied().unwrap_or(0);
+        if reads && self.muted == 0 && !self.stored {
             self.within.extend(&value.from);
         }
     }
 
+    /// An expression begins.
+    pub fn begins(&mut self) {
+        self.marks.push(self.reads);
+    }
+
+    /// The one that began last ends.
+    pub fn ends(&mut self) {
+        self.marks.pop();
+    }
+
     /// Something is carried out, or not, that reads tables.
     pub fn reads(&mut self) {
-        self.reads_within |= self.muted == 0 && !self.stored;
+        self.reads += usize::from(self.muted == 0 && !self.stored);
     }
 
     /// A use that EXPLAIN makes of rows that nobody sees.
@@ -405,9 +420,7 @@ impl<'a> Reader<'a> {
         if self.is_shown {
             self.own.extend(self.conditions.iter().map(|number| (*number, Use::Predicate)));
         }
-        if self.reads_within {
-            self.own.extend(self.within.iter().map(|number| (*number, Use::Predicate)));
-        }
+        self.own.extend(self.within.iter().map(|number| (*number, Use::Predicate)));
         if self.locks_within || self.draws {
             self.own.extend(self.conditions.iter().map(|number| (*number, Use::Source)));
         }
