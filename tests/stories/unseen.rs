@@ -3,7 +3,12 @@
 
 use tokio::time::timeout;
 
-use crate::harness::{PATIENCE, Story, client::Client, server};
+use crate::harness::{
+    PATIENCE, Story,
+    client::Client,
+    server,
+    wire::{Script, Wire},
+};
 
 /// Whoever reads is not asked, nor who keeps things up or gives rights; whoever writes is.
 const POLICY: &str = r#"
@@ -138,4 +143,25 @@ async fn event_triggers_fire_for_upkeep_and_rights_too() {
     direct.batch_execute(texts[0]).await.expect("and it does fire");
     assert_eq!(story.number("select count(*) from hits").await, 1);
     story.superuser_does("drop event trigger noted").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cast_of_the_databases_own_is_seen_where_only_a_parameter_says_its_type() {
+    let story = Story::under(POLICY).await;
+    let there = "create table noted_casts (said text); grant all on noted_casts to public;
+        create function of_a_point(point) returns int language plpgsql as
+        $$ begin insert into noted_casts values ('cast'); return 1; end $$;
+        create cast (point as int) with function of_a_point(point);
+        create function is_a_point(point) returns bool language plpgsql as
+        $$ begin insert into noted_casts values ('cast'); return true; end $$;
+        create cast (point as bool) with function is_a_point(point) as implicit;";
+    story.superuser_does(there).await;
+    let token = story.world.idp.token_for("ana").expect("a token");
+    for sql in ["select $1::int", "select cast($1 as integer)", "select 1 where $1", "select not $1"] {
+        let mut wire = Wire::log_in(story.world.facts.listen, "shop", &token).await;
+        let run = Script::default().parse_typed("", sql, &[600]).bind_with("", "", &["(1,1)"]).execute("").sync();
+        wire.sends(run).await;
+        assert!(wire.is_held_or_refused().await.is_some(), "{sql} is asked about");
+    }
+    assert_eq!(story.number("select count(*) from noted_casts").await, 0);
 }

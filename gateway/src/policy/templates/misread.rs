@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::policy::approvals::{children, node};
 
-const ONLY: &str = "templates may be read only as `context.sql has template` and `context.sql.template == \"name\"`, joined by \
+const ONLY: &str = "templates may be read only as `context.sql has template` and `context.sql.template == \"name\"` or \
+                    `[\"name\", …].contains(context.sql.template)`, joined by \
                     && and ||, in a permit's `when` or a forbid's `unless`";
 
 /// What is wrong with how a policy reads templates, in a sentence each.
@@ -36,13 +37,17 @@ fn helps(expr: &Value) -> bool {
     match node(expr) {
         Some(("&&" | "||", body)) => helps(&body["left"]) && helps(&body["right"]),
         Some(("has", body)) => is_sql(&body["left"]) || is_context(&body["left"]),
+        Some(("contains", body)) if is_template(&body["right"]) => !mentions(&body["left"]),
         Some(("==", body)) => {
-            let is_template = |side: &Value| matches!(node(side), Some((".", of)) if of["attr"] == "template");
             let sides = [(&body["left"], &body["right"]), (&body["right"], &body["left"])];
             sides.iter().any(|(one, other)| is_template(one) && other["Value"].is_string())
         }
         _ => false,
     }
+}
+
+fn is_template(expr: &Value) -> bool {
+    matches!(node(expr), Some((".", of)) if of["attr"] == "template")
 }
 
 /// Whether an expression reads the attribute, or takes the record whole that has it.
@@ -90,6 +95,7 @@ mod tests {
             "context.sql has template && (\"one\" == context.sql.template || context.sql.template == \"two\")",
             "context has sql.template && context.sql.template == \"one\" && context.approvals.count >= 1",
             "context.sql.rows <= 1 && context.reason like \"*template*\"",
+            "context.sql has template && [\"one\", \"two\"].contains(context.sql.template)",
             "!(context.sql has rows) && context.sql.has_where",
         ];
         let harms = [

@@ -33,7 +33,8 @@ impl Walk<'_> {
         };
         match node {
             // Leaves.
-            N::AConst(_) | N::AStar(_) | N::ParamRef(_) | N::SetToDefault(_) => {}
+            N::AConst(_) | N::AStar(_) | N::SetToDefault(_) => {}
+            N::ParamRef(_) => self.found.casts = true,
             N::CurrentOfExpr(_) => self.found.statement.of_cursor = true,
             N::Integer(_) | N::Float(_) | N::Boolean(_) | N::String(_) | N::BitString(_) => {}
             N::Alias(_) | N::RoleSpec(_) | N::SqlvalueFunction(_) => {}

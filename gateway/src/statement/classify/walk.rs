@@ -19,6 +19,8 @@ pub(super) struct Found {
     pub resolved: BTreeSet<u32>,
     /// Whether the meaning of the statement depends on names.
     pub uses_names: bool,
+    /// Whether a value of any type may be cast, whatever names it uses: a parameter, of which the client says the type.
+    pub casts: bool,
     /// Whether it depends on where new things go.
     pub uses_path: bool,
     /// Whether every name may resolve differently for the next statement.
@@ -51,6 +53,7 @@ impl Default for Found {
             notes: Vec::new(),
             resolved: BTreeSet::new(),
             uses_names: false,
+            casts: false,
             uses_path: false,
             changes_names: false,
             changes_objects: false,
@@ -106,6 +109,7 @@ impl Found {
             self.note(note);
         }
         self.uses_names |= other.uses_names;
+        self.casts |= other.casts;
         self.uses_path |= other.uses_path;
         self.changes_names |= other.changes_names;
         self.changes_objects |= other.changes_objects;
@@ -279,6 +283,8 @@ impl<'a> Walk<'a> {
             if !self.snapshot.is_known() {
                 self.opaque("the database's catalog is not known, so its names can't be resolved");
             }
+        }
+        if self.found.uses_names || self.found.casts {
             for code in self.snapshot.cast_hazards() {
                 self.run_code(code, &[], None);
             }

@@ -27,7 +27,7 @@ pub struct Class {
 }
 
 /// Columns of the server's own that hold values of others' rows, or texts of others' statements.
-const OF_THE_SERVER: [(&str, &str, &[&str]); 7] = [
+const OF_THE_SERVER: [(&str, &str, &[&str]); 8] = [
     (
         "pg_stats",
         STATISTICS,
@@ -46,14 +46,21 @@ const OF_THE_SERVER: [(&str, &str, &[&str]); 7] = [
     ("pg_stat_activity", "activity", &["query"]),
     // What the server sends of a COPY, before it is masked.
     ("pg_stat_progress_copy", "activity", &["bytes_processed", "bytes_total"]),
+    // What values took in memory.
+    (
+        "pg_backend_memory_contexts",
+        "activity",
+        &["total_bytes", "free_bytes", "used_bytes", "total_nblocks", "free_chunks"],
+    ),
 ];
 const STATISTICS: &str = "statistics";
 
 /// Functions that are harmless in themselves, and give what those columns hold.
-const LEAKY: [&str; 5] = [
+const LEAKY: [&str; 6] = [
     "pg_stat_get_activity",
     "pg_stat_get_backend_activity",
     "pg_stat_get_progress_info",
+    "pg_get_backend_memory_contexts",
     "pg_mcv_list_items",
     "pg_stat_statements",
 ];

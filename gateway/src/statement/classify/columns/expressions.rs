@@ -421,14 +421,12 @@ fn tells_otherwise(name: &str) -> Option<Use> {
         "jsonb_to_recordset",
         "pg_extension_update_paths",
         "pg_get_multixact_members",
-        "pg_get_publication_tables",
         "pg_ls_dir",
         "pg_ls_replslotdir",
         "pg_ls_tmpdir",
         "pg_mcv_list_items",
         "pg_options_to_table",
         "pg_partition_ancestors",
-        "pg_partition_tree",
         "pg_snapshot_xip",
         "pg_stat_get_activity",
         "pg_stat_get_backend_io",
@@ -438,7 +436,6 @@ fn tells_otherwise(name: &str) -> Option<Use> {
         "regexp_matches",
         "regexp_split_to_table",
         "string_to_table",
-        "ts_debug",
         "ts_parse",
         "ts_stat",
         "ts_token_type",
@@ -449,6 +446,30 @@ fn tells_otherwise(name: &str) -> Option<Use> {
         "setseed" | "pg_sleep" | "pg_sleep_for" | "pg_sleep_until" | "txid_current" | "pg_current_xact_id" => {
             Some(Use::Source)
         }
+        // They lock what they look at, which everybody sees until the transaction ends.
+        "currval"
+        | "lastval"
+        | "pg_sequence_last_value"
+        | "pg_get_sequence_data"
+        | "pg_get_viewdef"
+        | "pg_get_ruledef"
+        | "pg_get_functiondef"
+        | "pg_get_function_sqlbody"
+        | "pg_get_expr"
+        | "pg_get_indexdef"
+        | "pg_get_constraintdef"
+        | "pg_get_triggerdef"
+        | "pg_get_partkeydef"
+        | "pg_get_partition_constraintdef"
+        | "pg_get_statisticsobjdef"
+        | "pg_get_statisticsobjdef_expressions"
+        | "pg_get_statisticsobjdef_columns"
+        | "obj_description"
+        | "shobj_description"
+        | "col_description"
+        | "ts_debug"
+        | "pg_partition_tree"
+        | "pg_get_publication_tables" => Some(Use::Source),
         _ => ROWS.contains(&name).then_some(Use::Predicate),
     }
 }

@@ -68,7 +68,7 @@ impl Reader<'_> {
             Some(N::RangeTableFunc(n)) => self.xml_table(n),
             Some(N::JsonTable(n)) => self.json_table(n),
             _ => {
-                self.doubt("it is not known what a new kind of FROM gives");
+                self.gives_up("it is not known what a new kind of FROM gives");
                 Level::default()
             }
         }
@@ -226,7 +226,7 @@ impl Reader<'_> {
         let (mut all, mut called, mut defined) = (Value::default(), Vec::new(), Vec::new());
         for entry in &n.functions {
             let Some(NodeEnum::List(pair)) = &entry.node else {
-                self.doubt("a function in FROM is written in a new way");
+                self.gives_up("a function in FROM is written in a new way");
                 continue;
             };
             for node in &pair.items {

@@ -115,6 +115,13 @@ impl<'a> Reader<'a> {
         self.steps > MOST_STEPS
     }
 
+    /// Something of it can't be followed, and may be anything: every column of what it meets is used in every way. How many
+    /// rows there are tells as much as what is in them.
+    pub fn gives_up(&mut self, why: &str) {
+        self.doubt(why);
+        self.steps = usize::MAX;
+    }
+
     pub fn doubt(&mut self, why: impl Into<String>) {
         let why = why.into();
         if self.doubts.len() < 20 && !self.doubts.contains(&why) {

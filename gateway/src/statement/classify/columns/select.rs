@@ -28,7 +28,7 @@ impl Reader<'_> {
             Some(NodeEnum::DeleteStmt(n)) => self.delete(n),
             Some(NodeEnum::MergeStmt(n)) => self.merge_into(n),
             _ => {
-                self.doubt("it is not known what a query of a new kind gives");
+                self.gives_up("it is not known what a query of a new kind gives");
                 Rows::default()
             }
         }
@@ -182,7 +182,7 @@ impl Reader<'_> {
         let mut rows = Rows::default();
         for node in nodes {
             let Some(NodeEnum::ResTarget(target)) = &node.node else {
-                self.doubt("a target of a new kind");
+                self.gives_up("a target of a new kind");
                 continue;
             };
             let Some(value) = &target.val else { continue };
@@ -223,7 +223,7 @@ impl Reader<'_> {
         let mut rows = Rows::default();
         for (first, list) in lists.iter().enumerate() {
             let Some(NodeEnum::List(list)) = &list.node else {
-                self.doubt("a list of VALUES of a new kind");
+                self.gives_up("a list of VALUES of a new kind");
                 continue;
             };
             let one = self.value_list(&list.items);
@@ -283,7 +283,7 @@ impl Reader<'_> {
             })
             .collect();
         if queries.len() != with.ctes.len() {
-            self.doubt("a WITH of a new kind");
+            self.gives_up("a WITH of a new kind");
         }
         if with.recursive {
             self.recursive(&queries, outer);
@@ -311,7 +311,7 @@ impl Reader<'_> {
         }
         self.muted -= 1;
         if !settled {
-            self.doubt("it is not known what a recursive query gives");
+            self.gives_up("it is not known what a recursive query gives");
         }
         self.read_again(queries, outer, false);
     }

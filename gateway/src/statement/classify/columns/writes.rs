@@ -311,7 +311,7 @@ impl Reader<'_> {
     fn set(&mut self, target: &mut Target, list: &[Node]) {
         for node in list {
             let Some(NodeEnum::ResTarget(n)) = &node.node else {
-                self.doubt("an assignment of a new kind");
+                self.gives_up("an assignment of a new kind");
                 continue;
             };
             self.use_all(&n.indirection, Use::Source);
@@ -366,7 +366,7 @@ impl Reader<'_> {
         for node in &n.merge_when_clauses {
             match &node.node {
                 Some(NodeEnum::MergeWhenClause(when)) => self.when(relation, &mut target, when),
-                _ => self.doubt("a MERGE with a branch of a new kind"),
+                _ => self.gives_up("a MERGE with a branch of a new kind"),
             }
         }
         let level = self.scopes.pop().unwrap_or_default();
@@ -400,7 +400,7 @@ impl Reader<'_> {
                 self.changed(relation, Events::DELETE);
             }
             Ok(CmdType::CmdNothing) => {}
-            _ => self.doubt("a MERGE with a branch of a new kind"),
+            _ => self.gives_up("a MERGE with a branch of a new kind"),
         }
     }
 
