@@ -279,10 +279,8 @@ impl<'a> Walk<'a> {
             self.on_connection(Action::Set);
             return self.found;
         }
-        if self.found.uses_names {
-            if !self.snapshot.is_known() {
-                self.opaque("the database's catalog is not known, so its names can't be resolved");
-            }
+        if self.found.uses_names && !self.snapshot.is_known() {
+            self.opaque("the database's catalog is not known, so its names can't be resolved");
         }
         if self.found.uses_names || self.found.casts {
             for code in self.snapshot.cast_hazards() {
