@@ -136,7 +136,11 @@ impl Reader<'_> {
                 value.add(&self.list(&n.args));
                 value
             }
-            N::XmlSerialize(n) => self.computed(&n.expr),
+            N::XmlSerialize(n) => {
+                let value = self.computed(&n.expr);
+                self.type_name(n.type_name.as_ref(), &value);
+                value
+            }
             _ => self.json(node),
         }
     }

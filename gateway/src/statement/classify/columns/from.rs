@@ -246,6 +246,11 @@ impl Reader<'_> {
             }
         }
         defined.extend(&n.coldeflist);
+        for node in &defined {
+            if let Some(NodeEnum::ColumnDef(column)) = &node.node {
+                self.type_name(column.type_name.as_ref(), &all.clone());
+            }
+        }
         // How many rows it gives rests on what it is given.
         self.record_own(&all, Use::Predicate);
         let from = all.from;
