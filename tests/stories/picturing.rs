@@ -167,6 +167,40 @@ async fn a_held_statement_a_denial_a_broken_glass_a_home_tab_and_a_review() {
     page.sees("1 kept").await;
 }
 
+/// What comes again and again may be allowed for a time.
+const AGAIN: &str = r#"
+@allowance("30m, 10 runs, 50 rows, free parameters")
+permit (principal in Group::"engineering", action == Action::"update", resource == Table::"shop/public.products")
+when { context.approvals.count >= 1 && context.approvals.groups.contains("dba") };
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a browser; `make pictures` runs it"]
+async fn a_statement_is_allowed_for_a_time() {
+    let story = Story::serves_with(|config, folder| {
+        fs::write(folder.join("policy/20-write.cedar"), AGAIN).expect("a policy");
+        config.to_owned()
+    })
+    .await;
+    story.linked("priya").await;
+    let folder = env::var_os("COUNTERSIGN_PICTURES").map_or_else(|| story.folder(), PathBuf::from);
+    let mut page = Chromium::opens(&story.workspace.url(), &folder).await;
+    let ana = story.logs_in("ana").await;
+    ana.runs("set countersign.reason = 'restocking after the fair'").ends().await.expect("it is set");
+    let held = ana.executes("update products set stock = $1 where id = $2", vec![Box::new(40_i32), Box::new(3_i64)]);
+    let id = ana.is_held().await;
+    page.is("priya").await;
+    page.pictures("slack-allow", &id).await;
+    page.presses(&id, "allow").await;
+    page.does("sees_form", &[]).await;
+    page.does("picture_of_form", &["slack-allow-form"]).await;
+    page.does("submits", &[]).await;
+    assert_eq!(held.ends().await.expect("the first run"), 1);
+    let again = ana.executes("update products set stock = $1 where id = $2", vec![Box::new(40_i32), Box::new(3_i64)]);
+    assert_eq!(again.ends().await.expect("another, unasked"), 1);
+    page.sees("2 of 10").await;
+}
+
 const CLASSIFIED: &str = r#"classify = [
   { column = "public.customers.email", as = "pii", mask = "email" },
   { column = "public.customers.ssn", as = "pii", mask = "last4" },

@@ -179,7 +179,10 @@ async fn a_text_that_is_read_otherwise_than_it_looks_is_shown_with_its_type() {
         )
         .await;
         let id = wire.is_held().await;
-        assert_eq!(story.request("priya", &id).await.parameters, [shown, "1"]);
+        let request = story.request("priya", &id).await;
+        assert_eq!(request.parameters, [shown, "1"]);
+        let said = request.notes.iter().any(|note| note.contains("Parameter $1 is sent as"));
+        assert_eq!(said, shown != value, "{:?}", request.notes);
         story.decides("priya", &id, Choice::Deny).await.expect("a denial");
         wire.until_ready(1).await;
     }

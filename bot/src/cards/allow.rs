@@ -79,7 +79,10 @@ fn select(id: &str, label: &str, options: Vec<Value>, chosen: &str) -> Value {
 pub fn form(view: &RequestView, most: &Terms, carried: &Carried) -> Value {
     let given = view.approvals.iter().find_map(|approval| approval.allow);
     let numbers = |id: &str, label: &str, of: Vec<u64>, chosen: u64, unit: &str| {
-        let shown = |one: &u64| option(&format!("{} {unit}", thousands(*one)), &one.to_string());
+        let shown = |one: &u64| {
+            let unit = if *one == 1 { unit.trim_end_matches('s') } else { unit };
+            option(&format!("{} {unit}", thousands(*one)), &one.to_string())
+        };
         select(id, label, of.iter().map(shown).collect(), &chosen.to_string())
     };
     let with = |of: Vec<u64>, given: Option<u64>| {

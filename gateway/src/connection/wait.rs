@@ -533,5 +533,6 @@ fn with_risks(mut notes: Vec<String>, request: &Request) -> Vec<String> {
     if request.sql.len() <= impact::LONGEST && request.analysis.effects.iter().any(locks) {
         notes.extend(locks::notes(&request.sql));
     }
+    notes.extend(request.read_otherwise());
     notes
 }

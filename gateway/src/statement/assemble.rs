@@ -147,6 +147,20 @@ impl Request {
             .field("catalog", around.catalog.as_bytes())
     }
 
+    /// Of each parameter in the text format that the client calls something that its text may not look like, a sentence.
+    #[must_use]
+    pub fn read_otherwise(&self) -> Vec<String> {
+        let named = |at: usize| {
+            let text = self.formats.get(at).copied().unwrap_or(0) == 0 && self.parameters.get(at)?.is_some();
+            let name = values::read_as(self.declared.get(at).copied().filter(|_| text)?)?;
+            Some(format!(
+                "Parameter ${} is sent as {name}: it is read by that type, and may not be what its text looks like.",
+                at + 1
+            ))
+        };
+        (0..self.parameters.len()).filter_map(named).collect()
+    }
+
     /// Parameters as a card shows them.
     #[must_use]
     pub fn parameters_on_a_card(&self) -> Vec<String> {

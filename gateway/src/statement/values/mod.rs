@@ -128,7 +128,8 @@ pub fn text_of(declared: u32, bytes: &[u8]) -> String {
 }
 
 /// The name of a type, where its values may be others than their texts look like.
-fn read_as(oid: u32) -> Option<String> {
+#[must_use]
+pub fn read_as(oid: u32) -> Option<String> {
     let name = match oid {
         // Left to the server; text, varchar, int2, int4, int8, numeric, bool, date, timestamp, timestamptz, uuid, bytea, json, jsonb.
         0 | 705 | 25 | 1043 | 21 | 23 | 20 | 1700 | 16 | 1082 | 1114 | 1184 | 2950 | 17 | 114 | 3802 => return None,
