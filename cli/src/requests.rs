@@ -134,7 +134,7 @@ async fn decide(
 /// A list of requests, for people or for programs.
 mod erased {
     use countersign_shared::{
-        api::{AllowanceView, RequestView},
+        api::{AllowanceView, RequestView, StepState, StepView, steps_so_far},
         request::State,
     };
 
@@ -147,6 +147,20 @@ mod erased {
         let why = ended_why.as_deref().map(|why| format!(": {}", plain(why))).unwrap_or_default();
         let (until, approved) = (until.format("%H:%M:%S UTC"), plain(&approved_by.join(", ")));
         format!("allowed {} by {approved} until {until}, {taken} taken; {state}{by}{why}", terms.sentence())
+    }
+
+    /// One statement of several, and where it is.
+    fn stepped(step: &StepView) -> String {
+        let does: Vec<String> = step.does.iter().map(|one| plain(&format!("{} {}", one.action, one.object))).collect();
+        let stands = match step.state {
+            StepState::Free => "needs no approval",
+            StepState::Waits => "has not been sent",
+            StepState::Runs => "runs",
+            StepState::Ran => "ran",
+            StepState::Failed => "failed",
+        };
+        let outcome = step.outcome.as_deref().map(|outcome| format!(" ({})", plain(outcome))).unwrap_or_default();
+        format!("{}. {}: {stands}{outcome}", step.number, does.join(", "))
     }
 
     pub trait Json {
@@ -176,6 +190,12 @@ mod erased {
                 let mut text = format!("{id}  {state}  {principal}  {connection}\n    {what}");
                 if let Some(most) = view.allowable.filter(|_| *state == State::Pending) {
                     text.push_str(&format!("\n    may be allowed {}", most.sentence()));
+                }
+                for step in &view.steps {
+                    text.push_str(&format!("\n    {}", stepped(step)));
+                }
+                if let Some(so_far) = steps_so_far(&view.steps) {
+                    text.push_str(&format!("\n    {so_far}"));
                 }
                 if let Some(allowance) = &view.allowance {
                     text.push_str(&format!("\n    {}", allowed(allowance)));

@@ -12,7 +12,7 @@ use super::{
         allowances::Allowances as _,
         conformance::{approval_of, conformance, led_to, now, pending, see, state_of, user},
         conformance_allowances, conformance_delegations, conformance_directory, conformance_questions,
-        conformance_reviews, conformance_tokens, conformance_usage,
+        conformance_reviews, conformance_steps, conformance_tokens, conformance_usage,
         usage::UsageStore as _,
     },
     SqliteStore,
@@ -52,6 +52,12 @@ async fn sqlite_keeps_uses_and_notices_as_every_store_does() {
     conformance_delegations::conformance(&store).await;
     conformance_questions::conformance(&store).await;
     conformance_allowances::conformance(&store).await;
+}
+
+#[tokio::test]
+async fn sqlite_takes_statements_one_by_one_as_every_store_does() {
+    let (_folder, _, store) = fresh().await;
+    conformance_steps::conformance(&store).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
