@@ -573,6 +573,8 @@ impl Session {
         }
         self.discarding = false;
         self.end_block().await?;
+        // An error that came only now is the group's, too, and its Sync is here.
+        self.discarding = false;
         if self.unsynced {
             self.pipe.upstream.send(frame);
             self.replies.sent(Sent::Sync);
