@@ -444,3 +444,62 @@ async fn what_cannot_be_known_before_is_not_asked_for_by_itself() {
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!((story.cancelled().await, story.request("priya", &id).await.state), (0, State::Done));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_undoes_one_of_them_ends_the_rest() {
+    let story = Story::gateway_with(|config, _| config.to_owned()).await;
+    let token = story.world.idp.token_for("ana").expect("a token");
+    let (one, two) = (story.in_stock(1).await, story.in_stock(2).await);
+    let alone = format!("{SECOND};\n{THIRD};");
+    let within = format!("begin;\n{SECOND};\n{THIRD};\ncommit;");
+    let run = |sql: &str| Script::default().runs(sql).sync();
+    let groups = [
+        // An error later in its group of messages.
+        (&alone, Script::default().runs(SECOND).runs("select 1/0").sync(), 1, None),
+        // One in its transaction, of a statement that nobody is asked about; the COMMIT is a ROLLBACK then.
+        (&within, Script::default().query("begin").query(SECOND).query("select 1/0").query("commit"), 4, Some("begin")),
+        // One that the gateway makes.
+        (
+            &within,
+            Script::default().query("begin").query(SECOND).query("drop table orders").query("commit"),
+            4,
+            Some("begin"),
+        ),
+        // What it was to be a part of is undone, however that is spelled.
+        (&within, Script::default().query("begin").query(SECOND).query("abort"), 3, Some("begin")),
+        (&within, Script::default().query("begin").query(SECOND).query("rollback and chain"), 3, None),
+        (&within, Script::default().query("begin").query("savepoint a").query(SECOND).query("rollback to a"), 4, None),
+    ];
+    for (at, (file, script, times, again)) in groups.into_iter().enumerate() {
+        let id = story.approved_each(file).await;
+        let mut wire = Wire::log_in(story.world.facts.listen, "shop", &token).await;
+        let said = wire.says(script, times).await;
+        assert!(said.iter().any(|one| one == "UPDATE 1"), "{at}: {said:?}");
+        if let Some(again) = again {
+            wire.says(Script::default().query(again), 1).await;
+        }
+        assert_eq!(wire.says(run(THIRD), 1).await, ["57014"], "{at}");
+        story.ends_with(&id, State::Void).await;
+    }
+    // In a group with what may change what it means, it is no part of it.
+    let id = story.approved_each(&alone).await;
+    for before in ["begin", "set search_path = public"] {
+        let mut wire = Wire::log_in(story.world.facts.listen, "shop", &token).await;
+        wire.sends(Script::default().runs(before).runs(SECOND).sync()).await;
+        assert_ne!(wire.is_held_or_refused().await.as_deref(), Some(id.as_str()), "{before}");
+    }
+    assert_eq!(story.request("priya", &id).await.state, State::Approved);
+    story.decides("ana", &id, Choice::Withdraw).await.expect("it is hers");
+    // More rows than its card stated: it is undone.
+    let file = format!("{FIRST};\n{SECOND};");
+    let id = story.approved_each(&file).await;
+    let direct = story.world.upstream.connect().await.expect("a way into the database");
+    direct.batch_execute("update orders set status = 'cancelled'").await.expect("more of them");
+    let (ana, cancelled) = (story.logs_in("ana").await, story.cancelled().await);
+    let refused = ana.runs(FIRST).gets_refused().await;
+    assert!(refused.message.contains("more rows") || refused.code == "42501", "{refused:?}");
+    let refused = ana.runs(SECOND).gets_refused().await;
+    assert!(refused.code == "57014" && refused.message.contains("statement 1"), "{refused:?}");
+    assert_eq!((story.cancelled().await, story.request("priya", &id).await.state), (cancelled, State::Void));
+    assert_eq!((story.in_stock(1).await, story.in_stock(2).await), (one, two), "nothing of it stayed");
+}

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Texts from here on are split off the threads that carry other sessions.
-const BIG: usize = 8 << 10;
+pub(super) const BIG: usize = 8 << 10;
 
 /// One statement as it was understood, with the question about it.
 struct Part {

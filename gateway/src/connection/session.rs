@@ -175,6 +175,8 @@ pub struct Session {
     pub(super) own: BTreeMap<String, String>,
     /// What it has begun to send of what was approved statement by statement.
     pub(super) steps: Option<Box<Begun>>,
+    /// The newest event of the state at which its principal had nothing of that kind.
+    pub(super) no_steps_at: Option<i64>,
     /// How many rows the statement that is being decided would touch, where policy asks.
     pub(super) rows: Option<u64>,
     /// The template that it is, where policy was asked with it.
@@ -397,6 +399,7 @@ impl Session {
             catalogs: gateway.catalogs.of(&connection.name),
             own,
             steps: None,
+            no_steps_at: None,
             rows: None,
             template: None,
             said: None,

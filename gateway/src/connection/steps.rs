@@ -6,14 +6,17 @@
 
 use countersign_shared::{api::Impact, ids::RequestId, request::State};
 
-use super::session::{Ended, Session};
+use super::{
+    each::BIG,
+    session::{Ended, Session},
+};
 use crate::{
     approval::steps::{self, Attempt, NotTaken, over},
     config::Mode,
     refusal::{NotAStep, Refusal, notice},
     statement::{
         assemble::Request,
-        classify::TransactionMove,
+        classify::{TransactionMove, off_thread},
         decide::{Asked, Decision},
         hold::{Permit, stepped},
         steps::{Next, Piece, Step, next, sent},
@@ -51,16 +54,24 @@ impl Session {
         }
         let begun = self.steps.as_ref().map(|begun| begun.request.clone());
         if begun.is_none() {
+            // Until something happens to any request, nothing was approved meanwhile.
+            let rung = *self.gateway.store.event_bell().borrow();
+            if self.no_steps_at == Some(rung) {
+                return Ok(None);
+            }
             match self.gateway.store.has_steps(&self.asker.human.principal).await {
                 Ok(true) => {}
-                Ok(false) => return Ok(None),
+                Ok(false) => {
+                    self.no_steps_at = Some(rung);
+                    return Ok(None);
+                }
                 Err(error) => {
                     tracing::error!(%error, "the state can't say whether this was approved");
                     return Ok(None);
                 }
             }
         }
-        let Some(sent) = sent(&request.sql) else { return Ok(None) };
+        let Some(sent) = Box::pin(read(&request.sql)).await else { return Ok(None) };
         match begun {
             Some(id) => self.goes_on(request, &sent, &id).await,
             None => self.begins(request, &sent).await,
@@ -84,12 +95,18 @@ impl Session {
             return Ok(None);
         }
         let ended = self.steps.as_ref().and_then(|begun| begun.over.clone());
-        if let Some(why) = ended.or_else(|| (known.state != State::Approved).then(|| over(&known))) {
+        let why = match known.state {
+            State::Approved => ended,
+            // All were sent, and what they did may have been undone.
+            State::Released | State::Done | State::Unknown => ended.or_else(|| Some(over(&known))),
+            _ => Some(over(&known)),
+        };
+        if let Some(why) = why {
             return Ok(Some(Err(Refusal::Step(NotAStep::Over { request: id.clone(), why }))));
         }
         let taken = self.steps.as_ref().map(|begun| begun.taken.clone()).unwrap_or_default();
         match next(&known.new.steps, &taken, sent) {
-            Next::Due(number) => match self.take_step(request, &known, number).await? {
+            Next::Due(number) => match self.take_step(request, sent, &known, number).await? {
                 Ok(permit) => Ok(Some(Ok(permit))),
                 Err(refusal) => Ok(Some(Err(refusal))),
             },
@@ -123,7 +140,7 @@ impl Session {
         // The oldest first.
         for known in open.into_iter().rev() {
             match next(&known.new.steps, &[], sent) {
-                Next::Due(number) => match self.take_step(request, &known, number).await? {
+                Next::Due(number) => match self.take_step(request, sent, &known, number).await? {
                     Ok(permit) => return Ok(Some(Ok(permit))),
                     Err(refusal) => self.pipe.client.send(&notice(&refusal.line(), None)),
                 },
@@ -141,6 +158,7 @@ impl Session {
     async fn take_step(
         &mut self,
         request: &Request,
+        sent: &Piece,
         known: &store::Request,
         number: u32,
     ) -> Result<Result<Permit, Refusal>, Ended> {
@@ -166,8 +184,7 @@ impl Session {
         if step.within && self.status == b'T' && !self.is_as_begun_plainly().await? {
             return other("its transaction has another isolation level than BEGIN alone gives".to_owned());
         }
-        let Some(piece) = sent(&request.sql) else { return other("it can't be read".to_owned()) };
-        let now = self.as_a_step(&piece.text, &text, self.status != b'I');
+        let now = self.as_a_step(&sent.text, &text, self.status != b'I');
         let asked = self.asked(&text);
         // What it was asked for with is what its approvers read.
         let asked = Asked { reason: asked.reason.clone().or_else(|| known.new.asked.reason.clone()), ..asked };
@@ -182,10 +199,11 @@ impl Session {
         if rests {
             self.place.rests_on(&self.asker.roles);
         }
-        let sent = taken.is_last();
+        let last = taken.is_last();
         let mut numbers = self.steps.take().map(|begun| begun.taken).unwrap_or_default();
         numbers.push(number);
-        self.steps = Some(Box::new(Begun { request: id, taken: numbers, open: true, over: None, told: sent, sent }));
+        self.steps =
+            Some(Box::new(Begun { request: id, taken: numbers, open: true, over: None, told: last, sent: last }));
         self.pipe.client.send(&notice(&taken.notice(), None));
         let guard = self.guard_as_stated(request, stated(known, number), false);
         Ok(Ok(stepped(taken).guarded(guard)))
@@ -267,6 +285,15 @@ impl Begun {
     fn ends(&mut self, why: &str) {
         self.over.get_or_insert_with(|| why.to_owned());
     }
+}
+
+/// The statement that somebody sends. A big one is read off the threads that carry sessions.
+async fn read(sql: &str) -> Option<Piece> {
+    if sql.len() < BIG {
+        return sent(sql);
+    }
+    let sql = sql.to_owned();
+    off_thread(move || sent(&sql)).await?
 }
 
 /// Whether a statement is of a kind that is sent one by one.
