@@ -142,11 +142,20 @@ async fn a_file_is_approved_once_and_runs_as_psql_sends_it_in_that_order_and_onc
     let view = story.request("priya", &id).await;
     assert_eq!((states(&view), view.state), (vec![Free, Ran, Ran, Ran], State::Done), "{view:?}");
     assert_eq!(view.steps[1].outcome.as_deref(), Some(format!("DELETE {rows}").as_str()));
+    story.card_says(&id, "3 of 3 statements").await;
     let shown = story.runs_countersign("ana", &["requests", "show", &id]).await;
     assert!(said(&shown).contains("3 of 3 statements"), "{}", said(&shown));
     // Once: the same file again is held.
     let ana = story.logs_in("ana").await;
     is_held_as_any(&ana, FIRST, &id, "once").await;
+    // Who thinks better of it says so on the card, and the rest does not run.
+    let other = story.approved_each(&format!("{SECOND};\n{THIRD};")).await;
+    ana.runs(SECOND).ends().await.expect("the first");
+    story.card_says(&other, "1 of 2 statements that need an approval has run").await;
+    story.colleague("priya").denies(&other, "not on a Friday").await;
+    let card = story.card_says(&other, "not on a Friday").await.shown();
+    assert!(card.contains("Denied") && card.contains("1 of 2 statements"), "{card}");
+    assert_eq!(ana.runs(THIRD).gets_refused().await.code, "57014");
     let written = story.everything_written();
     let log = written.iter().filter(|(path, _)| path.extension().is_some_and(|end| end == "jsonl"));
     let log: String = log.map(|(_, bytes)| String::from_utf8_lossy(bytes)).collect();
@@ -395,6 +404,18 @@ async fn a_failure_ends_the_rest_and_so_do_a_denial_and_the_end_of_the_session()
     assert_eq!(story.in_stock(2).await, two);
     let ana = story.logs_in("ana").await;
     while !is_held(&ana, "update products set stock = 0 where id = 9").await {}
+    // What policy lets pass by then is still the list's.
+    let id = story.approved_each(&file).await;
+    let other = story.logs_in("ana").await;
+    other.runs(SECOND).ends().await.expect("the first");
+    let more = r#"permit (principal, action == Action::"update", resource == Table::"shop/public.products");"#;
+    std::fs::write(&policy, more).expect("a policy");
+    while is_held(&ana, "update products set stock = 0 where id = 9").await {}
+    other.runs(THIRD).ends().await.expect("the second");
+    assert_eq!(story.request("ana", &id).await.state, State::Done);
+    assert_eq!(story.in_stock(2).await, two + 1);
+    std::fs::remove_file(&policy).expect("a policy");
+    while !is_held(&ana, "update products set stock = 0 where id = 9").await {}
     // The session ends, and then the gateway.
     let id = story.approved_each(&file).await;
     ana.runs(SECOND).ends().await.expect("the first");
@@ -408,7 +429,7 @@ async fn a_failure_ends_the_rest_and_so_do_a_denial_and_the_end_of_the_session()
     story.kills_the_gateway().await;
     story.starts("gateway").await;
     assert_eq!(story.request("priya", &id).await.state, State::Void);
-    assert_eq!(story.in_stock(2).await, two);
+    assert_eq!(story.in_stock(2).await, two + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -502,4 +523,32 @@ async fn whatever_undoes_one_of_them_ends_the_rest() {
     assert!(refused.code == "57014" && refused.message.contains("statement 1"), "{refused:?}");
     assert_eq!((story.cancelled().await, story.request("priya", &id).await.state), (cancelled, State::Void));
     assert_eq!((story.in_stock(1).await, story.in_stock(2).await), (one, two), "nothing of it stayed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_classified_is_neither_shown_nor_revealed_by_it() {
+    let story = Story::gateway_with(|config, folder| {
+        let reveal =
+            "permit (principal, action == Action::\"reveal\", resource) when { context.approvals.count >= 1 };";
+        std::fs::write(folder.join("policy/90-reveal.cedar"), reveal).expect("a policy");
+        let classify = "classify = [{ column = \"public.customers.email\", as = \"pii\", mask = \"email\" }]";
+        config.replace("[[connection]]", &format!("[[connection]]\n{classify}"))
+    })
+    .await;
+    let returning = "update customers set country = country where id = 1 returning email";
+    let writes = "update customers set email = 'hers@example.com' where id = 2";
+    let id = story.approved_each(&format!("{returning};\n{writes};")).await;
+    let view = story.request("priya", &id).await;
+    assert!(view.sql.contains("returning email") && !view.sql.contains("hers@example.com"), "{}", view.sql);
+    let ana = story.logs_in("ana").await;
+    ana.runs("set countersign.reveal = 'ticket 7'").ends().await.expect("a setting");
+    is_held_as_any(&ana, returning, &id, "nobody was asked to reveal anything by it").await;
+    ana.runs("reset countersign.reveal").ends().await.expect("a setting");
+    let rows = ana.runs(returning).ends().await.expect("the first").rows;
+    let clear = story.world.upstream.connect().await.expect("a way into the database");
+    let clear: String = clear.query_one("select email from customers where id = 1", &[]).await.expect("a row").get(0);
+    assert!(rows.len() == 1 && rows[0][0].as_deref().is_some_and(|shown| shown != clear), "{rows:?}");
+    ana.runs(writes).ends().await.expect("the second");
+    assert_eq!(story.request("priya", &id).await.state, State::Done);
+    assert_eq!(story.number("select count(*) from customers where email = 'hers@example.com'").await, 1);
 }

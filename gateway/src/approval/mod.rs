@@ -25,3 +25,5 @@ mod interleavings;
 mod stories;
 #[cfg(test)]
 pub(crate) mod stories_allowing;
+#[cfg(test)]
+mod stories_steps;

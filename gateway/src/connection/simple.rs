@@ -122,6 +122,12 @@ impl Session {
         {
             return Ok(permit);
         }
+        // Of what a session sends one by one each counts, though policy would let it pass by now.
+        if self.steps.is_some()
+            && let Some(passed) = Box::pin(self.by_step(request)).await?
+        {
+            return Ok(passed);
+        }
         if self.allowed(known)
             && let Judged::Pass(permit) =
                 judge(self.connection.mode, Decision::Allow, &request.analysis, &self.connection.name)
@@ -133,7 +139,9 @@ impl Session {
 
     /// decide, where policy does not simply allow a statement.
     async fn permit_otherwise(&mut self, request: &Request) -> Result<Result<Permit, Refusal>, Ended> {
-        if let Some(passed) = Box::pin(self.by_step(request)).await? {
+        if self.steps.is_none()
+            && let Some(passed) = Box::pin(self.by_step(request)).await?
+        {
             return Ok(passed);
         }
         let counted = Box::pin(self.count_rows(request)).await;

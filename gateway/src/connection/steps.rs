@@ -48,8 +48,12 @@ impl Session {
         if self.connection.mode != Mode::Enforce || self.is_reviewed() || !could_be(request) {
             return Ok(None);
         }
-        // A failed transaction runs nothing, and the server says so.
-        if self.status == b'E' && !self.moved {
+        // Nobody was asked to reveal anything by it.
+        if !self.masks.revealing.is_empty() {
+            return Ok(None);
+        }
+        // A failed transaction runs nothing, and the server says so. What is on its way comes first.
+        if self.status == b'E' && !self.moved || !self.replies.is_quiet() {
             return Ok(None);
         }
         let begun = self.steps.as_ref().map(|begun| begun.request.clone());

@@ -317,6 +317,10 @@ impl Held {
         if !wish.impact.is_empty() {
             entry.detail["impact"] = serde_json::json!(wish.impact);
         }
+        if !wish.steps.is_empty() {
+            let step = |step: &Step| serde_json::json!({ "text": step.text, "needed": step.needed });
+            entry.detail["steps"] = wish.steps.iter().map(step).collect();
+        }
         gateway.log.append_durably(&entry).await.map_err(|down| unavailable(&down))?;
 
         let channel = gateway.config.connections.get(connection).and_then(|c| c.channel.clone());
