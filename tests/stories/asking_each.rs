@@ -215,6 +215,12 @@ async fn they_run_within_the_transaction_that_the_file_begins() {
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!((story.in_stock(1).await, story.in_stock(2).await), (one + 1, two + 1));
     assert_eq!(story.request("priya", &id).await.state, State::Done);
+    // Whose tool puts them around the file asks for a file that has them.
+    let id = story.approved_each(&file).await;
+    let output = story.psql_runs_file("ana", &format!("{SECOND};\n{THIRD};"), &["-1"]).await;
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!((story.in_stock(1).await, story.in_stock(2).await), (one + 2, two + 2));
+    assert_eq!(story.request("priya", &id).await.state, State::Done);
     // psql's own transaction is none of the file's.
     let id = story.approved_each(&format!("{SECOND};\n{THIRD};")).await;
     ana.runs("begin").ends().await.expect("a transaction");
@@ -237,7 +243,7 @@ async fn they_run_within_the_transaction_that_the_file_begins() {
         assert!(view.state == State::Void, "{view:?}");
         is_held_as_any(&story.logs_in("ana").await, SECOND, &id, "it is over").await;
     }
-    assert_eq!((story.in_stock(1).await, story.in_stock(2).await), (one + 1, two + 1));
+    assert_eq!((story.in_stock(1).await, story.in_stock(2).await), (one + 2, two + 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -442,6 +448,10 @@ async fn what_cannot_be_known_before_is_not_asked_for_by_itself() {
             "once statement 1 has run",
         ),
         (
+            "create function public.f() returns int language sql as 'select 1';\ndelete from customers where id = 1;",
+            "which changes the function public.f",
+        ),
+        (
             "set search_path = public;\ndelete from orders where id = 1;",
             "once statement 1 has run, which changes what names",
         ),
@@ -551,4 +561,48 @@ async fn what_is_classified_is_neither_shown_nor_revealed_by_it() {
     ana.runs(writes).ends().await.expect("the second");
     assert_eq!(story.request("priya", &id).await.state, State::Done);
     assert_eq!(story.number("select count(*) from customers where email = 'hers@example.com'").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_schema_changes_statement_by_statement_in_a_transaction_and_where_none_may_be() {
+    let story = Story::under(
+        r#"permit (principal, action in [Action::"connect", Action::"approve", Action::"read"], resource);
+           permit (principal, action, resource) when { context.approvals.count >= 1 };"#,
+    )
+    .await;
+    let by_itself = "create index concurrently orders_made on orders (created_at);\nalter table products add column note text;\n\
+                     update customers set country = 'FR' where id = 1;\ncreate table fresh (id int primary key);\n\
+                     create index concurrently items_made on order_items (quantity);\n";
+    let within = "begin;\nalter table products add column more int default 7;\ndelete from orders where status = 'cancelled';\n\
+                  set local lock_timeout = '9s';\ndrop table fresh;\nupdate customers set country = 'IT' where id = 1;\n\
+                  create function public.seven() returns int language sql as 'select 7';\ncommit;\n";
+    for file in [by_itself, within] {
+        let id = story.approved_each(file).await;
+        let output = story.psql_runs_file("ana", file, &["-v", "ON_ERROR_STOP=1"]).await;
+        let view = story.request("priya", &id).await;
+        assert!(output.status.success(), "{}\n{view:?}", said(&output));
+        assert_eq!(view.state, State::Done, "{view:?}");
+        assert!(states(&view).iter().all(|state| matches!(state, Ran | Free)), "{view:?}");
+    }
+    assert_eq!(story.number("select count(*) from customers where id = 1 and country = 'IT'").await, 1);
+    assert_eq!(story.number("select count(*) from products where more = 7 and note is null").await, 120);
+    assert_eq!(story.cancelled().await, 0);
+    // What somebody else changes while it runs is not what was approved, in a transaction neither.
+    let file =
+        "begin;\nalter table products drop column more;\nupdate customers set country = 'PT' where id = 1;\ncommit;\n";
+    let id = story.approved_each(file).await;
+    let ana = story.logs_in("ana").await;
+    for sql in ["begin", "alter table products drop column more"] {
+        ana.runs(sql).ends().await.unwrap_or_else(|no| panic!("{sql}: {no:?}"));
+    }
+    let direct = story.world.upstream.connect().await.expect("a way into the database");
+    direct.batch_execute("alter table customers add column more text").await.expect("another column");
+    let refused = ana.runs("update customers set country = 'PT' where id = 1").gets_refused().await;
+    assert!(
+        refused.message.contains("customers") && refused.message.contains("is not what was approved"),
+        "{refused:?}"
+    );
+    ana.runs("rollback").ends().await.expect("its end");
+    story.ends_with(&id, State::Void).await;
+    assert_eq!(story.number("select count(*) from products where more = 7").await, 120, "all of it is undone");
 }

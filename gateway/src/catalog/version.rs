@@ -70,9 +70,15 @@ impl Snapshot {
         let mut objects: Vec<&Object> = effects.iter().map(|effect| &effect.object).collect();
         objects.sort_unstable();
         objects.dedup();
-        let runs_code = runs_code || objects.iter().any(|object| self.runs_code(object));
+        let runs_code = self.may_run_code(effects, runs_code);
         let alone = |object: &Object| self.version_for(&[Effect::new(Action::Select, object.clone())], false);
         (self.version_for(&[], runs_code), objects.into_iter().map(|object| (object.clone(), alone(object))).collect())
+    }
+
+    /// Whether every function of the database counts for what does this, and `runs_code` by itself or not.
+    #[must_use]
+    pub fn may_run_code(&self, effects: &[Effect], runs_code: bool) -> bool {
+        runs_code || effects.iter().any(|effect| self.runs_code(&effect.object))
     }
 
     /// Of every function that did not come with the server.

@@ -177,8 +177,9 @@ impl Session {
         if let Some(why) = self.rests_on_this_session(&part.piece.text, &part.text) {
             return Some(why);
         }
+        let runs_code = self.catalog.may_run_code(&part.text.effects, part.text.runs_code);
         (1..).zip(before).find_map(|(number, earlier)| {
-            let changes = rests_on(&part.text, &earlier.text)?;
+            let changes = rests_on(&part.text, runs_code, &earlier.text)?;
             Some(format!("what it does is known only once statement {number} has run, which {changes}"))
         })
     }

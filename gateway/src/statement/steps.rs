@@ -245,9 +245,10 @@ pub fn next(steps: &[Step], taken: &[u32], sent: &Piece) -> Next {
     }
 }
 
-/// Why nobody can know, before `earlier` has run, what `later` is by then; nothing where that can be known.
+/// Why nobody can know, before `earlier` has run, what `later` is by then; nothing where that can be known. `runs_code`:
+/// functions of the database count for `later`.
 #[must_use]
-pub fn rests_on(later: &Understood, earlier: &Understood) -> Option<String> {
+pub fn rests_on(later: &Understood, runs_code: bool, earlier: &Understood) -> Option<String> {
     let changes = |effect: &&Effect| matches!(effect.action.group(), Some("ddl" | "admin"));
     let defines = |effect: &&Effect| changes(effect) && !matches!(effect.action, Action::Truncate | Action::Maintain);
     let temporary = |effect: &Effect| effect.action == Action::Temp;
@@ -268,7 +269,7 @@ pub fn rests_on(later: &Understood, earlier: &Understood) -> Option<String> {
     for effect in earlier.effects.iter().filter(defines) {
         match &effect.object {
             Object::Connection | Object::Role { .. } => return Some("may change anything".to_owned()),
-            Object::Function { schema, name } if later.runs_code => {
+            Object::Function { schema, name } if runs_code => {
                 return Some(format!("changes the function {schema}.{name}"));
             }
             Object::Function { .. } | Object::Schema { .. } => {}
@@ -448,8 +449,12 @@ mod tests {
             ("select 1", "delete from orders", false),
         ];
         for (earlier, later, expected) in table {
-            let why = rests_on(&of(later), &of(earlier));
+            let why = rests_on(&of(later), false, &of(earlier));
             assert_eq!(why.is_some(), expected, "{earlier}; {later}: {why:?}");
         }
+        let function = of("create or replace function f() returns int language sql as 'select 1'");
+        let delete = of("delete from orders");
+        assert_eq!(rests_on(&delete, false, &function), None, "it runs none");
+        assert!(rests_on(&delete, true, &function).is_some_and(|why| why.contains("public.f")));
     }
 }
