@@ -18,7 +18,7 @@ use countersign_client::{
     NotSignedIn,
     proxy::{Pass, Proxy},
 };
-use countersign_gateway::config::Authorities;
+use countersign_gateway::{config::Authorities, statement::steps::split};
 use countersign_shared::{
     api::{About, RequestView},
     ids::{RequestId, SessionId},
@@ -39,12 +39,16 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub struct What {
     /// The connection.
     connection: String,
-    /// The file with the statements, `-` for standard input. All of it is one text, and so one transaction.
+    /// The file with the statements, `-` for standard input. Without --each all of it is one text, and so one transaction.
     #[arg(short, long)]
     file: PathBuf,
     /// Why; the approvers read it.
     #[arg(long)]
     reason: Option<String>,
+    /// Asks for each statement by itself, on one request: once it is approved, they are sent one by one in this order and
+    /// in one session, as `psql -f FILE` does, and each runs once.
+    #[arg(long)]
+    each: bool,
     /// Waits until it is decided; fails where it is not approved.
     #[arg(long)]
     wait: bool,
@@ -138,6 +142,13 @@ async fn ask(pass: &Pass, what: &What, text: &str) -> Result<Asked, String> {
     }
     let id = said.message().strip_prefix("request ").and_then(|rest| rest.split_whitespace().next());
     match id.and_then(|id| id.parse().ok()) {
+        Some(id)
+            if said.code().code() == "42501"
+                && what.each
+                && !said.hint().is_some_and(|hint| hint.contains("one by one")) =>
+        {
+            Err(format!("this gateway asks for all of it as one text, as request {id}: it is older than this program"))
+        }
         Some(id) if said.code().code() == "42501" => Ok(Asked::For { id, told: sentences(&error) }),
         _ => Err(sentences(&error)),
     }
@@ -160,9 +171,12 @@ async fn approved(api: &Api, id: &RequestId) -> Result<(), String> {
     }
 }
 
-/// Runs the text, as one.
+/// Runs the text, as one, or statement by statement.
 async fn go(pass: &Pass, what: &What, text: &str) -> Result<(), String> {
     let session = connect(pass, what, false).await?;
+    if what.each {
+        return go_one_by_one(&session, text).await;
+    }
     let answers = session.simple_query(text).await.map_err(|error| sentences(&error))?;
     let mut at = 0;
     for answer in answers {
@@ -170,6 +184,22 @@ async fn go(pass: &Pass, what: &What, text: &str) -> Result<(), String> {
             at += 1;
             crate::say(&format!("statement {at} ran: {rows} rows"));
         }
+    }
+    Ok(())
+}
+
+/// Runs its statements, each as a query of its own, up to the first that fails.
+async fn go_one_by_one(session: &Client, text: &str) -> Result<(), String> {
+    let pieces = split(text).map_err(|doubt| format!("it can't be read: {doubt:?}"))?;
+    for (number, piece) in (1..).zip(pieces) {
+        let sql = text.get(piece.range).unwrap_or_default();
+        let answers = session.simple_query(sql).await;
+        let answers = answers.map_err(|error| format!("statement {number}: {}", sentences(&error)))?;
+        let rows = answers.into_iter().find_map(|answer| match answer {
+            SimpleQueryMessage::CommandComplete(rows) => Some(rows),
+            _ => None,
+        });
+        crate::say(&format!("statement {number} ran: {} rows", rows.unwrap_or_default()));
     }
     Ok(())
 }
@@ -189,7 +219,7 @@ async fn connect(pass: &Pass, what: &What, asks: bool) -> Result<Client, String>
     tokio::spawn(proxy.serve(listener));
     let mut options = Vec::new();
     if asks {
-        options.push("-c countersign.ask=on".to_owned());
+        options.push(format!("-c countersign.ask={}", if what.each { "each" } else { "on" }));
     }
     if let Some(reason) = &what.reason {
         let escape = |c: char| if c == '\\' || c.is_whitespace() { format!("\\{c}") } else { c.to_string() };

@@ -157,9 +157,15 @@ fn seen(view: &RequestView) -> Result<(), String> {
 
 /// A list of requests, for people or for programs.
 mod erased {
-    use countersign_shared::{api::RequestView, request::State};
+    use countersign_shared::{
+        api::{RequestView, steps_so_far},
+        request::State,
+    };
 
-    use crate::{api::plain, whole::allowed};
+    use crate::{
+        api::plain,
+        whole::{allowed, stepped},
+    };
 
     pub trait Json {
         fn json(&self) -> String;
@@ -198,6 +204,12 @@ mod erased {
                 let mut text = format!("{id}  {state}  {principal}  {connection}\n    {what}");
                 if let Some(most) = view.allowable.filter(|_| *state == State::Pending) {
                     text.push_str(&format!("\n    may be allowed {}", most.sentence()));
+                }
+                for step in &view.steps {
+                    text.push_str(&format!("\n    {}", stepped(step)));
+                }
+                if let Some(so_far) = steps_so_far(&view.steps) {
+                    text.push_str(&format!("\n    {so_far}"));
                 }
                 if let Some(allowance) = &view.allowance {
                     text.push_str(&format!("\n    allowed {}", allowed(allowance)));

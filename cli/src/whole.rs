@@ -1,6 +1,6 @@
 //! A request as one who decides must read it: all that the page and the card have.
 
-use countersign_shared::api::{AllowanceView, Needed, RequestView};
+use countersign_shared::api::{AllowanceView, Needed, RequestView, StepState, StepView, steps_so_far};
 
 use crate::api::plain;
 
@@ -35,6 +35,12 @@ pub fn whole(view: &RequestView) -> String {
     }
     for effect in &view.effects {
         line("effect", &plain(&format!("{} {}", effect.action, effect.object)));
+    }
+    for step in &view.steps {
+        line("step", &stepped(step));
+    }
+    if let Some(so_far) = steps_so_far(&view.steps) {
+        line("so far", &so_far);
     }
     for note in &view.notes {
         line("note", &plain(note));
@@ -94,4 +100,18 @@ pub fn allowed(allowance: &AllowanceView) -> String {
     let why = ended_why.as_deref().map(|why| format!(": {}", plain(why))).unwrap_or_default();
     let (until, approved) = (until.format("%H:%M:%S UTC"), plain(&approved_by.join(", ")));
     format!("{} by {approved} until {until}, {taken} taken; {state}{by}{why}", terms.sentence())
+}
+
+/// One statement of several, and where it is.
+pub fn stepped(step: &StepView) -> String {
+    let does: Vec<String> = step.does.iter().map(|one| plain(&format!("{} {}", one.action, one.object))).collect();
+    let stands = match step.state {
+        StepState::Free => "needs no approval",
+        StepState::Waits => "has not been sent",
+        StepState::Runs => "runs",
+        StepState::Ran => "ran",
+        StepState::Failed => "failed",
+    };
+    let outcome = step.outcome.as_deref().map(|outcome| format!(" ({})", plain(outcome))).unwrap_or_default();
+    format!("{}. {}: {stands}{outcome}", step.number, does.join(", "))
 }

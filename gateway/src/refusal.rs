@@ -10,6 +10,10 @@ use pgwire::error::ErrorInfo;
 
 use crate::{identity::TokenRefused, sessions::MOST_RENEWALS, statement::understood::Pin, wire::backend};
 
+mod steps;
+
+pub use steps::NotAStep;
+
 /// Why a client that asked does not wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AskedHow {
@@ -21,6 +25,10 @@ pub enum AskedHow {
     Approved,
     /// Its session waited, until somebody parked it.
     Parked,
+    /// Its session only asks, for each statement by itself.
+    Each,
+    /// The same, and it was approved since.
+    EachApproved,
 }
 
 /// Why the gateway says no.
@@ -178,6 +186,8 @@ pub enum Refusal {
         /// What.
         message: String,
     },
+    /// About a text that is asked for statement by statement.
+    Step(NotAStep),
     /// Something that the gateway does not carry.
     NotSupported {
         /// What.
@@ -349,6 +359,7 @@ impl Refusal {
             Self::Unavailable { .. } | Self::NotMeasured { .. } => "58000",
             Self::NotSupported { .. } | Self::Mixed { .. } => "0A000",
             Self::NothingToAsk => "55000",
+            Self::Step(step) => step.code(),
         }
     }
 
@@ -380,7 +391,9 @@ impl Refusal {
                 let until = until.format("%Y-%m-%d %H:%M UTC");
                 let detail = match how {
                     AskedHow::Retry => "This connection does not keep its clients waiting; nothing was run.",
-                    AskedHow::Ahead | AskedHow::Approved => "This session only asks; nothing was run.",
+                    AskedHow::Ahead | AskedHow::Approved | AskedHow::Each | AskedHow::EachApproved => {
+                        "This session only asks; nothing was run."
+                    }
                     AskedHow::Parked => "It was parked: this session waits no more. Nothing was run.",
                 };
                 let hint = match how {
@@ -395,12 +408,24 @@ impl Refusal {
                         "Once it is approved, send the same text again, in this or another session, until {until}; it \
                          then runs, once."
                     ),
+                    AskedHow::Each => format!(
+                        "Once it is approved, send its statements one by one, in this order and in one session, until \
+                         {until}; each then runs, once."
+                    ),
+                    AskedHow::EachApproved => format!(
+                        "Send its statements one by one, in this order and in one session, until {until}; each runs once."
+                    ),
                     AskedHow::Approved => {
                         format!("Send the same text as one query in an ordinary session, until {until}; it runs once.")
                     }
                 };
-                let state = if *how == AskedHow::Approved { "is approved" } else { "waits for approval" };
+                let approved = matches!(how, AskedHow::Approved | AskedHow::EachApproved);
+                let state = if approved { "is approved" } else { "waits for approval" };
                 (format!("request {request} {state}"), Some(detail.to_owned()), Some(hint))
+            }
+            Self::Step(step) => {
+                let (message, hint) = step.parts();
+                (message, None, Some(hint))
             }
             Self::NothingToAsk => (
                 "policy lets this pass without an approval".to_owned(),

@@ -405,3 +405,18 @@ async fn access_that_ends_ends_what_waits_for_its_commit() {
     other.batch_execute("rollback").await.expect("the lock's end");
     assert_eq!(story.number("select count(*) from children").await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_an_error_behind_a_guarded_statement_in_its_group_the_session_goes_on() {
+    let story = Story::gateway_with(|config, _| config.to_owned()).await;
+    let token = story.world.idp.token_for("ana").expect("a token");
+    let mut wire = Wire::log_in(story.world.facts.listen, "shop", &token).await;
+    let update = "update products set stock = stock + 1 where id = 1";
+    let stock = story.number("select stock::bigint from products where id = 1").await;
+    wire.sends(Script::default().runs(update).runs("select 1/0").sync()).await;
+    let id = wire.is_held().await;
+    story.decides("priya", &id, Choice::Approve).await.expect("she may");
+    assert_eq!(wire.until_ready(1).await, ["UPDATE 1", "22012"]);
+    assert_eq!(story.number("select stock::bigint from products where id = 1").await, stock, "both are undone");
+    assert_eq!(wire.says(Script::default().query("select 1").runs("select 2").sync(), 2).await, ["SELECT 1"; 2]);
+}

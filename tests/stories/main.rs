@@ -5,6 +5,7 @@ mod allowing;
 mod approving;
 mod asking;
 mod asking_ahead;
+mod asking_each;
 mod batching;
 mod breaking_glass;
 mod bucket;

@@ -12,6 +12,7 @@ use super::{
     blocks::{self, TEXT_LIMIT},
     effects, impact, outcome,
     request::{asks, block_id, fits, own_notes, parameters, reason_fits, stands, what_it_is},
+    steps,
     visible::{length, short, visible},
 };
 
@@ -70,6 +71,7 @@ pub fn details(request: &RequestView, decides: bool, base: &Url) -> Value {
             shown.code("Parameters", &visible(&parameters(request)));
         }
     }
+    shown.list("Statement by statement:", request.steps.iter().map(|step| steps::sentence(step, &request.connection)));
     shown.lines(impact::sample(request));
     let asked = request.questions.iter().map(|one| format!("{} asked: {}", short(&one.by, 200), visible(&one.text)));
     shown.list("Questions:", asked);

@@ -23,6 +23,7 @@ pub mod reach;
 pub mod request;
 pub mod review;
 pub mod samples;
+mod steps;
 pub mod visible;
 
 #[cfg(test)]

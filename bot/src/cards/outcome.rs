@@ -5,7 +5,7 @@ use countersign_shared::{
     request::{Assurance, State},
 };
 
-use super::visible::short;
+use super::{steps, visible::short};
 
 /// What the heading says of a statement that ran by break-glass.
 #[must_use]
@@ -97,11 +97,31 @@ pub fn standing(view: &RequestView) -> String {
     if view.kind == RequestKind::Review {
         return reviewed(view);
     }
+    let Some(so_far) = steps::so_far(view) else { return as_one(view) };
+    match view.state {
+        State::Approved => format!("{} Its statements run as they are sent: {so_far}", approved_by(view)),
+        State::Denied | State::Withdrawn | State::Void | State::Expired => {
+            format!("{} {so_far}", ended(view, heading(view.state)))
+        }
+        State::Done => format!("{} {} {so_far}", approved_by(view), ran(view)),
+        _ => as_one(view),
+    }
+}
+
+/// `Denied by dario: not on a Friday.`
+fn ended(view: &RequestView, head: &str) -> String {
     let outcome = view.outcome.clone().unwrap_or_default();
     let by = outcome.by.as_deref().map(|by| format!(" by {}", short(by, 100))).unwrap_or_default();
-    let reason = outcome.reason.as_deref().map(|reason| short(reason, 600));
+    let because = outcome.reason.as_deref().map(|reason| format!(": {}", short(reason, 600))).unwrap_or_default();
+    sentence(format!("{head}{by}{because}"))
+}
+
+/// The same of what runs as one.
+fn as_one(view: &RequestView) -> String {
+    let reason = view.outcome.as_ref().and_then(|outcome| outcome.reason.as_deref());
+    let reason = reason.map(|reason| short(reason, 600));
     let because = reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
-    let plain = |head: &str| sentence(format!("{head}{by}{because}"));
+    let plain = |head: &str| ended(view, head);
     let wish = view.access.is_some();
     match view.state {
         State::Approved | State::Released if wish => format!("{} Access is about to begin.", approved_by(view)),

@@ -12,7 +12,7 @@ use url::Url;
 use super::{
     allow,
     blocks::{self, Message, TEXT_LIMIT},
-    effects, impact, life, outcome,
+    effects, impact, life, outcome, steps,
     visible::{escaped, length, parameter, reading_notes, short, visible},
 };
 
@@ -75,6 +75,7 @@ pub fn fits(view: &RequestView) -> bool {
         && view.effects.len() <= EFFECT_LIMIT
         && view.effects.iter().all(|effect| length(&visible(&effect.object)) <= 250 && length(&effect.action) <= 50)
         && view.impact.iter().all(|one| length(&visible(&one.sentence())) <= impact::LENGTH)
+        && steps::fit(view)
         && view.notes.len() <= NOTE_LIMIT
         && view.notes.iter().all(|note| length(&visible(note)) <= NOTE_LENGTH)
 }
@@ -115,6 +116,10 @@ pub fn card_of(view: &RequestView, grant: Option<&GrantView>, base: &Url) -> Mes
         blocks.push(blocks::rich(does(view)));
     }
     blocks.push(blocks::rich(runs(view)));
+    let steps = steps::lines(view);
+    if !steps.is_empty() {
+        blocks.push(blocks::rich(steps));
+    }
     let sample = impact::sample(view);
     if !sample.is_empty() {
         blocks.push(blocks::rich(sample));
@@ -126,6 +131,7 @@ pub fn card_of(view: &RequestView, grant: Option<&GrantView>, base: &Url) -> Mes
     if view.state == State::Pending {
         blocks.push(buttons(view, whole));
     }
+    blocks.extend(steps::buttons(view));
     blocks.extend(allow::end_button(view));
     Message { text: summary(view), blocks }
 }

@@ -7,6 +7,7 @@ use countersign_shared::{
         AccessDigest, AccessOption, AccessView, AllowanceView, AllowedRun, ApprovalView, DenialView, DigestAgent,
         DigestGrant, DigestPermission, DigestRole, DigestSecret, DigestToken, EffectView, Finding, GrantView, KeepView,
         LinkView, ListedLink, Needed, Outcome, QuestionView, RequestKind, RequestView, SessionView, SlackRef,
+        StepState, StepView,
     },
     digest::{Digest, of_bytes},
     ids::{GrantId, RequestId, SessionId},
@@ -92,6 +93,7 @@ pub fn view() -> RequestView {
         denials: Vec::new(),
         denials_needed: 1,
         questions: Vec::new(),
+        steps: Vec::new(),
         outcome: None,
         channel: None,
         card: None,
@@ -99,6 +101,27 @@ pub fn view() -> RequestView {
         stand_ins: Vec::new(),
         approvers: Vec::new(),
     }
+}
+
+/// Statements that are sent one by one, of which one has run.
+#[must_use]
+pub fn stepped(state: State) -> RequestView {
+    let effect = |action: &str, object: &str| EffectView { action: action.into(), object: object.into() };
+    let step = |number: u32, does: EffectView, state: StepState, outcome: Option<&str>| StepView {
+        number,
+        does: vec![does],
+        state,
+        outcome: outcome.map(str::to_owned),
+    };
+    let ran = if state == State::Pending { (StepState::Waits, None) } else { (StepState::Ran, Some("DELETE 3")) };
+    let steps = vec![
+        step(1, effect("set", "Connection::\"shop\""), StepState::Free, None),
+        step(2, effect("delete", "Table::\"shop/public.orders\""), ran.0, ran.1),
+        step(3, effect("update", "Table::\"shop/public.products\""), StepState::Waits, None),
+    ];
+    let approvals = if state == State::Pending { Vec::new() } else { vec![approval()] };
+    let sql = "SET lock_timeout = '1s';\nDELETE FROM orders WHERE id = 7;\nUPDATE products SET stock = 0 WHERE id = 1;";
+    RequestView { sql: sql.into(), parameters: Vec::new(), state, steps, approvals, ..view() }
 }
 
 /// What may be allowed of it.
@@ -346,6 +369,9 @@ fn variants() -> Vec<(String, RequestView)> {
         let (allowance, approvals) = (Some(allowance(state)), vec![approval()]);
         let allowed = RequestView { state: State::Done, allowable: Some(MOST), allowance, approvals, ..view() };
         all.push((format!("allowed, {state}"), allowed));
+    }
+    for state in State::ALL {
+        all.push((format!("statement by statement, {}", state.as_str()), stepped(state)));
     }
     let outcome = Outcome {
         by: Some("dario@acme.dev".into()),

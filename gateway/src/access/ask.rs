@@ -257,6 +257,7 @@ async fn waits(gateway: &Gateway, asked: Asked, needed: Needed, now: DateTime<Ut
         expires_at: now + WAITS,
         asked,
         allowable: None,
+        steps: Vec::new(),
     };
     gateway.store.create_request(&new).await.map_err(|error| failed(&error))?;
     let made = gateway.store.request(&id).await.map_err(|error| failed(&error))?;

@@ -218,6 +218,7 @@ impl House {
             needed: Needed::default(),
             channel: None,
             allowable: None,
+            steps: Vec::new(),
         };
         self.gateway.store.create_request(&new).await.unwrap();
         let approval = self.gateway.seal.seal(crate::store::Approval {
@@ -289,6 +290,7 @@ impl House {
             created_at: now,
             expires_at: now + until,
             allowable,
+            steps: Vec::new(),
         };
         self.gateway.store.create_request(&new).await.unwrap();
         new

@@ -12,6 +12,7 @@ pub mod park;
 pub mod release;
 pub(crate) mod say;
 pub mod seal;
+pub mod steps;
 pub mod take;
 pub mod view;
 pub mod whom;
@@ -24,3 +25,5 @@ mod interleavings;
 mod stories;
 #[cfg(test)]
 pub(crate) mod stories_allowing;
+#[cfg(test)]
+mod stories_steps;

@@ -124,6 +124,9 @@ fn over_for(what: &str, request: &Request) -> Problem {
 
 pub(super) fn approved(request: &NewRequest) -> String {
     match request.kind {
+        RequestKind::Statement if !request.steps.is_empty() => {
+            "Approved; its statements run as they are sent, in this order, each once.".into()
+        }
         RequestKind::Statement if request.session.is_none() => "Approved; it runs when it is sent again.".into(),
         RequestKind::Statement => "Approved; it runs now.".into(),
         RequestKind::Access => "Approved; access begins now.".into(),

@@ -4,7 +4,7 @@ use countersign_shared::{
     allow::Terms,
     api::{
         AccessView, AllowanceView, AllowedRun, ApprovalView, DenialView, EffectView, QuestionView, RequestView,
-        SlackRef,
+        SlackRef, StepState, StepView,
     },
 };
 
@@ -12,6 +12,7 @@ use super::{allowance::sealed, take::denials_needed};
 use crate::{
     access::delegate,
     runtime::Gateway,
+    statement::steps::Step,
     store::{
         Request, StoreError,
         allowances::{Allowance, Denial, HowEnded, Run},
@@ -78,6 +79,7 @@ pub async fn view(gateway: &Gateway, request: &Request) -> Result<RequestView, S
         denials: request.denials.iter().map(denial).collect(),
         denials_needed: denials_needed(gateway, request),
         questions: gateway.store.questions(&new.id).await?.into_iter().map(question).collect(),
+        steps: steps_of(request),
         outcome: request.outcome.clone(),
         channel: new.channel.clone(),
         card: request.card.clone(),
@@ -85,6 +87,25 @@ pub async fn view(gateway: &Gateway, request: &Request) -> Result<RequestView, S
         stand_ins: delegate::told(gateway, request, chrono::Utc::now()).await?,
         approvers: Vec::new(),
     })
+}
+
+/// Its statements, where they are sent one by one.
+fn steps_of(request: &Request) -> Vec<StepView> {
+    let view = |(number, step): (u32, &Step)| {
+        let ended = request.taken.iter().find(|taken| taken.number == number).map(|taken| taken.ended.as_ref());
+        let state = match ended {
+            None if !step.needed => StepState::Free,
+            None => StepState::Waits,
+            Some(None) => StepState::Runs,
+            Some(Some(end)) if end.ran => StepState::Ran,
+            Some(Some(_)) => StepState::Failed,
+        };
+        let effect =
+            |(action, object): &(String, String)| EffectView { action: action.clone(), object: object.clone() };
+        let outcome = ended.flatten().map(|end| end.outcome.clone());
+        StepView { number, does: step.does.iter().map(effect).collect(), state, outcome }
+    };
+    (1..).zip(&request.new.steps).map(view).collect()
 }
 
 /// What was allowed of a request, once its first run has begun.

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use countersign_shared::digest::{Digest, Fields};
 
 use super::snapshot::{Function, Kind, Relation, Snapshot};
-use crate::statement::effect::{Effect, Object};
+use crate::statement::effect::{Action, Effect, Object};
 
 impl Snapshot {
     /// [`Snapshot::version_for`] where it is not known whether the statement runs code of the database's: it may,
@@ -61,6 +61,24 @@ impl Snapshot {
             };
         }
         fields.finish()
+    }
+
+    /// What [`Snapshot::version_for`] says of the database as a whole, and of each object that `effects` name: both are
+    /// the same where that is.
+    #[must_use]
+    pub fn versions_for(&self, effects: &[Effect], runs_code: bool) -> (Digest, Vec<(Object, Digest)>) {
+        let mut objects: Vec<&Object> = effects.iter().map(|effect| &effect.object).collect();
+        objects.sort_unstable();
+        objects.dedup();
+        let runs_code = self.may_run_code(effects, runs_code);
+        let alone = |object: &Object| self.version_for(&[Effect::new(Action::Select, object.clone())], false);
+        (self.version_for(&[], runs_code), objects.into_iter().map(|object| (object.clone(), alone(object))).collect())
+    }
+
+    /// Whether every function of the database counts for what does this, and `runs_code` by itself or not.
+    #[must_use]
+    pub fn may_run_code(&self, effects: &[Effect], runs_code: bool) -> bool {
+        runs_code || effects.iter().any(|effect| self.runs_code(&effect.object))
     }
 
     /// Of every function that did not come with the server.

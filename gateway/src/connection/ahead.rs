@@ -30,6 +30,9 @@ impl Session {
             let message = "a session that asks ahead takes texts without parameters".to_owned();
             return Ok(Refusal::NotSupported { message });
         }
+        if self.asks_each() {
+            return Box::pin(self.ask_each(request)).await;
+        }
         if let Some(refusal) = self.wall.against(&request.analysis) {
             self.record_denial(&request.sql, &refusal, &[]).await?;
             return Ok(refusal);

@@ -423,7 +423,8 @@ impl Session {
                 && !(self.is_reviewed() && analysis.moves_transaction)
         });
         let (goes_on, went_held) = (goes_on.is_some(), goes_on.is_some_and(|then| then.held));
-        let simply_passes = goes_on || portal.sent && self.allowed(&analysis) || analysis.only_undoes;
+        let simply_passes =
+            goes_on || portal.sent && self.steps.is_none() && self.allowed(&analysis) || analysis.only_undoes;
         if !simply_passes {
             // It waits until everything before it is answered without error.
             self.flush_upstream();
@@ -603,6 +604,8 @@ impl Session {
         }
         self.discarding = false;
         self.end_block().await?;
+        // An error that came only now is the group's, too, and its Sync is here.
+        self.discarding = false;
         if self.unsynced {
             self.pipe.upstream.send(frame);
             self.replies.sent(Sent::Sync);

@@ -330,6 +330,9 @@ impl Session {
                     b'N' => self.pipe.client.send(&whole),
                     b'Z' => {
                         self.status = body.first().copied().unwrap_or(b'I');
+                        if self.status == b'E' {
+                            self.steps_fail();
+                        }
                         self.unsynced = false;
                         self.moved = false;
                         return Ok(failed.map_or(Ok(rows), Err));

@@ -117,7 +117,7 @@ impl Session {
     }
 
     /// Why, in the text itself, else in `countersign.reason`.
-    fn reason(&self) -> Option<&str> {
+    pub(super) fn reason(&self) -> Option<&str> {
         let reveal = self.own.get("reveal").filter(|_| !self.masks.revealing.is_empty());
         let own = self.own.get("reason").or(reveal);
         // A reason that nobody can read is none.

@@ -14,6 +14,7 @@
 //! | [`judge`] | what a text is, and what policy says of it |
 //! | [`wait`] | a held statement |
 //! | `retry`, `ahead` | requests with which no session waits |
+//! | `each`, [`steps`] | texts that are asked for statement by statement, and sent so |
 //! | [`relay`] | the server's frames, through the reply queue |
 //! | `renew` | a newer token for a session that lives |
 //! | [`facts`] | what the session means by a name, asked of the server |
@@ -38,6 +39,7 @@ pub mod binding;
 pub mod cancel;
 pub mod catalogs;
 pub mod dial;
+mod each;
 pub mod extended;
 pub mod facts;
 pub mod finish;
@@ -64,6 +66,7 @@ mod samples;
 pub mod session;
 pub mod shards;
 pub mod simple;
+pub mod steps;
 pub mod tls;
 pub mod upstream;
 pub mod wait;

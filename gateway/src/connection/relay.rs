@@ -224,6 +224,7 @@ impl Session {
                 }
             }
             Meaning::Failed { run, skipped, sync_sent, names } => {
+                self.steps_fail();
                 self.copy_in = false;
                 self.discarding = !sync_sent;
                 // What the server did not confirm does not exist.
@@ -278,7 +279,11 @@ impl Session {
             // Only now do others see what changed; also where another transaction has begun since.
             self.forget_catalog();
         }
+        if self.status == b'E' {
+            self.steps_fail();
+        }
         if self.status == b'I' {
+            self.steps_settle();
             self.wrote = false;
             self.put_off = false;
             self.commit_in_doubt = false;

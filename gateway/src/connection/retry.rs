@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use countersign_shared::{
-    api::{Needed, RequestKind},
+    api::{Impact, Needed, RequestKind},
     digest::Digest,
     request::State,
 };
@@ -26,6 +26,7 @@ use crate::{
         effect::{Effect, Object},
         guard::{Guard, Measured},
         hold::{Held, Permit, Wish, release_again},
+        steps::Step,
         understood::Understood,
     },
     store::{self, RequestFilter, StoreError},
@@ -39,6 +40,14 @@ pub(super) struct Earlier {
     pub asked: Asked,
     pub digest: Digest,
     pub known: Option<store::Request>,
+}
+
+/// What is made of a request with which no session waits.
+pub(super) struct Later {
+    pub digest: Digest,
+    pub timeout: Duration,
+    pub how: AskedHow,
+    pub steps: Vec<Step>,
 }
 
 impl Session {
@@ -183,7 +192,7 @@ impl Session {
     ) -> Result<Permit, Refusal> {
         let needed = known.new.needed.clone();
         let strict = self.rests_on_rows(asked, &Decision::Hold(needed)).await;
-        let guard = self.guard_as_stated(request, known, strict);
+        let guard = self.guard_as_stated(request, known.new.impact.clone(), strict);
         let released = release_again(&self.gateway, &self.header, &known.new.id, digest, asked).await;
         released.map(|permit| self.guarded_run(permit, guard, request))
     }
@@ -200,10 +209,26 @@ impl Session {
         timeout: Duration,
         how: AskedHow,
     ) -> Result<Refusal, Ended> {
-        let Wished { impact, notes, .. } = match self.wished(request, asked, &needed, &rules).await? {
+        let wished = match self.wished(request, asked, &needed, &rules).await? {
             Ok(wished) => wished,
             Err(refusal) => return Ok(refusal),
         };
+        let later = Later { digest, timeout, how, steps: Vec::new() };
+        self.make_for_later(request, asked, needed, rules, wished, later).await
+    }
+
+    /// Makes it, once; what the client is told.
+    pub(super) async fn make_for_later(
+        &mut self,
+        request: &Request,
+        asked: &Asked,
+        needed: Needed,
+        rules: Vec<String>,
+        wished: Wished,
+        later: Later,
+    ) -> Result<Refusal, Ended> {
+        let Later { digest, timeout, how, steps } = later;
+        let Wished { impact, notes, .. } = wished;
         let asking = self.gateway.asking.lock().await;
         match self.asked_before(asked, digest).await {
             Ok(None) => {}
@@ -216,8 +241,9 @@ impl Session {
                 return Ok(Refusal::Unavailable { message });
             }
         }
-        let allowable = self.allowable(request, asked, &needed);
-        let wish = Wish { request, asked, digest, session: None, needed, rules, notes, impact, timeout, allowable };
+        let allowable = if steps.is_empty() { self.allowable(request, asked, &needed) } else { None };
+        let session = None;
+        let wish = Wish { request, asked, digest, session, needed, rules, notes, impact, timeout, allowable, steps };
         let held = match Held::open(&self.gateway, &self.header, wish).await {
             Ok(held) => held,
             Err(refusal) => return Ok(refusal),
@@ -232,7 +258,11 @@ impl Session {
     }
 
     /// The open request for just this, if there is one; the approved one first.
-    async fn asked_before(&self, asked: &Asked, digest: Digest) -> Result<Option<store::Request>, StoreError> {
+    pub(super) async fn asked_before(
+        &self,
+        asked: &Asked,
+        digest: Digest,
+    ) -> Result<Option<store::Request>, StoreError> {
         let filter = RequestFilter {
             states: vec![State::Approved, State::Pending],
             principal: Some(asked.asker.human.principal.clone()),
@@ -247,13 +277,15 @@ impl Session {
                 && known.new.asked.asker.human == asked.asker.human
                 && known.new.asked.connection == asked.connection
                 && known.new.expires_at > now
+                // What another session is sending is that session's.
+                && known.taken.is_empty()
         });
         Ok(open.into_iter().max_by_key(|known| known.state == State::Approved))
     }
 
     /// The row guard, by the numbers that the card stated.
-    fn guard_as_stated(&self, request: &Request, known: &store::Request, strict: bool) -> Option<Guard> {
-        let stated = known.new.impact.iter().cloned();
+    pub(super) fn guard_as_stated(&self, request: &Request, stated: Vec<Impact>, strict: bool) -> Option<Guard> {
+        let stated = stated.into_iter();
         let mut measured: Vec<Measured> = stated.map(|impact| Measured::again(impact, &self.catalog)).collect();
         self.guard(&parts(&request.sql), &mut measured, strict)
     }

@@ -326,7 +326,8 @@ impl Session {
         let session = Some(&self.id);
         let allowable = None;
         let (request, asked) = (&request, &asked);
-        let wish = Wish { request, asked, digest, session, needed, rules, notes, impact, timeout, allowable };
+        let steps = Vec::new();
+        let wish = Wish { request, asked, digest, session, needed, rules, notes, impact, timeout, allowable, steps };
         match Held::open(&self.gateway, &self.header, wish).await {
             Ok(held) => self.wait(&held, &arm, Waits::Commit { sql, touched: &touched }).await,
             Err(refusal) => Ok(Err(refusal)),

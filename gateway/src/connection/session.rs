@@ -33,6 +33,7 @@ use super::{
     roles::RolesRead,
     runs::Runs,
     simple::CROWD,
+    steps::Begun,
     upstream,
     wall::Wall,
 };
@@ -172,6 +173,10 @@ pub struct Session {
     pub(super) catalogs: Arc<Shared>,
     /// `countersign.*`.
     pub(super) own: BTreeMap<String, String>,
+    /// What it has begun to send of what was approved statement by statement.
+    pub(super) steps: Option<Box<Begun>>,
+    /// The newest event of the state at which its principal had nothing of that kind.
+    pub(super) no_steps_at: Option<i64>,
     /// How many rows the statement that is being decided would touch, where policy asks.
     pub(super) rows: Option<u64>,
     /// The template that it is, where policy was asked with it.
@@ -243,6 +248,7 @@ pub async fn run(
         matches!(ended, Ended::With(Farewell::Ended { .. })).then(|| tokio::spawn(session.leftover().finish()));
     let connection = session.connection.name.clone();
     Box::pin(session.lose_runs()).await;
+    Box::pin(session.leave_steps()).await;
     // What waited for an approval goes nowhere; the last word does.
     drop(session.pipe.client.no_longer_kept_back());
     let mut entry = session.header.entry(Kind::Logout);
@@ -392,6 +398,8 @@ impl Session {
             catalog: Arc::default(),
             catalogs: gateway.catalogs.of(&connection.name),
             own,
+            steps: None,
+            no_steps_at: None,
             rows: None,
             template: None,
             said: None,
@@ -433,6 +441,9 @@ impl Session {
                 && !kill.when_quiet
             {
                 return Ended::With(Farewell::Ended { reason: kill.reason });
+            }
+            if self.steps_are_over() {
+                Box::pin(self.tell_steps()).await;
             }
             if let Err(ended) = self.name_application().await {
                 return ended;

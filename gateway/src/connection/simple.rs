@@ -123,6 +123,12 @@ impl Session {
         {
             return Ok(permit);
         }
+        // Of what a session sends one by one each counts, though policy would let it pass by now.
+        if self.steps.is_some()
+            && let Some(passed) = Box::pin(self.by_step(request)).await?
+        {
+            return Ok(passed);
+        }
         if self.allowed(known)
             && let Judged::Pass(permit) =
                 judge(self.connection.mode, Decision::Allow, &request.analysis, &self.connection.name)
@@ -134,6 +140,11 @@ impl Session {
 
     /// decide, where policy does not simply allow a statement.
     async fn permit_otherwise(&mut self, request: &Request) -> Result<Result<Permit, Refusal>, Ended> {
+        if self.steps.is_none()
+            && let Some(passed) = Box::pin(self.by_step(request)).await?
+        {
+            return Ok(passed);
+        }
         let counted = Box::pin(self.count_rows(request)).await;
         self.find_template(request);
         let asked = self.strictest(&request.analysis);
@@ -255,6 +266,7 @@ impl Session {
 
     /// What is known of the session once a text goes to the server.
     pub(super) fn runs_text(&mut self, text: &Understood) {
+        self.steps_meet(text);
         let changes = match text.changes_session {
             Changes::Not => false,
             Changes::WithTransaction => self.changed,
@@ -316,6 +328,7 @@ impl Session {
     /// Undoes an open group, and puts an open transaction into the failed state, as PostgreSQL's own error would.
     pub(super) async fn fail_transaction(&mut self) -> Result<(), Ended> {
         if self.status == b'T' || self.unsynced {
+            self.steps_fail();
             let fails = Self::failing();
             self.own_query(&fails).await?;
         }

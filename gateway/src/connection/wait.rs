@@ -26,6 +26,7 @@ use crate::{
         guard::{Guard, Measured, Tolerance, Touched},
         hold::{Glass, Held, Judged, Look, Permit, Quit, Wish, break_glass, judge, question},
         locks,
+        steps::Step,
         understood::Understood,
     },
 };
@@ -138,6 +139,7 @@ impl Session {
             notes,
             impact,
             timeout: self.hold_timeout(),
+            steps: Vec::new(),
         };
         let held = match Box::pin(Held::open(&self.gateway, &self.header, wish)).await {
             Ok(held) => held,
@@ -325,7 +327,7 @@ impl Session {
         let guard = if self.rests_on_rows(&asked, &Decision::Allow).await { counted } else { None };
         let rules = rules_behind(&self.gateway.policies(), &asked, &Decision::Allow, Utc::now());
         let notes = request.analysis.statements.iter().flat_map(|s| s.notes.iter().cloned()).collect();
-        let mut notes = with_risks(notes, request);
+        let mut notes = with_risks(notes, request, true);
         notes.extend(self.what_executes(request));
         let glass = Glass { digest: self.digest(request, &asked), needed, rules, notes };
         self.runs_by_policy(&asked);
@@ -378,7 +380,7 @@ impl Session {
         rules: &[String],
     ) -> Result<Result<Wished, Refusal>, Ended> {
         let notes = request.analysis.statements.iter().flat_map(|s| s.notes.iter().cloned()).collect::<Vec<_>>();
-        let mut notes = with_risks(notes, request);
+        let mut notes = with_risks(notes, request, true);
         notes.extend(self.what_executes(request));
         // A longer text is not measured either.
         let parts = if request.sql.len() > impact::LONGEST { Vec::new() } else { parts(&request.sql) };
@@ -397,6 +399,23 @@ impl Session {
             notes.extend(impact::transaction::of(&self.connection.upstream, pid).await);
         }
         Ok(Ok(Wished { impact, notes, guard }))
+    }
+
+    /// What people will read of a text whose statements are sent one by one. Each is held to its own numbers then.
+    pub(super) async fn wished_each(&mut self, request: &Request, steps: &[Step]) -> Wished {
+        let notes = request.analysis.statements.iter().flat_map(|s| s.notes.iter().cloned()).collect::<Vec<_>>();
+        let mut notes = with_risks(notes, request, false);
+        let number = |(at, _): (usize, &Step)| (at + 1).to_string();
+        let free: Vec<String> = steps.iter().enumerate().filter(|(_, step)| !step.needed).map(number).collect();
+        if !free.is_empty() {
+            let which = if free.len() == 1 { "Statement" } else { "Statements" };
+            notes.insert(0, format!("{which} {} pass without an approval, whenever they come.", free.join(", ")));
+        }
+        notes.insert(0, format!("{} statements, sent one by one in this order; each runs once.", steps.len()));
+        let parts = if request.sql.len() > impact::LONGEST { Vec::new() } else { parts(&request.sql) };
+        let mut measured = self.impact(request, &parts).await;
+        let guard = self.guard(&parts, &mut measured, false);
+        Wished { impact: measured.into_iter().map(|one| one.impact).collect(), notes, guard }
     }
 
     /// What EXECUTE runs, which its own text does not say. Where columns are classified, without its constants.
@@ -519,13 +538,13 @@ pub(super) fn is_readable(reason: &str) -> bool {
     reason.chars().any(char::is_alphanumeric)
 }
 
-/// Adds what an approver should see at once.
-fn with_risks(mut notes: Vec<String>, request: &Request) -> Vec<String> {
+/// Adds what an approver should see at once. `as_one`: its statements are sent as one text.
+fn with_risks(mut notes: Vec<String>, request: &Request, as_one: bool) -> Vec<String> {
     let statements = &request.analysis.statements;
     if statements.iter().any(|s| !s.has_where) {
         notes.insert(0, NO_WHERE.to_owned());
     }
-    if statements.len() > 1 {
+    if statements.len() > 1 && as_one {
         notes.insert(0, format!("{} statements in one text; one approval runs them all.", statements.len()));
     }
     let locks =

@@ -407,7 +407,7 @@ fn schemas() -> Value {
             &["id", "kind", "state", "digest", "connection", "principal", "sql", "parameters", "effects",
               "in_transaction", "notes", "impact", "created_at", "expires_at", "needed", "approvals"],
             &["owner", "session", "access", "reason", "application", "address", "outcome", "channel", "card", "requester_slack", "questions",
-              "allowable", "allowance", "denials", "denials_needed"],
+              "allowable", "allowance", "denials", "denials_needed", "steps"],
         ),
         "Requests": list("Request"),
         "DecisionBody": decision,

@@ -6,7 +6,7 @@ use axum::{
 };
 use countersign_shared::{
     allow::{Parameters, Terms},
-    api::{AllowanceView, RequestView, SlackRef},
+    api::{AllowanceView, RequestView, SlackRef, StepState, StepView},
     bot_token::SlackAccount,
     request::State,
 };
@@ -183,6 +183,14 @@ pub(super) fn request(view: &RequestView, who: &Identity, csrf: &str, may: May) 
             h2 { "What would run" }
             pre { (visible(&view.sql)) }
         }
+        @if !view.steps.is_empty() {
+            h2 { "Statement by statement" }
+            ol { @for step in &view.steps { li {
+                @for effect in &step.does { (effect.action) " on " (visible(&effect.object)) "; " }
+                strong { (stands(step)) }
+                @if let Some(outcome) = &step.outcome { " (" (visible(outcome)) ")" }
+            } } }
+        }
         @if !view.parameters.is_empty() {
             h2 { "With the parameters" }
             ol { @for parameter in &view.parameters { li { pre { (visible(parameter)) } } } }
@@ -265,6 +273,17 @@ fn allow_form(view: &RequestView, most: &Terms) -> Markup {
 }
 
 /// What was allowed, and its runs.
+/// Where one of several statements is.
+const fn stands(step: &StepView) -> &'static str {
+    match step.state {
+        StepState::Free => "needs no approval",
+        StepState::Waits => "has not been sent",
+        StepState::Runs => "runs",
+        StepState::Ran => "ran",
+        StepState::Failed => "failed",
+    }
+}
+
 fn allowed(allowance: &AllowanceView) -> Markup {
     html! {
         h2 { "Allowed " (allowance.terms.sentence()) }

@@ -20,11 +20,13 @@ use super::{
     guard::Guard,
     record::{self, End, Header, Open},
     review::Transaction,
+    steps::Step,
 };
 use crate::{
     approval::{
         allowance::{self, Run},
         release::{NotReleased, Released, release},
+        steps::{self, Stepped},
     },
     config::Mode,
     log::Kind,
@@ -45,6 +47,7 @@ enum Grounds {
     Observed { would_be: &'static str, rules: Vec<String> },
     Released(Released),
     Again(Box<Run>),
+    Step(Box<Stepped>),
     BrokenGlass,
     Reviewed,
 }
@@ -56,6 +59,7 @@ impl Permit {
         match &self.0 {
             Grounds::Released(released) => Some(released.request()),
             Grounds::Again(run) => Some(run.request()),
+            Grounds::Step(step) => Some(step.request()),
             _ => None,
         }
     }
@@ -66,6 +70,15 @@ impl Permit {
         match &self.0 {
             Grounds::Released(released) => released.run(),
             Grounds::Again(run) => Some(run),
+            _ => None,
+        }
+    }
+
+    /// Which statement it is of a text that was approved statement by statement.
+    #[must_use]
+    pub fn step(&self) -> Option<&Stepped> {
+        match &self.0 {
+            Grounds::Step(step) => Some(step),
             _ => None,
         }
     }
@@ -129,7 +142,7 @@ impl Permit {
         match &self.0 {
             Grounds::Allowed | Grounds::Template(_) => "allow",
             Grounds::Observed { would_be, .. } => would_be,
-            Grounds::Released(_) => "released",
+            Grounds::Released(_) | Grounds::Step(_) => "released",
             Grounds::Again(_) => "allowed",
             Grounds::BrokenGlass => "break_glass",
             Grounds::Reviewed => "review at commit",
@@ -174,6 +187,12 @@ pub fn reviewed(transaction: &Transaction) -> Option<Permit> {
 #[must_use]
 pub fn allowed(run: Box<Run>) -> Permit {
     Permit(Grounds::Again(run), None)
+}
+
+/// One statement that was taken of a text that was approved. Nothing else makes such a proof.
+#[must_use]
+pub fn stepped(step: Stepped) -> Permit {
+    Permit(Grounds::Step(Box::new(step)), None)
 }
 
 /// ROLLBACK always passes: it can only undo. So does a text without any statement.
@@ -271,6 +290,8 @@ pub struct Wish<'a> {
     pub timeout: Duration,
     /// What an approver may allow of it beyond one run.
     pub allowable: Option<Allowable>,
+    /// Its statements, where it is asked for statement by statement.
+    pub steps: Vec<Step>,
 }
 
 impl Held {
@@ -296,6 +317,10 @@ impl Held {
         if !wish.impact.is_empty() {
             entry.detail["impact"] = serde_json::json!(wish.impact);
         }
+        if !wish.steps.is_empty() {
+            let step = |step: &Step| serde_json::json!({ "text": step.text, "needed": step.needed });
+            entry.detail["steps"] = wish.steps.iter().map(step).collect();
+        }
         gateway.log.append_durably(&entry).await.map_err(|down| unavailable(&down))?;
 
         let channel = gateway.config.connections.get(connection).and_then(|c| c.channel.clone());
@@ -314,6 +339,7 @@ impl Held {
             created_at: now,
             expires_at,
             allowable: wish.allowable,
+            steps: wish.steps,
         };
         gateway.store.create_request(&new).await.map_err(|error| unavailable(&error))?;
         gateway.metrics.hold_began();
@@ -549,6 +575,7 @@ pub async fn break_glass(
         // It waits for as long as it takes.
         expires_at: now + chrono::TimeDelta::days(REVIEWED_WITHIN),
         allowable: None,
+        steps: Vec::new(),
     };
     gateway.store.create_request(&new).await.map_err(|error| unavailable(&error))?;
     Ok((Permit(Grounds::BrokenGlass, None), id))
@@ -612,6 +639,10 @@ pub async fn finish(gateway: &Gateway, open: &Open, end: &End) {
         if number > 1 {
             return;
         }
+    }
+    if let Some(number) = open.step() {
+        steps::ended(gateway, id, number, end, open.milliseconds()).await;
+        return;
     }
     let mut outcome = Outcome { milliseconds: Some(open.milliseconds()), ..Outcome::default() };
     let state = match end {

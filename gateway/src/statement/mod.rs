@@ -20,6 +20,7 @@ pub mod review;
 pub mod rows;
 pub mod said;
 pub mod shape;
+pub mod steps;
 pub mod tokens;
 pub mod understood;
 pub mod values;

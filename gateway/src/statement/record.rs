@@ -15,7 +15,7 @@ use super::{
     rows::Rows,
 };
 use crate::{
-    approval::allowance::Run,
+    approval::{allowance::Run, steps::Stepped},
     config::Durability,
     log::{Entry, Kind, Line, Log, LogDown, Of, Which},
     wire::backend::Report,
@@ -61,6 +61,8 @@ pub struct Open {
     request: Option<RequestId>,
     /// The run of it, where more than one was allowed.
     run: Option<u32>,
+    /// Which statement of its request, where that was asked for statement by statement.
+    step: Option<u32>,
     only_reads: bool,
     since: Instant,
     /// Command tags so far; a simple Query may have several.
@@ -125,6 +127,12 @@ impl Open {
         self.run
     }
 
+    /// Which statement of its request, where that was asked for statement by statement.
+    #[must_use]
+    pub const fn step(&self) -> Option<u32> {
+        self.step
+    }
+
     /// Milliseconds since it was forwarded.
     #[must_use]
     pub fn milliseconds(&self) -> u64 {
@@ -158,6 +166,9 @@ struct Detail<'a, E> {
     /// Which run it is of what somebody allowed, and who did.
     #[serde(skip_serializing_if = "Option::is_none")]
     allowance: Option<serde_json::Value>,
+    /// Which statement it is of a text that was approved statement by statement, and who did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<serde_json::Value>,
     /// The template that it is, where policy let it pass.
     #[serde(skip_serializing_if = "Option::is_none")]
     template: Option<&'a str>,
@@ -177,9 +188,21 @@ pub fn held(request: &Request, header: &Header, digest: Digest, rules: &[String]
     let parameters = request.parameters_as_text();
     let (masked, revealed) = (&request.masking.told, &request.masking.revealed);
     let executes = executes(request);
-    let (digest, rules, allowance, template) = (Some(digest), Some(rules), None, None);
-    let detail =
-        Detail { parameters, effects, digest, rules, application, masked, revealed, executes, allowance, template };
+    let (digest, rules) = (Some(digest), Some(rules));
+    let (allowance, step, template) = (None, None, None);
+    let detail = Detail {
+        parameters,
+        effects,
+        digest,
+        rules,
+        application,
+        masked,
+        revealed,
+        executes,
+        allowance,
+        step,
+        template,
+    };
     // Texts, lists and a digest: nothing that JSON can't hold.
     serde_json::to_value(detail).unwrap_or_default()
 }
@@ -205,9 +228,21 @@ pub async fn open(
     let (masked, revealed) = (&request.masking.told, &request.masking.revealed);
     let executes = executes(request);
     let allowance = permit.run().map(Run::evidence);
+    let step = permit.step().map(Stepped::told);
     let (digest, template) = (None, permit.template());
-    let detail =
-        Detail { parameters, effects, digest, rules, application, masked, revealed, executes, allowance, template };
+    let detail = Detail {
+        parameters,
+        effects,
+        digest,
+        rules,
+        application,
+        masked,
+        revealed,
+        executes,
+        allowance,
+        step,
+        template,
+    };
     let mut line = header.line(Which::Statement, held, permit.outcome(), detail);
     line.sql = Some(&request.sql);
     let only_reads = held.is_none() && request.analysis.only_reads;
@@ -219,6 +254,7 @@ pub async fn open(
         open: Open {
             request: held.cloned(),
             run: permit.run().map(Run::number),
+            step: permit.step().map(Stepped::number),
             only_reads,
             since: Instant::now(),
             tags: Vec::new(),
@@ -336,6 +372,7 @@ mod tests {
             revealed: &[],
             executes: vec![],
             allowance: None,
+            step: None,
             template: None,
         };
         let mut line = header.line(Which::Statement, Some(&id), "released", detail);

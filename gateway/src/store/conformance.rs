@@ -70,6 +70,7 @@ pub(super) fn request_by(human: Human) -> NewRequest {
         created_at: now(),
         expires_at: now() + TimeDelta::minutes(15),
         allowable: None,
+        steps: Vec::new(),
     }
 }
 

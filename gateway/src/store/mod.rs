@@ -9,6 +9,7 @@ pub mod directory;
 pub mod questions;
 pub mod reviews;
 pub mod sqlite;
+pub mod steps;
 pub mod tokens;
 mod types;
 pub mod usage;
@@ -25,6 +26,8 @@ mod conformance_directory;
 mod conformance_questions;
 #[cfg(test)]
 mod conformance_reviews;
+#[cfg(test)]
+mod conformance_steps;
 #[cfg(test)]
 mod conformance_tokens;
 #[cfg(test)]
@@ -56,6 +59,7 @@ pub trait Store:
     + directory::Directory
     + questions::Questions
     + reviews::Reviews
+    + steps::Steps
     + tokens::Tokens
     + usage::UsageStore
     + Send
@@ -124,7 +128,7 @@ pub trait Store:
     async fn set_card(&self, id: &RequestId, card: &CardRef) -> Result<bool, StoreError>;
 
     /// After a start: the held statements that nobody waits for any more. `pending`/`approved` → `void`,
-    /// `released` → `unknown`, with `reason`. A wish for access that was `released` and came to no grant
+    /// `released` → `unknown`, with `reason`. So does what was asked for statement by statement and has begun. A wish for access that was `released` and came to no grant
     /// is `unknown` too. Returns them.
     async fn end_orphans(&self, reason: &str) -> Result<Vec<RequestId>, StoreError>;
 

@@ -12,9 +12,10 @@ use countersign_shared::{
 
 use super::{
     allowances::{Allowable, Allowed, Denial},
+    steps::StepTaken,
     tokens::TokenFacts,
 };
-use crate::statement::decide::Asked;
+use crate::statement::{decide::Asked, steps::Step};
 
 /// Why the state could not answer. Whoever meets it refuses.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +104,8 @@ pub struct NewRequest {
     pub expires_at: DateTime<Utc>,
     /// What an approver may allow of it beyond one run.
     pub allowable: Option<Allowable>,
+    /// Its statements, where it is asked for statement by statement.
+    pub steps: Vec<Step>,
 }
 
 /// A request as it is kept.
@@ -120,6 +123,8 @@ pub struct Request {
     pub outcome: Option<Outcome>,
     /// Its card.
     pub card: Option<CardRef>,
+    /// Which of its statements have been sent, in order.
+    pub taken: Vec<StepTaken>,
 }
 
 /// One person's signed yes to one request's digest.

@@ -107,6 +107,45 @@ pub struct AccessView {
     pub extends: Option<GrantId>,
 }
 
+/// One statement of a request whose statements are sent one by one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepView {
+    /// Its number in the text, from 1.
+    pub number: u32,
+    /// What it does.
+    pub does: Vec<EffectView>,
+    /// Where it is.
+    pub state: StepState,
+    /// What came of it: its command tag, or its error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+}
+
+/// Where one statement of several is that are sent one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepState {
+    /// It needs no approval, and passes whenever it comes.
+    Free,
+    /// It has not been sent.
+    Waits,
+    /// It was sent, and the server has not answered.
+    Runs,
+    /// It ran.
+    Ran,
+    /// It was sent, and failed, or was never run.
+    Failed,
+}
+
+/// `2 of the 3 statements that need an approval`: those that ran; nothing where a request has none of its own.
+#[must_use]
+pub fn steps_so_far(steps: &[StepView]) -> Option<String> {
+    let needed = steps.iter().filter(|step| step.state != StepState::Free).count();
+    let ran = steps.iter().filter(|step| step.state == StepState::Ran).count();
+    let has = if ran == 1 { "has" } else { "have" };
+    (!steps.is_empty()).then(|| format!("{ran} of {needed} statements that need an approval {has} run"))
+}
+
 /// A request as approvers see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestView {
@@ -174,6 +213,9 @@ pub struct RequestView {
     /// What was asked about it by those who may decide, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub questions: Vec<QuestionView>,
+    /// Its statements in order, where they are sent one by one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepView>,
     /// How it ended.
     pub outcome: Option<Outcome>,
     /// The channel for its card, if the connection names one.

@@ -12,6 +12,8 @@ use super::{
         allowances::{AllowanceEnd, Allowances as _, Denial, HowEnded},
         conformance::{agent, approval_of, digest_of, led_to, now, pending, released_wish, see, term_of, user},
         conformance_allowances::{allowance_of, approved_for_a_time},
+        conformance_steps::approved_by_steps,
+        steps::{StepEnd, Steps as _},
     },
     SqliteStore,
     races::fresh,
@@ -190,14 +192,14 @@ async fn nobody_rewrites_what_was_asked_agreed_or_ended() {
         for verb in VERBS {
             cheats.push(format!(
                 "{verb} INTO requests SELECT '{id}', kind, digest, principal, issuer, subject, owner, asked, session, sql,
-                        parameters, notes, needed, channel, created_at, expires_at, '{state}', NULL, NULL, NULL, impact, review, allowable
+                        parameters, notes, needed, channel, created_at, expires_at, '{state}', NULL, NULL, NULL, impact, review, allowable, steps
                    FROM requests WHERE id = '{waiting}'"
             ));
         }
     }
     cheats.push(format!(
         "INSERT INTO requests SELECT 'NEW3', kind, digest, 'ben@acme.dev', issuer, 'sub-ben', owner, asked, session, sql,
-                parameters, notes, needed, channel, created_at, expires_at, state, NULL, NULL, NULL, impact, review, allowable
+                parameters, notes, needed, channel, created_at, expires_at, state, NULL, NULL, NULL, impact, review, allowable, steps
            FROM requests WHERE id = '{waiting}'"
     ));
     let mut db = cheater(&url).await;
@@ -217,7 +219,8 @@ async fn dump(db: &mut SqliteConnection) -> Vec<String> {
          UNION ALL SELECT json_array(team, slack_user, principal, confirmed) FROM links
          UNION ALL SELECT json_array(nonce_hash, slack, expires_at) FROM pending_links
          UNION ALL SELECT json_array(id, term, principal, role, request, until_at) FROM grants
-         UNION ALL SELECT json_array(id, at, how) FROM grant_ends",
+         UNION ALL SELECT json_array(id, at, how) FROM grant_ends
+         UNION ALL SELECT json_array(request, number, at, session, outcome, ran) FROM steps_taken",
     )
     .fetch_all(db)
     .await
@@ -363,4 +366,53 @@ async fn nobody_allows_more_than_was_allowed() {
     }
     refused(&mut db, "DELETE FROM denials", "a denial taken away").await;
     assert_eq!(store.take_run(id, now(), None).await.unwrap(), Some((2, 2)), "what is left of it is as it was");
+}
+
+#[tokio::test]
+async fn nobody_sends_what_is_not_next() {
+    let (_folder, url, store) = fresh().await;
+    let session = countersign_shared::ids::SessionId::random();
+    let new = approved_by_steps(&store).await;
+    assert!(store.take_step(&new.id, 2, now(), &session).await.unwrap());
+    let pending = pending(&store, user("ana")).await;
+    let mut db = cheater(&url).await;
+    let before = dump(&mut db).await;
+    let id = &new.id;
+    let at = now().timestamp_millis();
+    for verb in VERBS {
+        for (case, of, number, columns) in [
+            ("the one before has not run", id, 3, format!("'{session}', NULL, NULL")),
+            ("once", id, 2, format!("'{session}', NULL, NULL")),
+            ("an outcome of its own", id, 3, format!("'{session}', 'DELETE 1', 1")),
+            ("not approved", &pending.id, 1, format!("'{session}', NULL, NULL")),
+        ] {
+            let sql = format!(
+                "{verb} INTO steps_taken (request, number, at, session, outcome, ran)
+                 VALUES ('{of}', {number}, {at}, {columns})"
+            );
+            refused(&mut db, &sql, case).await;
+        }
+    }
+    for sql in [
+        format!("UPDATE requests SET steps = NULL WHERE id = '{id}'"),
+        format!("UPDATE requests SET steps = '[]' WHERE id = '{id}'"),
+        format!("UPDATE requests SET state = 'released' WHERE id = '{id}'"),
+        format!("UPDATE steps_taken SET number = 3 WHERE request = '{id}'"),
+        format!("UPDATE steps_taken SET session = 'other', outcome = 'DELETE 1', ran = 1 WHERE request = '{id}'"),
+        format!("UPDATE steps_taken SET ran = 1 WHERE request = '{id}'"),
+        format!("DELETE FROM steps_taken WHERE request = '{id}'"),
+    ] {
+        refused(&mut db, &sql, &sql).await;
+    }
+    assert_eq!(dump(&mut db).await, before);
+    let end = StepEnd { outcome: "DELETE 1".into(), ran: true };
+    store.end_step(id, 2, &end, true, 1).await.unwrap();
+    let again = format!("UPDATE steps_taken SET outcome = 'DELETE 9' WHERE request = '{id}'");
+    refused(&mut db, &again, "what came of it stays").await;
+    let other = format!("INSERT INTO steps_taken (request, number, at, session) VALUES ('{id}', 3, {at}, 'other')");
+    refused(&mut db, &other, "another session").await;
+    let late = format!(
+        "INSERT INTO steps_taken (request, number, at, session) VALUES ('{id}', 3, {at} + 900000, '{session}')"
+    );
+    refused(&mut db, &late, "its time is over").await;
 }

@@ -14,6 +14,7 @@ mod people;
 mod questions;
 mod requests;
 mod reviews;
+mod steps;
 mod tokens;
 mod usage;
 
@@ -44,6 +45,7 @@ use super::{
     directory::{Account, Directory, DirectoryGroup, DirectoryUser, Gone, GroupFields, GroupId, UserFields, UserId},
     questions::{Kept, Question, Questions},
     reviews::{Answer, Review, Reviews},
+    steps::{StepEnd, Steps},
     tokens::{TokenEnd, TokenFacts, Tokens},
     usage::{Keep, Kind, Usage, UsageStore},
 };
@@ -492,5 +494,37 @@ impl Allowances for SqliteStore {
     async fn deny(&self, denial: &Denial, needed: u32, outcome: &Outcome) -> Result<bool, StoreError> {
         let (denial, outcome) = (denial.clone(), outcome.clone());
         self.write(move |db| Box::pin(async move { allowances::deny(db, &denial, needed, &outcome).await })).await
+    }
+}
+
+#[async_trait]
+impl Steps for SqliteStore {
+    async fn has_steps(&self, principal: &str) -> Result<bool, StoreError> {
+        steps::any(&self.readers, principal).await
+    }
+
+    async fn take_step(
+        &self,
+        request: &RequestId,
+        number: u32,
+        now: DateTime<Utc>,
+        session: &SessionId,
+    ) -> Result<bool, StoreError> {
+        step().await;
+        let (request, session) = (request.clone(), session.clone());
+        self.write(move |db| Box::pin(async move { steps::take(db, &request, number, now, &session).await })).await
+    }
+
+    async fn end_step(
+        &self,
+        request: &RequestId,
+        number: u32,
+        end: &StepEnd,
+        known: bool,
+        milliseconds: u64,
+    ) -> Result<Option<State>, StoreError> {
+        let (request, end) = (request.clone(), end.clone());
+        self.write(move |db| Box::pin(async move { steps::end(db, &request, number, &end, known, milliseconds).await }))
+            .await
     }
 }

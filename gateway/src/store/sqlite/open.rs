@@ -89,6 +89,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "create allowances",
         include_str!("../../../../migrations/sqlite/20261206000000_create_allowances.sql"),
     ),
+    (20_261_207_000_000, "create steps", include_str!("../../../../migrations/sqlite/20261207000000_create_steps.sql")),
 ];
 
 /// The path in `sqlite://path`.

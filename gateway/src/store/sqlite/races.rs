@@ -12,7 +12,8 @@ use super::{
         allowances::Allowances as _,
         conformance::{approval_of, conformance, led_to, now, pending, see, state_of, user},
         conformance_allowances, conformance_delegations, conformance_directory, conformance_questions,
-        conformance_reviews, conformance_tokens, conformance_usage,
+        conformance_reviews, conformance_steps, conformance_tokens, conformance_usage,
+        steps::Steps as _,
         usage::UsageStore as _,
     },
     SqliteStore,
@@ -54,6 +55,12 @@ async fn sqlite_keeps_uses_and_notices_as_every_store_does() {
     conformance_allowances::conformance(&store).await;
 }
 
+#[tokio::test]
+async fn sqlite_takes_statements_one_by_one_as_every_store_does() {
+    let (_folder, _, store) = fresh().await;
+    conformance_steps::conformance(&store).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_a_thousand_who_come_at_once_as_many_take_a_run_as_there_are() {
     let (_folder, _, store) = fresh().await;
@@ -74,6 +81,24 @@ async fn of_a_thousand_who_come_at_once_as_many_take_a_run_as_there_are() {
     taken.sort_unstable();
     // The first was given back in their midst.
     assert_eq!(taken, [2, 3, 4]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_a_thousand_sessions_one_sends_a_statement_and_no_other_goes_on() {
+    let (_folder, _, store) = fresh().await;
+    let new = conformance_steps::approved_by_steps(&store).await;
+    let mut tasks = JoinSet::new();
+    for number in 0..1000 {
+        let (store, id) = (store.clone(), new.id.clone());
+        tasks.spawn(async move {
+            let session = countersign_shared::ids::SessionId::random();
+            // Some come with a later one at once.
+            let at = if number % 3 == 0 { 3 } else { 2 };
+            store.take_step(&id, at, now(), &session).await.unwrap().then_some((at, session))
+        });
+    }
+    let taken: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();
+    assert!(matches!(taken.as_slice(), [(2, _)]), "{taken:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -21,13 +21,19 @@ use super::{
     },
     errors::{refused, unavailable, unreadable},
     events,
+    steps::TakenRow,
 };
 
 /// Requests with their approvals, in one statement, so that both come from one snapshot.
 /// `?1` an id or null, `?2` a JSON array of states or null, `?3` a principal or null, `?4` how many.
 const SELECT: &str = "
     SELECT id, CASE review WHEN 1 THEN 'review' ELSE kind END AS kind, digest, asked, session, sql, parameters, notes, impact, needed, channel, created_at, expires_at,
-           allowable, state, outcome, card_channel, card_ts,
+           allowable, steps, state, outcome, card_channel, card_ts,
+           (SELECT json_group_array(
+                       json_object('number', t.number, 'at', t.at, 'session', t.session, 'outcome', t.outcome,
+                                   'ran', t.ran)
+                       ORDER BY t.number)
+              FROM steps_taken AS t WHERE t.request = r.id) AS taken,
            (SELECT json_group_array(
                        json_object('principal', d.principal, 'issuer', d.issuer, 'subject', d.subject, 'at', d.at,
                                    'reason', d.reason)
@@ -62,6 +68,8 @@ struct Row {
     created_at: i64,
     expires_at: i64,
     allowable: Option<String>,
+    steps: Option<String>,
+    taken: String,
     denials: String,
     state: String,
     outcome: Option<String>,
@@ -87,6 +95,8 @@ impl FromRow<'_, SqliteRow> for Row {
             created_at: row.try_get("created_at")?,
             expires_at: row.try_get("expires_at")?,
             allowable: row.try_get("allowable")?,
+            steps: row.try_get("steps")?,
+            taken: row.try_get("taken")?,
             denials: row.try_get("denials")?,
             state: row.try_get("state")?,
             outcome: row.try_get("outcome")?,
@@ -144,9 +154,11 @@ impl Row {
         let kind: RequestKind = from_json(&format!("{:?}", self.kind))?;
         let approvals: Vec<ApprovalRow> = from_json(&self.approvals)?;
         let denials: Vec<DenialRow> = from_json(&self.denials)?;
+        let taken: Vec<TakenRow> = from_json(&self.taken)?;
         Ok(Request {
             approvals: approvals.into_iter().map(|row| row.into_approval(&id)).collect::<Result<_, _>>()?,
             denials: denials.into_iter().map(|row| row.into_denial(&id)).collect::<Result<_, _>>()?,
+            taken: taken.into_iter().map(TakenRow::into_taken).collect::<Result<_, _>>()?,
             state: state_of(&self.state)?,
             outcome: self.outcome.as_deref().map(from_json).transpose()?,
             card: self.card_channel.zip(self.card_ts).map(|(channel, ts)| CardRef { channel, ts }),
@@ -165,6 +177,7 @@ impl Row {
                 created_at: events::time(self.created_at)?,
                 expires_at: events::time(self.expires_at)?,
                 allowable: self.allowable.as_deref().map(from_json).transpose()?,
+                steps: self.steps.as_deref().map(from_json).transpose()?.unwrap_or_default(),
             },
         })
     }
@@ -225,8 +238,9 @@ pub(super) async fn create(db: &mut SqliteConnection, new: &NewRequest) -> Resul
     let human = &new.asked.asker.human;
     sqlx::query(
         "INSERT INTO requests (id, kind, digest, principal, issuer, subject, owner, asked, session, sql, parameters,
-                               notes, impact, needed, channel, created_at, expires_at, review, allowable, state)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
+                               notes, impact, needed, channel, created_at, expires_at, review, allowable, steps,
+                               state)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
     )
     .bind(new.id.as_str())
     .bind(name(if new.kind == RequestKind::Review { RequestKind::Statement } else { new.kind })?)
@@ -247,6 +261,7 @@ pub(super) async fn create(db: &mut SqliteConnection, new: &NewRequest) -> Resul
     .bind(new.expires_at.timestamp_millis())
     .bind(new.kind == RequestKind::Review)
     .bind(new.allowable.as_ref().map(to_json).transpose()?)
+    .bind(Some(&new.steps).filter(|steps| !steps.is_empty()).map(to_json).transpose()?)
     .execute(&mut *db)
     .await
     .map_err(|e| refused(e, None))?;
@@ -353,11 +368,13 @@ pub(super) async fn set_card(db: &mut SqliteConnection, id: &RequestId, card: &C
 }
 
 /// Ends the held statements of a gateway that is gone. A wish for access outlives it, unless it was
-/// cut off between its release and its grant: then nothing was given. So does a statement with which no session waits.
+/// cut off between its release and its grant: then nothing was given. So does a statement with which no session waits, but
+/// not one of several that are sent one by one, of which some have been: they come in one session.
 pub(super) async fn end_orphans(db: &mut SqliteConnection, outcome: &Outcome) -> Result<Vec<RequestId>, StoreError> {
     let rows: Vec<(String, String)> = sqlx::query_as(
         "SELECT id, state FROM requests
           WHERE (state IN ('pending', 'approved') AND kind = 'statement' AND review = 0 AND session IS NOT NULL) OR state = 'released'
+             OR (state = 'approved' AND EXISTS (SELECT 1 FROM steps_taken AS t WHERE t.request = requests.id))
           ORDER BY created_at, id",
     )
     .fetch_all(&mut *db)
