@@ -99,6 +99,7 @@ pub fn standing(view: &RequestView) -> String {
     }
     let Some(so_far) = steps::so_far(view) else { return as_one(view) };
     match view.state {
+        State::Expired if !view.approvals.is_empty() => format!("Expired: its time is over. {so_far}"),
         State::Approved => format!("{} Its statements run as they are sent: {so_far}", approved_by(view)),
         State::Denied | State::Withdrawn | State::Void | State::Expired => {
             format!("{} {so_far}", ended(view, heading(view.state)))

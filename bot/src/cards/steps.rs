@@ -55,7 +55,7 @@ pub fn lines(view: &RequestView) -> Vec<Value> {
     vec![blocks::line(vec![blocks::bold("Statement by statement:")]), blocks::bullets(lines)]
 }
 
-/// How far they are, as a sentence of its own in front of nothing.
+/// How far they are, as a sentence of its own.
 #[must_use]
 pub fn so_far(view: &RequestView) -> Option<String> {
     steps_so_far(&view.steps).map(|so_far| format!("{so_far}."))
@@ -97,6 +97,9 @@ mod tests {
             assert!(text.contains(says), "{says}: {text}");
         }
         assert!(!text.contains("about to run"), "{text}");
+        let late = samples::stepped(State::Expired);
+        let text = serde_json::to_string(&card(&late, &base).blocks).unwrap();
+        assert!(text.contains("its time is over") && !text.contains("nobody decided"), "{text}");
         let over = samples::stepped(State::Void);
         let text = serde_json::to_string(&card(&over, &base).blocks).unwrap();
         assert!(!text.contains("It has not run") && text.contains("1 of 2 statements"), "{text}");

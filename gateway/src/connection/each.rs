@@ -18,7 +18,7 @@ use crate::{
         classify::{Analysis, Doubt, Statement, off_thread},
         decide::{Asked, Decision, SqlFacts, explain::rules_behind},
         hold::{Judged, judge},
-        steps::{Control, MOST, Piece, Step, digest, rests_on, split},
+        steps::{Control, Piece, Step, digest, rests_on, split},
         understood::Understood,
     },
 };
@@ -104,12 +104,9 @@ impl Session {
         };
         Ok(match pieces {
             Ok(pieces) if pieces.is_empty() => Err(Refusal::NothingToAsk),
-            Ok(pieces) if pieces.len() > MOST => {
-                let why = format!("it has {} statements, and {MOST} are the most", pieces.len());
-                Err(Refusal::Step(NotAStep::Whole { why }))
-            }
             Ok(pieces) => Ok(pieces),
             Err(Doubt::Syntax { message, position }) => Err(Refusal::Syntax { message, position }),
+            Err(Doubt::TooLarge { what }) => Err(Refusal::Step(NotAStep::Whole { why: what })),
             Err(doubt) => Err(Refusal::Step(NotAStep::Whole { why: format!("it can't be read: {doubt:?}") })),
         })
     }

@@ -77,13 +77,19 @@ pub enum Control {
 /// The statements of a text in order.
 ///
 /// # Errors
-/// Why it can't be read.
+/// Why it can't be read, or that it has more than [`MOST`].
 pub fn split(sql: &str) -> Result<Vec<Piece>, Doubt> {
     with_tree(sql, |tree| {
         let tree = tree?;
+        let count = tree.stmts.len();
+        if count > MOST {
+            return Err(Doubt::TooLarge { what: format!("it has {count} statements, and {MOST} are the most") });
+        }
         let scanned =
             pg_query::scan(sql).map_err(|error| Doubt::Syntax { message: error.to_string(), position: None })?;
-        let tokens = scanned.tokens.iter().filter_map(|token| Lexeme::of(sql, token)).collect::<Vec<_>>();
+        // One that is not known could be left away unseen.
+        let tokens: Option<Vec<Lexeme>> = scanned.tokens.iter().map(|token| Lexeme::of(sql, token)).collect();
+        let tokens = tokens.ok_or_else(unclear)?;
         tree.stmts.iter().map(|raw| piece(sql, &tokens, raw)).collect()
     })
 }
@@ -115,8 +121,11 @@ impl Lexeme {
     }
 }
 
+fn unclear() -> Doubt {
+    Doubt::Syntax { message: "it is not clear where its statements end".to_owned(), position: None }
+}
+
 fn piece(sql: &str, tokens: &[Lexeme], raw: &RawStmt) -> Result<Piece, Doubt> {
-    let unclear = || Doubt::Syntax { message: "it is not clear where its statements end".to_owned(), position: None };
     let start = usize::try_from(raw.stmt_location).map_err(|_| unclear())?;
     let end = match usize::try_from(raw.stmt_len).map_err(|_| unclear())? {
         0 => sql.len(),
@@ -145,24 +154,28 @@ fn piece(sql: &str, tokens: &[Lexeme], raw: &RawStmt) -> Result<Piece, Doubt> {
     })
 }
 
-/// A part of a text without its empty lines, where they stand between tokens.
+/// A part of a text without its empty lines, where they stand between tokens; nothing where more than blanks does.
 fn lean(sql: &str, tokens: &[Lexeme], range: &Range<usize>) -> Option<String> {
     let (mut lean, mut at) = (String::new(), range.start);
     for token in tokens.iter().filter(|token| token.range.start >= range.start && token.range.end <= range.end) {
-        blank(&mut lean, sql.get(at..token.range.start)?);
+        blank(&mut lean, sql.get(at..token.range.start)?)?;
         lean.push_str(sql.get(token.range.clone())?);
         at = token.range.end;
     }
-    blank(&mut lean, sql.get(at..range.end)?);
+    blank(&mut lean, sql.get(at..range.end)?)?;
     Some(lean)
 }
 
-fn blank(lean: &mut String, text: &str) {
+fn blank(lean: &mut String, text: &str) -> Option<()> {
     for c in text.chars() {
-        if c != '\n' || !lean.ends_with('\n') {
-            lean.push(c);
+        match c {
+            '\n' if lean.ends_with('\n') => {}
+            // What the server's scanner calls space.
+            ' ' | '\t' | '\n' | '\r' | '\x0b' | '\x0c' => lean.push(c),
+            _ => return None,
         }
     }
+    Some(())
 }
 
 fn control(node: &NodeEnum) -> Control {
@@ -313,6 +326,8 @@ mod tests {
         assert_eq!(texts(sql), expected);
         assert_eq!(texts("create rule r as on insert to t do also (delete from a; delete from b); select 1").len(), 2);
         assert!(split("selec 1").is_err());
+        assert_eq!(split(&"select 1;".repeat(MOST)).unwrap().len(), MOST);
+        assert!(matches!(split(&"select 1;".repeat(MOST + 1)), Err(Doubt::TooLarge { what }) if what.contains("101")));
         assert_eq!(split(" ; -- nothing").unwrap(), []);
         for (sql, control) in [
             ("begin", Control::Begin),
@@ -329,6 +344,24 @@ mod tests {
             ("select 1", Control::None),
         ] {
             assert_eq!(split(sql).unwrap()[0].control, control, "{sql}");
+        }
+    }
+
+    #[test]
+    fn every_byte_of_a_statement_is_its_own() {
+        for sql in [
+            "select 1 + 2 - -3 * 4 / 5 % 6 ^ 7, |/ 4, @ -1, 5 !~ 6, a ->> 'x' #> '{}' @> b ?| c ?& d",
+            "select a[1:2], f(b => 1), f(c := 2), x.*, (y).z, $1, 'é ü 𝒙'::text, e'a\\nb', u&'\\0061', b'01', x'1F'",
+            "select 0x1F, 1_000, 1e5, .5, 5., \"Weird \"\" name\", u&\"d\\0061t\" from t -- in\n where a <> b /* /* e */ */ and c != d",
+            "create function f() returns int language sql as $tag$ select 1; $tag$",
+            "update t set a = a || 'b'\n'c' where b between symmetric 1 and 2 returning *",
+        ] {
+            let [piece] = <[Piece; 1]>::try_from(split(sql).unwrap()).unwrap();
+            assert_eq!((piece.text.as_str(), piece.before.as_str(), piece.after.as_str()), (sql, "", ""), "{sql}");
+            // With anything less or more it is no such statement.
+            let step = &steps(sql)[0];
+            let ends = sql.char_indices().map(|(at, _)| at).filter(|at| *at > 0);
+            assert!(ends.into_iter().all(|at| sent(&sql[..at]).is_none_or(|sent| !step.is(&sent))), "{sql}");
         }
     }
 
