@@ -117,11 +117,6 @@ impl Session {
             Box::pin(self.record_denial(&request.sql, &refusal, &[])).await?;
             return Ok(Err(refusal));
         }
-        if self.is_reviewed()
-            && let Some(permit) = Box::pin(self.within_review(request)).await?
-        {
-            return Ok(permit);
-        }
         // Of what a session sends one by one each counts, though policy would let it pass by now.
         if self.steps.is_some() {
             if let Some(passed) = Box::pin(self.by_step(request)).await? {
@@ -131,6 +126,11 @@ impl Session {
                 Box::pin(self.record_denial(&request.sql, &refusal, &[])).await?;
                 return Ok(Err(refusal));
             }
+        }
+        if self.is_reviewed()
+            && let Some(permit) = Box::pin(self.within_review(request)).await?
+        {
+            return Ok(permit);
         }
         if self.allowed(known)
             && let Judged::Pass(permit) =
