@@ -227,6 +227,35 @@ async fn they_run_within_the_transaction_that_the_file_begins() {
     is_held_as_any(&ana, SECOND, &id, "it was asked for outside a transaction").await;
     ana.runs("rollback").ends().await.expect("its end");
     story.decides("ana", &id, Choice::Withdraw).await.expect("it is hers");
+    // All of a transaction stays, or none; however the COMMIT is spelled, and sent.
+    for (commits, by_message) in
+        [("commit", false), ("end", true), ("commit and chain", false), ("select 1; commit", false)]
+    {
+        let id = story.approved_each(&file).await;
+        let ana = story.logs_in("ana").await;
+        for sql in ["begin", SECOND] {
+            ana.runs(sql).ends().await.unwrap_or_else(|no| panic!("{sql}: {no:?}"));
+        }
+        let refused = if by_message {
+            ana.executes(commits, vec![]).gets_refused().await
+        } else {
+            ana.runs(commits).gets_refused().await
+        };
+        assert!(refused.code == "55000" && refused.message.contains("1 more statement"), "{commits}: {refused:?}");
+        ana.runs("commit").ends().await.expect("the server makes a ROLLBACK of it");
+        story.ends_with(&id, State::Void).await;
+    }
+    // What stands in two does not run in one.
+    let two_of_them = format!("begin;\n{SECOND};\ncommit;\nbegin;\n{THIRD};\ncommit;");
+    let id = story.approved_each(&two_of_them).await;
+    let other = story.logs_in("ana").await;
+    for sql in ["begin", SECOND] {
+        other.runs(sql).ends().await.unwrap_or_else(|no| panic!("{sql}: {no:?}"));
+    }
+    let refused = other.runs(THIRD).gets_refused().await;
+    assert!(refused.message.contains("another transaction"), "{refused:?}");
+    other.runs("rollback").ends().await.expect("its end");
+    story.ends_with(&id, State::Void).await;
     for undo in ["rollback", "rollback to savepoint s"] {
         let id = story.approved_each(&file).await;
         let ana = story.logs_in("ana").await;

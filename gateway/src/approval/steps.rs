@@ -99,9 +99,9 @@ impl Now {
     /// Why it is not what was approved.
     #[must_use]
     pub fn differs(&self, step: &Step) -> Option<String> {
-        if self.within != step.within {
+        if self.within != (step.block > 0) {
             let (asked, now) = ("in the transaction that the text begins", "outside a transaction");
-            let (asked, now) = if step.within { (asked, now) } else { (now, "in a transaction") };
+            let (asked, now) = if step.block > 0 { (asked, now) } else { (now, "in a transaction") };
             return Some(format!("it was asked for {asked}, and comes {now}"));
         }
         if self.meaning != step.meaning {
@@ -286,7 +286,7 @@ mod tests {
             before: String::new(),
             after: String::new(),
             text: of_bytes(b"text"),
-            within: false,
+            block: 0,
             needed: true,
             meaning: of_bytes(b"meaning"),
             rests: rests.clone(),

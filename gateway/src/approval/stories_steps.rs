@@ -30,7 +30,7 @@ fn step(text: &[u8]) -> Step {
         before: String::new(),
         after: String::new(),
         text: of_bytes(text),
-        within: false,
+        block: 0,
         needed: true,
         meaning: of_bytes(text),
         rests: vec![("public.orders".into(), of_bytes(b"orders"))],
@@ -64,9 +64,9 @@ impl House {
 
     async fn sends(&self, new: &NewRequest, number: u32, session: &SessionId) -> Result<Stepped, NotTaken> {
         let text: &[u8] = if number == 1 { b"one" } else { b"two" };
-        let Step { within, meaning, rests, .. } = step(text);
+        let Step { meaning, rests, .. } = step(text);
         let asked = crate::statement::decide::Asked { parts: Vec::new(), ..new.asked.clone() };
-        let now = Now { within, meaning, rests };
+        let now = Now { within: false, meaning, rests };
         take_step(&self.gateway, &Attempt { request: &new.id, number, now, asked: &asked, session }).await
     }
 
@@ -152,8 +152,8 @@ async fn what_is_not_what_was_approved_changes_nothing_and_its_time_is_its_time(
     let house = House::open().await;
     let (new, session) = (house.approved_each().await, SessionId::random());
     let asked = crate::statement::decide::Asked { parts: Vec::new(), ..new.asked.clone() };
-    let Step { within, rests, .. } = step(b"one");
-    let now = Now { within, meaning: of_bytes(b"other"), rests };
+    let Step { rests, .. } = step(b"one");
+    let now = Now { within: false, meaning: of_bytes(b"other"), rests };
     let other = Attempt { request: &new.id, number: 1, now, asked: &asked, session: &session };
     assert!(matches!(take_step(&house.gateway, &other).await, Err(NotTaken::Other(_))));
     assert!(matches!(house.sends(&new, 2, &session).await, Err(NotTaken::Void(_))), "not its turn");

@@ -30,7 +30,8 @@ pub(super) const BIG: usize = 8 << 10;
 struct Part {
     piece: Piece,
     text: std::sync::Arc<Understood>,
-    within: bool,
+    /// See [`Step::block`].
+    block: u32,
     asked: Asked,
     decision: Decision,
 }
@@ -58,20 +59,20 @@ impl Session {
             Err(refusal) => return Ok(refusal),
         };
         let mut parts: Vec<Part> = Vec::with_capacity(pieces.len());
-        let mut within = false;
+        let (mut blocks, mut block) = (0, 0);
         for piece in pieces {
             let number = parts.len() + 1;
             let alone = |why: String| Ok(Refusal::Step(NotAStep::Alone { number, why }));
             match piece.control {
-                Control::Begin if within => return alone("a transaction is open by then".to_owned()),
-                Control::Commit if !within => return alone("no transaction is open by then".to_owned()),
+                Control::Begin if block > 0 => return alone("a transaction is open by then".to_owned()),
+                Control::Commit if block == 0 => return alone("no transaction is open by then".to_owned()),
                 Control::Other => {
                     let why = "only a plain BEGIN and COMMIT can be followed, without modes, CHAIN or ROLLBACK";
                     return alone(why.to_owned());
                 }
                 Control::None | Control::Begin | Control::Commit => {}
             }
-            let part = match self.part(piece, within, reason.as_ref(), number).await? {
+            let part = match self.part(piece, block, reason.as_ref(), number).await? {
                 Ok(part) => part,
                 Err(refusal) => return Ok(refusal),
             };
@@ -80,14 +81,17 @@ impl Session {
             {
                 return alone(why);
             }
-            within = match part.piece.control {
-                Control::Begin => true,
-                Control::Commit => false,
-                _ => within,
-            };
+            match part.piece.control {
+                Control::Begin => {
+                    blocks += 1;
+                    block = blocks;
+                }
+                Control::Commit => block = 0,
+                _ => {}
+            }
             parts.push(part);
         }
-        if within {
+        if block > 0 {
             let why = "its transaction is not ended by a COMMIT".to_owned();
             return Ok(Refusal::Step(NotAStep::Whole { why }));
         }
@@ -115,7 +119,7 @@ impl Session {
     async fn part(
         &mut self,
         piece: Piece,
-        within: bool,
+        block: u32,
         reason: Option<&String>,
         number: usize,
     ) -> Result<Result<Part, Refusal>, Ended> {
@@ -135,7 +139,7 @@ impl Session {
         let request = self.request_of(&piece.text, &known);
         self.find_template(&request);
         let asked = self.asked(&known);
-        let sql = SqlFacts { in_transaction: within, ..asked.sql };
+        let sql = SqlFacts { in_transaction: block > 0, ..asked.sql };
         let asked = Asked { sql, reason: reason.cloned(), ..asked };
         let decision = match self.decision(&asked).await {
             Ok(decision) => decision,
@@ -143,7 +147,7 @@ impl Session {
         };
         let rules = rules_behind(&self.gateway.policies(), &asked, &decision, chrono::Utc::now());
         let text = std::sync::Arc::clone(&*known);
-        let part = Part { piece, text, within, asked, decision };
+        let part = Part { piece, text, block, asked, decision };
         match judge(self.connection.mode, part.decision.clone(), &known, &self.connection.name) {
             Judged::Pass(_) => Ok(Ok(Part { decision: Decision::Allow, ..part })),
             Judged::Ask(needed) if needed.at_commit => alone("nobody can review ahead what has not run"),
@@ -241,14 +245,14 @@ impl Session {
     }
 
     fn step_of(&self, part: &Part) -> Step {
-        let Now { within, meaning, rests } = self.as_a_step(&part.piece.text, &part.text, part.within);
+        let Now { meaning, rests, .. } = self.as_a_step(&part.piece.text, &part.text, part.block > 0);
         let does = part.text.effects.iter();
         let does = does.map(|effect| (effect.action.to_string(), effect.object.display(&self.connection.name)));
         Step {
             before: part.piece.before.clone(),
             after: part.piece.after.clone(),
             text: part.piece.digest(),
-            within,
+            block: part.block,
             needed: part.decision != Decision::Allow,
             meaning,
             rests,

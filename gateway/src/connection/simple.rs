@@ -118,16 +118,20 @@ impl Session {
             Box::pin(self.record_denial(&request.sql, &refusal, &[])).await?;
             return Ok(Err(refusal));
         }
+        // Of what a session sends one by one each counts, though policy would let it pass by now.
+        if self.steps.is_some() {
+            if let Some(passed) = Box::pin(self.by_step(request)).await? {
+                return Ok(passed);
+            }
+            if let Some(refusal) = self.against_half(&request.analysis) {
+                Box::pin(self.record_denial(&request.sql, &refusal, &[])).await?;
+                return Ok(Err(refusal));
+            }
+        }
         if self.is_reviewed()
             && let Some(permit) = Box::pin(self.within_review(request)).await?
         {
             return Ok(permit);
-        }
-        // Of what a session sends one by one each counts, though policy would let it pass by now.
-        if self.steps.is_some()
-            && let Some(passed) = Box::pin(self.by_step(request)).await?
-        {
-            return Ok(passed);
         }
         if self.allowed(known)
             && let Judged::Pass(permit) =

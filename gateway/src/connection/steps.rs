@@ -31,6 +31,10 @@ pub struct Begun {
     request: RequestId,
     /// Which have been sent. The state counts them too; a row more or less there must not skip one.
     taken: Vec<u32>,
+    /// In which of the transactions that the text begins the last of these stands; see [`Step::block`].
+    block: u32,
+    /// How many are still to come there.
+    left: usize,
     /// One of its statements ran in what is open: a transaction, or a group of messages.
     open: bool,
     /// Why the rest does not run.
@@ -169,6 +173,13 @@ impl Session {
         let id = known.new.id.clone();
         let other = |why: String| Ok(Err(Refusal::Step(NotAStep::Other { request: id.clone(), number, why })));
         let Some(step) = step(known, number) else { return other("it has no such statement".to_owned()) };
+        // What stands in one transaction runs in one, and what stands in two in two.
+        if let Some(begun) = &self.steps
+            && (begun.open && self.status == b'T' || step.block == begun.block && step.block > 0)
+            && (step.block, true) != (begun.block, begun.open)
+        {
+            return other("it was asked for in another transaction than this".to_owned());
+        }
         self.doubts_names();
         if !self.ask_catalog().await {
             let message = "the database's catalog can't be read, so nobody can say what this statement is".to_owned();
@@ -185,7 +196,7 @@ impl Session {
         if let Some(why) = self.rests_on_this_session(&request.sql, &text) {
             return other(why);
         }
-        if step.within && self.status == b'T' && !self.is_as_begun_plainly().await? {
+        if step.block > 0 && self.status == b'T' && !self.is_as_begun_plainly().await? {
             return other("its transaction has another isolation level than BEGIN alone gives".to_owned());
         }
         let now = self.as_a_step(&sent.text, &text, self.status != b'I');
@@ -206,8 +217,12 @@ impl Session {
         let last = taken.is_last();
         let mut numbers = self.steps.take().map(|begun| begun.taken).unwrap_or_default();
         numbers.push(number);
-        self.steps =
-            Some(Box::new(Begun { request: id, taken: numbers, open: true, over: None, told: last, sent: last }));
+        let (block, later) = (step.block, usize::try_from(number).unwrap_or(usize::MAX));
+        let rest = known.new.steps.iter().skip(later);
+        let left = rest.filter(|step| step.needed && step.block == block && block > 0).count();
+        let (over, told) = (None, last);
+        let begun = Begun { request: id, taken: numbers, block, left, open: true, over, told, sent: last };
+        self.steps = Some(Box::new(begun));
         self.pipe.client.send(&notice(&taken.notice(), None));
         let guard = self.guard_as_stated(request, stated(known, number), false);
         Ok(Ok(stepped(taken).guarded(guard)))
@@ -228,6 +243,14 @@ impl Session {
         let rows = self.own_beside(SAME).await?;
         let said = rows.ok().and_then(|mut rows| rows.pop()?.into_iter().next()?);
         Ok(said.as_deref() == Some("t"))
+    }
+
+    /// Why a text must not run: it would keep a part of what was approved to stay or go as a whole.
+    pub(super) fn against_half(&self, text: &Understood) -> Option<Refusal> {
+        let begun = self.steps.as_ref().filter(|begun| begun.open && begun.left > 0 && self.status == b'T')?;
+        let commits = text.statements.iter().any(|statement| statement.transaction == TransactionMove::Commit);
+        let (request, left) = (begun.request.clone(), begun.left);
+        commits.then_some(Refusal::Step(NotAStep::Half { request, left }))
     }
 
     /// A text goes to the server: what it undoes, was not to be undone.

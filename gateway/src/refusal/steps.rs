@@ -35,6 +35,13 @@ pub enum NotAStep {
         /// What is different.
         why: String,
     },
+    /// A COMMIT before all of its transaction has been sent.
+    Half {
+        /// Which request.
+        request: RequestId,
+        /// How many statements are still to come.
+        left: usize,
+    },
     /// The rest of the request does not run any more.
     Over {
         /// Which request.
@@ -48,7 +55,7 @@ impl NotAStep {
     pub(super) const fn code(&self) -> &'static str {
         match self {
             Self::Whole { .. } | Self::Alone { .. } => "0A000",
-            Self::Turn { .. } | Self::Other { .. } => "55000",
+            Self::Turn { .. } | Self::Other { .. } | Self::Half { .. } => "55000",
             Self::Over { .. } => "57014",
         }
     }
@@ -82,6 +89,13 @@ impl NotAStep {
                 "Nothing was run. Send it as it was asked for, in this session; or ask again for it and what follows: \
                  countersign request CONNECTION -f FILE --each"
                     .to_owned(),
+            ),
+            Self::Half { request, left } => (
+                format!(
+                    "of this transaction request {request} has {left} more statements, which were approved to stay or go \
+                     with those that ran"
+                ),
+                "Nothing was kept. ROLLBACK, and ask again; or send all of them before COMMIT.".to_owned(),
             ),
             Self::Over { request, why } => (
                 format!("the rest of request {request} does not run: {why}"),

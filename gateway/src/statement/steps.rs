@@ -32,8 +32,8 @@ pub struct Step {
     pub after: String,
     /// Its own text.
     pub text: Digest,
-    /// Whether a transaction is open by then, which the text itself begins.
-    pub within: bool,
+    /// Within which of the transactions that the text itself begins it stands, from 1; 0 for none.
+    pub block: u32,
     /// Whether it needs an approval. If not, policy lets it pass whenever it comes, and it need not come.
     pub needed: bool,
     /// All that an approval of just this statement binds, but the definitions of what it touches.
@@ -219,7 +219,7 @@ pub fn digest(shown: &str, steps: &[Step]) -> Digest {
                 .field("before", &step.before)
                 .field("after", &step.after)
                 .field("text", step.text.as_bytes())
-                .field("within", [u8::from(step.within)])
+                .field("block", step.block.to_be_bytes())
                 .field("needed", [u8::from(step.needed)])
                 .field("meaning", step.meaning.as_bytes())
                 .list("rests", rests)
@@ -370,7 +370,7 @@ mod tests {
             text: piece.digest(),
             before: piece.before,
             after: piece.after,
-            within: false,
+            block: 0,
             needed: true,
             meaning: of_bytes(b"meaning"),
             rests: vec![("public.orders".to_owned(), of_bytes(b"version"))],
@@ -445,7 +445,7 @@ mod tests {
             ("before", &|s| s[0].before.push_str("-- x")),
             ("after", &|s| s[0].after.push_str("-- x")),
             ("text", &|s| s[1].text = of_bytes(b"x")),
-            ("within", &|s| s[1].within = true),
+            ("block", &|s| s[1].block = 1),
             ("needed", &|s| s[1].needed = false),
             ("meaning", &|s| s[1].meaning = of_bytes(b"x")),
             ("definitions", &|s| s[1].rests[0].1 = of_bytes(b"x")),

@@ -16,7 +16,7 @@ fn step(text: &str, needed: bool) -> Step {
         before: "-- a comment".into(),
         after: String::new(),
         text: digest_of(text),
-        within: false,
+        block: 0,
         needed,
         meaning: digest_of("meaning"),
         rests: vec![("public.orders".into(), digest_of("orders"))],
