@@ -635,3 +635,32 @@ async fn the_schema_changes_statement_by_statement_in_a_transaction_and_where_no
     story.ends_with(&id, State::Void).await;
     assert_eq!(story.number("select count(*) from products where more = 7").await, 120, "all of it is undone");
 }
+
+/// What policy says of many rows holds for a list, too: when it is asked for, and when its statement comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn policy_reads_the_rows_of_each_statement() {
+    let many = r#"forbid (principal, action in Action::"write", resource)
+                  when { context.sql has rows && context.sql.rows > 5 };"#;
+    let story = Story::under(&format!("{BY_APPROVAL}{many}")).await;
+    let direct = story.world.upstream.connect().await.expect("a way into the database");
+    direct
+        .batch_execute(
+            "create table counted (id int primary key, n int); insert into counted select generate_series(1, 8), 0",
+        )
+        .await
+        .expect("eight rows");
+    let touches = "update counted set n = n + 1 where n = 0";
+    let file = format!("{SECOND};\n{touches};\n");
+    let refused = story.asks_each("ana", &file, &[]).await;
+    assert!(!refused.status.success() && said(&refused).contains("policy denies"), "eight rows: {}", said(&refused));
+
+    direct.batch_execute("delete from counted where id > 4").await.expect("four rows");
+    let id = story.approved_each(&file).await;
+    direct.batch_execute("insert into counted select generate_series(5, 8), 0").await.expect("eight rows again");
+    let ana = story.logs_in("ana").await;
+    ana.runs(SECOND).ends().await.expect("its turn");
+    let refused = ana.runs(touches).gets_refused().await;
+    assert!(refused.code == "57014" && refused.message.contains("policy no longer permits it"), "{refused:?}");
+    assert_eq!(story.number("select sum(n)::bigint from counted").await, 0);
+    assert_eq!(story.request("ana", &id).await.state, State::Void);
+}

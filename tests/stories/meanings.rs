@@ -364,3 +364,31 @@ async fn a_value_is_of_the_type_that_was_told_though_its_statement_is_prepared_a
     assert_eq!(story.number("select price from told_b.prices").await, 5);
     assert_eq!(story.number("select price::bigint from told_a.prices").await, 0);
 }
+
+/// A constant is read when a statement is prepared, and by `DateStyle` of then.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_approved_reads_its_constants_as_its_card_does() {
+    let story = Story::begin().await;
+    let direct = story.world.upstream.connect().await.expect("a way into the database");
+    let there = "create table due (id int primary key, day date);
+        insert into due values (1, '2026-05-06'), (2, '2026-06-20');";
+    direct.batch_execute(there).await.expect("two days");
+    let token = story.world.idp.token_for("ana").expect("a token");
+    let mut driver = Driver::log_in(story.world.facts.listen, "shop", &token).await;
+    let style = |style| Script::default().query(&format!("set datestyle = 'ISO, {style}'"));
+    let delete = "delete from due where day < '05-07-2026'";
+    assert_eq!(driver.says(style("DMY"), 1).await, ["SET"]);
+    driver.says(Script::default().parse("n", delete).describe("n").sync(), 1).await;
+    driver.says(Script::default().query(&format!("prepare p as {delete}")), 1).await;
+    assert_eq!(driver.says(style("MDY"), 1).await, ["SET"]);
+
+    driver.sends(Script::default().bind("", "n").execute("").sync()).await;
+    let id = driver.is_held().await;
+    assert_eq!(story.request("priya", &id).await.impact[0].rows, Some(1), "before the 7th of May");
+    story.decides("priya", &id, Choice::Approve).await.expect("an approval");
+    assert_eq!(driver.until_ready(1).await, ["DELETE 1"]);
+    assert_eq!(story.number("select count(*) from due").await, 1);
+    // SQL's own was read by the 5th of July, and is not prepared anew by anybody.
+    assert_eq!(driver.says(Script::default().query("execute p"), 1).await, ["0A000"]);
+    assert_eq!(story.number("select count(*) from due").await, 1);
+}

@@ -137,6 +137,11 @@ impl Session {
             return Ok(Err(refusal));
         }
         let request = self.request_of(&piece.text, &known);
+        // What its COMMIT does later, nobody can count before.
+        if !(block > 0 && self.puts_off(&known)) {
+            let counted = Box::pin(self.count_rows(&request)).await;
+            drop(counted);
+        }
         self.find_template(&request);
         let asked = self.asked(&known);
         let sql = SqlFacts { in_transaction: block > 0, ..asked.sql };
@@ -195,6 +200,7 @@ impl Session {
         if parts.iter().all(|part| part.decision == Decision::Allow) {
             return Ok(Refusal::NothingToAsk);
         }
+        let pieces: Vec<Request> = parts.iter().map(|part| self.request_of(&part.piece.text, &part.text)).collect();
         let steps: Vec<Step> = parts.iter().map(|part| self.step_of(part)).collect();
         let statement = |part: &Part| {
             part.text
@@ -238,7 +244,7 @@ impl Session {
                 return Ok(Refusal::Unavailable { message });
             }
         }
-        let wished = self.wished_each(&request, &steps).await;
+        let wished = self.wished_each(&request, &steps, &pieces).await;
         let timeout = self.gateway.config.gateway.ask_timeout;
         let later = Later { digest, timeout, how: AskedHow::Each, steps };
         self.make_for_later(&request, &asked, needed, rules, wished, later).await

@@ -437,7 +437,12 @@ impl Session {
                 request.types = Arc::clone(&now.types);
             }
         }
+        if !simply_passes && portal.bound.as_ref().is_some_and(|then| !then.is_read_under(&self.settings)) {
+            let message = format!("settings are others than when portal {name:?} was bound; bind it again");
+            return Box::pin(self.refuse_group(Refusal::NotSupported { message })).await;
+        }
         if !portal.sent {
+            self.reads_anew(&bind.statement);
             request.declared = match self.types_to_run(&bind.statement, &analysis) {
                 Ok(declared) => declared,
                 Err(refusal) => return Box::pin(self.refuse_group(refusal)).await,

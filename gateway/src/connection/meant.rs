@@ -23,10 +23,11 @@ use crate::{
     wire::replies::Sent,
 };
 
-/// Under which search path names were looked up, and what came of it.
+/// Under which search path and settings names were looked up and constants read, and what came of it.
 #[derive(Clone)]
 pub struct Meant {
     path: Arc<[String]>,
+    settings: Arc<[(String, String)]>,
     text: Arc<Understood>,
 }
 
@@ -37,6 +38,11 @@ impl Meant {
     /// What came of it.
     pub fn text(&self) -> &Understood {
         &self.text
+    }
+
+    /// Whether constants and names were read as they would be now.
+    pub fn is_read_under(&self, settings: &Arc<[(String, String)]>) -> bool {
+        Arc::ptr_eq(&self.settings, settings) || self.settings == *settings
     }
 
     fn is(&self, now: &Arc<Understood>) -> bool {
@@ -68,7 +74,24 @@ impl Prepared {
 impl Session {
     /// What a text means now.
     pub(super) fn means(&self, known: &Known) -> Meant {
-        Meant { path: self.names.search_path.as_slice().into(), text: Arc::clone(known) }
+        self.meant(Arc::clone(known))
+    }
+
+    fn meant(&self, text: Arc<Understood>) -> Meant {
+        let (path, settings) = (self.names.search_path.as_slice().into(), Arc::clone(&self.settings));
+        Meant { path, settings, text }
+    }
+
+    /// A statement that somebody has approved is about to run: where the server read its constants under other settings
+    /// (`DateStyle`) than those under which it was understood, its Parse goes there again. What passes by itself keeps what it
+    /// was, as it does without a gateway.
+    pub(super) fn reads_anew(&mut self, name: &str) {
+        let settings = Arc::clone(&self.settings);
+        let other = |prepared: &Prepared| prepared.meant.as_ref().is_some_and(|then| !then.is_read_under(&settings));
+        if let Some(prepared) = self.prepared.get_mut(name).filter(|prepared| prepared.sent && other(prepared)) {
+            // It means nothing any more that could still be meant.
+            Arc::make_mut(prepared).meant = None;
+        }
     }
 
     /// A prepared statement that the server has is about to be bound: where it would run something else than it means
@@ -125,7 +148,7 @@ impl Session {
             let mut names = self.names.clone();
             names.prepared.insert(name.clone(), text);
             let executed = classify(&executes(&name), &self.catalog, &names);
-            let meant = Meant { path: names.search_path.as_slice().into(), text: Arc::new(executed.into()) };
+            let meant = self.meant(Arc::new(executed.into()));
             self.prepared_by_sql.insert(name, vec![meant]);
         }
     }
@@ -154,6 +177,23 @@ impl Session {
         names.into_iter().find_map(|name| self.executes_something_else(&name))
     }
 
+    /// Why nobody can be asked about an EXECUTE: its statement's constants were read under other settings than those under
+    /// which they are understood now.
+    pub(super) fn executes_what_was_read_otherwise(&self, text: &Understood) -> Option<Refusal> {
+        let otherwise = |name: &str| {
+            let by_message = self.prepared.get(name).and_then(|prepared| prepared.meant.as_ref());
+            let by_sql = || self.prepared_by_sql.get(name).into_iter().flatten();
+            by_message.into_iter().chain(by_sql()).any(|then| !then.is_read_under(&self.settings))
+        };
+        let mut executed = text.statements.iter().flat_map(|statement| &statement.executes);
+        executed.find(|(name, _)| otherwise(name)).map(|(name, _)| Refusal::NotSupported {
+            message: format!(
+                "settings are others than when statement {name:?} was prepared, by which its constants were read; \
+                 DEALLOCATE and prepare it again"
+            ),
+        })
+    }
+
     /// Whether policy lets a text pass, now and unasked, of which nobody knew what it is. What it leaves as must be known.
     pub(super) fn passes_in_doubt(&self, text: &Understood) -> bool {
         text.is_opaque && self.connection.classify.is_empty() && self.simply_allows(text)
@@ -180,7 +220,7 @@ impl Session {
 
     fn executes_something_else(&mut self, name: &str) -> Option<Refusal> {
         let now: Arc<Understood> = Arc::new(classify(&executes(name), &self.catalog, &self.names).into());
-        let meant = Meant { path: self.names.search_path.as_slice().into(), text: Arc::clone(&now) };
+        let meant = self.meant(Arc::clone(&now));
         // An EXECUTE of what was prepared by message means what a Bind of it does.
         let by_message = self.prepared.get(name).and_then(|prepared| prepared.meant.as_ref());
         let runs = match (by_message, self.prepared_by_sql.get_mut(name)) {

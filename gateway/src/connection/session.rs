@@ -157,7 +157,7 @@ pub struct Session {
     pub(super) portals: HashMap<String, Portal>,
     pub(super) names: Names,
     /// Settings that change meaning, for the digest.
-    pub(super) settings: Vec<(String, String)>,
+    pub(super) settings: Arc<[(String, String)]>,
     /// Something that is more than a read ran in this transaction.
     pub(super) wrote: bool,
     /// A transaction that changed the catalog is about to end, whatever begins after it in one text.
@@ -389,7 +389,7 @@ impl Session {
                 reads_otherwise: reads_otherwise(&opened.parameters),
                 ..Names::default()
             },
-            settings: Vec::new(),
+            settings: Arc::default(),
             wrote: false,
             settles: false,
             dirty: true,

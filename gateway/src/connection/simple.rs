@@ -147,7 +147,13 @@ impl Session {
         if self.steps.is_none()
             && let Some(passed) = Box::pin(self.by_step(request)).await?
         {
+            if let Err(refusal) = &passed {
+                Box::pin(self.record_denial(&request.sql, refusal, &[])).await?;
+            }
             return Ok(passed);
+        }
+        if let Some(refusal) = self.executes_what_was_read_otherwise(&request.analysis) {
+            return Ok(Err(refusal));
         }
         let counted = Box::pin(self.count_rows(request)).await;
         self.find_template(request);

@@ -186,6 +186,8 @@ impl Session {
             return Ok(Err(Refusal::Unavailable { message }));
         }
         let text = self.analyse(&request.sql, None).await?;
+        let counted = Box::pin(self.count_rows(request)).await;
+        drop(counted);
         self.find_template(request);
         // Of a group that has not ended, nobody can ask the server what its statements have changed.
         if self.dirty || self.moved {
@@ -204,6 +206,10 @@ impl Session {
         // What it was asked for with is what its approvers read.
         let asked = Asked { reason: asked.reason.clone().or_else(|| known.new.asked.reason.clone()), ..asked };
         let rests = self.rests_on_grants(&asked).await;
+        let strict = match self.decision(&asked).await {
+            Ok(decision) => self.rests_on_rows(&asked, &decision).await,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
         let attempt = Attempt { request: &id, number, now, asked: &asked, session: &self.id };
         let taken = match steps::take(&self.gateway, &attempt).await {
             Ok(taken) => taken,
@@ -224,7 +230,7 @@ impl Session {
         let begun = Begun { request: id, taken: numbers, block, left, open: true, over, told, sent: last };
         self.steps = Some(Box::new(begun));
         self.pipe.client.send(&notice(&taken.notice(), None));
-        let guard = self.guard_as_stated(request, stated(known, number), false);
+        let guard = self.guard_as_stated(request, stated(known, number), strict);
         Ok(Ok(stepped(taken).guarded(guard)))
     }
 

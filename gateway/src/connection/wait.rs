@@ -1,6 +1,6 @@
 //! A held statement: the client waits, and anything that ends the hold refuses it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 
@@ -36,6 +36,8 @@ use countersign_shared::{
     impact::NO_WHERE,
 };
 
+/// So long the statements of a list are counted, all of them together.
+const COUNTED_WITHIN: Duration = Duration::from_secs(2);
 /// So long a card waits for news of the catalog, which is milliseconds where there is any.
 const CATALOG_WITHIN: Duration = Duration::from_secs(1);
 /// No row more than was counted.
@@ -402,7 +404,7 @@ impl Session {
     }
 
     /// What people will read of a text whose statements are sent one by one. Each is held to its own numbers then.
-    pub(super) async fn wished_each(&mut self, request: &Request, steps: &[Step]) -> Wished {
+    pub(super) async fn wished_each(&mut self, request: &Request, steps: &[Step], pieces: &[Request]) -> Wished {
         let notes = request.analysis.statements.iter().flat_map(|s| s.notes.iter().cloned()).collect::<Vec<_>>();
         let mut notes = with_risks(notes, request, false);
         let number = |(at, _): (usize, &Step)| (at + 1).to_string();
@@ -412,10 +414,26 @@ impl Session {
             notes.insert(0, format!("{which} {} pass without an approval, whenever they come.", free.join(", ")));
         }
         notes.insert(0, format!("{} statements, sent one by one in this order; each runs once.", steps.len()));
-        let parts = if request.sql.len() > impact::LONGEST { Vec::new() } else { parts(&request.sql) };
-        let mut measured = self.impact(request, &parts).await;
-        let guard = self.guard(&parts, &mut measured, false);
-        Wished { impact: measured.into_iter().map(|one| one.impact).collect(), notes, guard }
+        let (mut impact, mut uncounted) = (Vec::new(), Vec::new());
+        let until = Instant::now() + COUNTED_WITHIN;
+        for (at, piece) in pieces.iter().enumerate() {
+            let parts = if piece.sql.len() > impact::LONGEST || Instant::now() > until {
+                Vec::new()
+            } else {
+                parts(&piece.sql)
+            };
+            let mut measured = self.impact(piece, &parts).await;
+            // What each may touch once it is sent.
+            drop(self.guard(&parts, &mut measured, false));
+            if parts.is_empty() && piece.analysis.effects.iter().any(|effect| effect.action.group() == Some("write")) {
+                uncounted.push((at + 1).to_string());
+            }
+            impact.extend(measured.into_iter().map(|one| Impact { statement: at, ..one.impact }));
+        }
+        if !uncounted.is_empty() {
+            notes.insert(0, format!("Not counted, and held to no number of rows: statement {}.", uncounted.join(", ")));
+        }
+        Wished { impact, notes, guard: None }
     }
 
     /// What EXECUTE runs, which its own text does not say. Where columns are classified, without its constants.
