@@ -664,3 +664,63 @@ async fn policy_reads_the_rows_of_each_statement() {
     assert_eq!(story.number("select sum(n)::bigint from counted").await, 0);
     assert_eq!(story.request("ana", &id).await.state, State::Void);
 }
+
+/// Each statement is counted that touches nothing that one before it writes; of the others the card says that nobody did.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_is_counted_and_the_card_says_which_are_not() {
+    let story = Story::under(BY_APPROVAL).await;
+    let long = format!("-- {}\n", "x".repeat(9_000));
+    let file = format!("{long}{SECOND};\nupdate orders set status = status where id < 5;\n{SECOND};\n");
+    let id = id_in(&story.asks_each("ana", &file, &[]).await);
+    let view = story.request("priya", &id).await;
+    let counted: Vec<_> =
+        view.impact.iter().filter(|one| one.counted).map(|one| (one.statement, one.counted, one.rows)).collect();
+    assert_eq!(counted, [(0, true, Some(1)), (1, true, Some(4))], "{view:?}");
+    assert!(
+        view.notes.iter().any(|note| note.ends_with("held to no number of rows: statement 3.")),
+        "{:?}",
+        view.notes
+    );
+}
+
+/// Whoever denies the COMMIT of what is reviewed undoes a statement of the list, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_is_denied_ends_the_rest() {
+    let policy = r#"permit (principal, action in [Action::"connect", Action::"approve", Action::"read", Action::"transaction"], resource);
+        permit (principal, action == Action::"delete", resource) when { context.approvals.count >= 1 };
+        permit (principal, action == Action::"update", resource)
+        when { context.approvals.count >= 1 && context.approvals.at_commit };"#;
+    let story = Story::under(policy).await;
+    let direct = story.world.upstream.connect().await.expect("a way into the database");
+    direct.batch_execute("create table lots (id int); insert into lots values (1), (2)").await.expect("two lots");
+    let (first, second) = ("delete from lots where id = 1", "delete from lots where id = 2");
+    let id = story.approved_each(&format!("begin;\n{first};\n{second};\ncommit;\n")).await;
+    let ana = story.logs_in("ana").await;
+    ana.runs("begin").ends().await.expect("begin");
+    ana.runs(first).ends().await.expect("its turn");
+    ana.runs("update products set stock = 7 where id = 3").ends().await.expect("it is reviewed at the COMMIT");
+    let commit = ana.runs("commit");
+    let refused = tokio::select! {
+        held = ana.is_held() => {
+            story.decides("priya", &held, Choice::Deny).await.expect("a denial");
+            commit.gets_refused().await
+        }
+        () = commit.is_over() => commit.gets_refused().await,
+    };
+    assert!(!refused.code.is_empty(), "nothing of it stays");
+    story.until_void(&id).await;
+}
+
+impl Story {
+    /// Waits until the rest of a list is over.
+    async fn until_void(&self, id: &str) {
+        let mut looks = tokio::time::interval(std::time::Duration::from_millis(50));
+        for _ in 0..200 {
+            if self.request("ana", id).await.state == State::Void {
+                return;
+            }
+            looks.tick().await;
+        }
+        panic!("the rest goes on");
+    }
+}

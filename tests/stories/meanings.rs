@@ -392,3 +392,63 @@ async fn what_is_approved_reads_its_constants_as_its_card_does() {
     assert_eq!(driver.says(Script::default().query("execute p"), 1).await, ["0A000"]);
     assert_eq!(story.number("select count(*) from due").await, 1);
 }
+
+/// Somebody has changed a table and not committed that; whoever looks sees the table of before, and whoever runs waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_changed_while_it_waited_for_a_lock_does_not_stay() {
+    let story = Story::begin().await;
+    let direct = story.world.upstream.connect().await.expect("a way into the database");
+    let there = "create table notes (said text);
+        create function notes_it() returns trigger language plpgsql as
+        $$ begin insert into notes values ('by a trigger'); return null; end $$;";
+    direct.batch_execute(there).await.expect("what a trigger does");
+    let change = "begin; create trigger later after update on products for each row execute function notes_it()";
+    let ana = story.logs_in("ana").await;
+    let update = ana.runs("update products set stock = 7 where id = 3");
+    let id = ana.is_held().await;
+    direct.batch_execute(change).await.expect("a trigger that nobody sees yet");
+    story.decides("priya", &id, Choice::Approve).await.expect("an approval");
+    let waits = "select count(*) from pg_locks where not granted and relation = 'products'::regclass";
+    let mut looks = tokio::time::interval(std::time::Duration::from_millis(20));
+    while story.number(waits).await == 0 {
+        looks.tick().await;
+    }
+    direct.batch_execute("commit").await.expect("everybody sees it now");
+    let refused = update.gets_refused().await;
+    assert!(refused.detail.contains("was changed while it ran"), "{refused:?}");
+    assert_eq!(story.number("select count(*) from notes").await, 0);
+    assert_eq!(story.number("select count(*) from products where id = 3 and stock = 7").await, 0);
+}
+
+/// What was put off to the end of a transaction is another by then, whoever has replaced it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_else_replaced_before_the_commit_does_not_run_unasked() {
+    let policy = r#"permit (principal, action in [Action::"connect", Action::"approve", Action::"read"], resource);
+        permit (principal, action, resource) when { context.approvals.count >= 1 };"#;
+    let story = Story::under(policy).await;
+    let direct = story.world.upstream.connect().await.expect("a way into the database");
+    let later = |body: &str| {
+        format!(
+            "create or replace function put_off() returns trigger language plpgsql as $$ begin {body} return null; end $$;"
+        )
+    };
+    let trigger = "create constraint trigger later after update on products deferrable initially deferred
+        for each row execute function put_off();";
+    direct.batch_execute(&format!("{}{trigger}", later(""))).await.expect("a trigger that does nothing");
+    let ana = story.logs_in("ana").await;
+    ana.runs("begin").ends().await.expect("begin");
+    let update = ana.runs("update products set stock = 7 where id = 3");
+    let id = ana.is_held().await;
+    story.decides("priya", &id, Choice::Approve).await.expect("an approval");
+    update.ends().await.expect("it runs");
+    let orders = story.number("select count(*) from orders").await;
+    direct
+        .batch_execute(&later("delete from order_items; delete from refunds; delete from orders;"))
+        .await
+        .expect("another");
+    let commit = ana.runs("commit");
+    let id = ana.is_held().await;
+    story.decides("priya", &id, Choice::Deny).await.expect("a denial");
+    commit.gets_refused().await;
+    assert_eq!(story.number("select count(*) from orders").await, orders);
+}

@@ -350,6 +350,8 @@ pub struct Snapshot {
     pub(super) code: OnceLock<Digest>,
     /// Of all views, likewise.
     pub(super) views: OnceLock<Digest>,
+    /// The version of all relations of the database's own, once somebody asks.
+    pub(super) everything: OnceLock<Digest>,
     pub(super) event_triggers: Vec<Code>,
 }
 

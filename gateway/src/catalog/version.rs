@@ -45,6 +45,10 @@ impl Snapshot {
             // database runs, all of it counts.
             fields = fields.field("code", self.code().as_bytes());
         }
+        if effects.iter().any(|effect| effect.action == Action::Opaque) {
+            // Whatever it touches, with whatever that sets off.
+            fields = fields.field("everything", self.everything().as_bytes());
+        }
         for object in objects {
             fields = match object {
                 Object::Table { schema, name } | Object::Column { schema, table: name, .. } => {
@@ -72,7 +76,17 @@ impl Snapshot {
         objects.dedup();
         let runs_code = self.may_run_code(effects, runs_code);
         let alone = |object: &Object| self.version_for(&[Effect::new(Action::Select, object.clone())], false);
-        (self.version_for(&[], runs_code), objects.into_iter().map(|object| (object.clone(), alone(object))).collect())
+        let opaque: Vec<Effect> = effects.iter().filter(|effect| effect.action == Action::Opaque).cloned().collect();
+        (
+            self.version_for(&opaque, runs_code),
+            objects.into_iter().map(|object| (object.clone(), alone(object))).collect(),
+        )
+    }
+
+    /// A digest over all that code of the database may be, or meet.
+    #[must_use]
+    pub fn version_of_all(&self) -> Digest {
+        self.version_for(&[Effect::on_connection(Action::Opaque)], true)
     }
 
     /// Whether every function of the database counts for what does this, and `runs_code` by itself or not.
@@ -87,6 +101,16 @@ impl Snapshot {
             let mut code: Vec<String> = self.functions.values().flatten().map(describe_function).collect();
             code.sort_unstable();
             Fields::of("countersign/code/v1").list("functions", code).finish()
+        })
+    }
+
+    /// Of every relation that did not come with the server.
+    fn everything(&self) -> &Digest {
+        self.everything.get_or_init(|| {
+            let own = self.relations().filter(|relation| !relation.is_builtin());
+            let mut own: Vec<String> = own.map(|relation| describe(relation)).collect();
+            own.sort_unstable();
+            Fields::of("countersign/relations/v1").list("relations", own).finish()
         })
     }
 

@@ -274,8 +274,13 @@ impl Session {
     /// Asks the server whether the catalog is what it was, however short ago that was asked.
     /// `false` where it did not say.
     pub(super) async fn ask_catalog(&self) -> bool {
+        self.catalog_now().await.is_some()
+    }
+
+    /// The catalog as the server says now, without what this session has not committed. Nothing where it did not say.
+    pub(super) async fn catalog_now(&self) -> Option<Arc<Snapshot>> {
         let read = self.catalogs.read_now(&self.gateway.changes, self.shared_login()).await;
-        read.inspect_err(|error| drop(self.no_catalog(error))).is_ok()
+        read.inspect_err(|error| drop(self.no_catalog(error))).ok()
     }
 
     /// The connection's own login, whoever's session asks: all share what is read.

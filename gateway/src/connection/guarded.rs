@@ -76,6 +76,7 @@ impl Session {
         guard: &Guard,
         request: &Request,
     ) -> Result<(), Ended> {
+        self.holds_to_the_catalog(request);
         let id = permit.request().cloned();
         let id = id.as_ref();
         let (reviewed, begins) = (permit.is_reviewed(), self.status == b'I');
@@ -191,6 +192,7 @@ impl Session {
         request: &Request,
         portal: &str,
     ) -> Result<(), Ended> {
+        self.holds_to_the_catalog(request);
         let id = permit.request().cloned();
         let id = id.as_ref();
         let recorded = self.open_run(&permit, request).await?;
@@ -264,6 +266,10 @@ impl Session {
                 }),
                 None => Some(Refusal::NotMeasured { request: id.cloned() }),
             };
+            let exceeded = match (exceeded, id) {
+                (None, Some(id)) => Box::pin(self.changed_meanwhile(id)).await,
+                (exceeded, _) => exceeded,
+            };
             if let Some(refusal) = exceeded {
                 self.kept = BytesMut::new();
                 self.undo().await?;
@@ -302,6 +308,29 @@ impl Session {
             Some(tag) => Ok(Piece::Done(tag)),
             None => Ok(Piece::Suspended),
         }
+    }
+
+    /// Why what was approved may have met something else than its approvers saw: it may have waited for the locks of somebody
+    /// who changed a table and committed that only then.
+    async fn changed_meanwhile(&self, id: &RequestId) -> Option<Refusal> {
+        let (text, then) = self.guarded_under.as_ref()?;
+        // What this session itself has changed is in no catalog but its own.
+        if self.own_catalog.is_changed() {
+            return None;
+        }
+        let now = self.catalog_now().await;
+        if now.is_some_and(|now| now.version_for(&text.effects, text.runs_code) == *then) {
+            return None;
+        }
+        let why = "what it touches was changed while it ran, so it was undone".to_owned();
+        Some(Refusal::Void { request: id.clone(), why })
+    }
+
+    /// What is guarded is held to the catalog of now, too.
+    fn holds_to_the_catalog(&mut self, request: &Request) {
+        let text = &request.analysis;
+        let version = self.catalog.version_for(&text.effects, text.runs_code);
+        self.guarded_under = Some((std::sync::Arc::clone(text), version));
     }
 
     /// Waits until the server has answered; whether the run is still there.
@@ -373,6 +402,7 @@ impl Session {
 
     /// Undoes what a guarded statement did: all of the gateway's own transaction; the client's is left failed.
     async fn undo(&mut self) -> Result<(), Ended> {
+        self.steps_fail();
         let block = std::mem::take(&mut self.block);
         let sql = if block { "ROLLBACK".to_owned() } else { Self::failing() };
         let _failed_on_purpose = self.own_beside(&sql).await?;

@@ -36,7 +36,13 @@ impl Session {
         let in_doubt = self.commit_in_doubt;
         let known = self.analyse_text(sql, reading).await?;
         let commits = |statement: &Statement| statement.transaction == TransactionMove::Commit;
-        if !in_doubt || !known.statements.iter().any(commits) {
+        if !known.statements.iter().any(commits) {
+            return Ok(known);
+        }
+        // Somebody else may have changed it, too.
+        if !in_doubt && !Box::pin(self.is_still_put_off()).await {
+            self.commit_in_doubt = true;
+        } else if !in_doubt {
             return Ok(known);
         }
         let mut analysis: Analysis = (***known).clone();
@@ -45,6 +51,12 @@ impl Session {
             statement.notes.push("triggers were put off to its end, and the schema has changed since".to_owned());
         }
         Ok(Understood::from(analysis).into())
+    }
+
+    /// Whether what was put off to the end of the transaction is what it was.
+    async fn is_still_put_off(&self) -> bool {
+        let Some(then) = self.put_off_under else { return true };
+        self.catalog_now().await.is_some_and(|now| now.version_of_all() == then)
     }
 
     async fn analyse_text(&mut self, sql: &str, reading: Option<&Reading>) -> Result<Known, Ended> {

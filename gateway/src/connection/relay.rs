@@ -286,6 +286,7 @@ impl Session {
             self.steps_settle();
             self.wrote = false;
             self.put_off = false;
+            self.put_off_under = None;
             self.commit_in_doubt = false;
             self.bound_names.clear();
             // What is to be reviewed and has not begun yet is not over: this ends what came before it.

@@ -345,6 +345,7 @@ impl Session {
     /// Ends the open transaction, whoever began it.
     pub(super) async fn roll_back(&mut self) -> Result<(), Ended> {
         self.block = false;
+        self.steps_fail();
         let _ended = self.own_beside("ROLLBACK").await?;
         // Where it is not undone, the end of the session undoes it.
         if self.status == b'I' { Ok(()) } else { Err(unavailable(&"a transaction could not be undone")) }

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use chrono::Utc;
-use countersign_shared::{api::SessionView, ids::SessionId};
+use countersign_shared::{api::SessionView, digest::Digest, ids::SessionId};
 use prometheus_client::metrics::counter::Counter;
 use tokio::time::{Instant, Sleep};
 
@@ -52,6 +52,7 @@ use crate::{
         decide::{Asker, SessionFacts},
         record::Header,
         review::Transaction,
+        understood::Understood,
     },
     wire::{
         frame,
@@ -125,6 +126,10 @@ pub struct Session {
     pub(super) moved: bool,
     /// The transaction may have triggers to come at its end.
     pub(super) put_off: bool,
+    /// What the catalog said of all that they may meet, when the first of them was put off.
+    pub(super) put_off_under: Option<Digest>,
+    /// What is guarded, and what the catalog said of all that it touches when it was permitted.
+    pub(super) guarded_under: Option<(Arc<Understood>, Digest)>,
     /// The schema has changed since: what happens then may be other code than what was looked at.
     pub(super) commit_in_doubt: bool,
     /// So many bytes of a row on its way are still to pass; shown or not.
@@ -367,6 +372,8 @@ impl Session {
             unsynced: false,
             moved: false,
             put_off: false,
+            put_off_under: None,
+            guarded_under: None,
             commit_in_doubt: false,
             passing: (0, Rows::Show),
             transaction: None,

@@ -286,7 +286,10 @@ impl Session {
             self.dirty = true;
             self.changed = true;
         }
-        self.put_off |= !text.only_reads && self.puts_off(text);
+        if !text.only_reads && self.puts_off(text) {
+            self.put_off = true;
+            self.put_off_under.get_or_insert_with(|| self.catalog.version_of_all());
+        }
         for statement in &text.statements {
             match &statement.cursor {
                 // By that name the server has SQL's cursor from now on, or had something else all the time.

@@ -1,6 +1,9 @@
 //! A held statement: the client waits, and anything that ends the hold refuses it.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use chrono::Utc;
 
@@ -22,7 +25,7 @@ use crate::{
         classify::{Statement, TransactionMove},
         counting::{Part, parts},
         decide::{Asked, Decision, SqlFacts, decide, explain::rules_behind},
-        effect::{Action, Effect},
+        effect::{Action, Effect, Object},
         guard::{Guard, Measured, Tolerance, Touched},
         hold::{Glass, Held, Judged, Look, Permit, Quit, Wish, break_glass, judge, question},
         locks,
@@ -416,17 +419,18 @@ impl Session {
         notes.insert(0, format!("{} statements, sent one by one in this order; each runs once.", steps.len()));
         let (mut impact, mut uncounted) = (Vec::new(), Vec::new());
         let until = Instant::now() + COUNTED_WITHIN;
+        let mut before = Changed::default();
         for (at, piece) in pieces.iter().enumerate() {
-            let parts = if piece.sql.len() > impact::LONGEST || Instant::now() > until {
-                Vec::new()
-            } else {
-                parts(&piece.sql)
-            };
+            let known = piece.sql.len() <= impact::LONGEST && Instant::now() < until && !before.meets(&piece.analysis);
+            let parts = if known { parts(&piece.sql) } else { Vec::new() };
+            before.takes(&piece.analysis);
             let mut measured = self.impact(piece, &parts).await;
             // What each may touch once it is sent.
             drop(self.guard(&parts, &mut measured, false));
-            if parts.is_empty() && piece.analysis.effects.iter().any(|effect| effect.action.group() == Some("write")) {
+            let writes = piece.analysis.effects.iter().filter(|effect| effect.action.group() == Some("write"));
+            if parts.is_empty() && writes.clone().next().is_some() {
                 uncounted.push((at + 1).to_string());
+                impact.extend(writes.filter_map(|effect| not_counted(effect, at)));
             }
             impact.extend(measured.into_iter().map(|one| Impact { statement: at, ..one.impact }));
         }
@@ -554,6 +558,43 @@ fn mixed(guard: &Guard, request: &Request) -> Option<&'static str> {
 /// Whether people can read a reason at all.
 pub(super) fn is_readable(reason: &str) -> bool {
     reason.chars().any(char::is_alphanumeric)
+}
+
+/// A line for what nobody has counted.
+fn not_counted(effect: &Effect, statement: usize) -> Option<Impact> {
+    let Object::Table { schema, name } = &effect.object else { return None };
+    Some(Impact {
+        action: effect.action.to_string(),
+        table: format!("{schema}.{name}"),
+        unknown: Some("statements before it may change that, or it is too long to be counted".to_owned()),
+        statement,
+        ..Impact::default()
+    })
+}
+
+/// What statements before another one have changed by the time that it comes.
+#[derive(Default)]
+struct Changed {
+    objects: BTreeSet<Object>,
+    /// Nobody can say what.
+    any: bool,
+}
+
+impl Changed {
+    fn meets(&self, text: &Understood) -> bool {
+        self.any || text.effects.iter().any(|effect| self.objects.contains(&effect.object))
+    }
+
+    fn takes(&mut self, text: &Understood) {
+        for effect in &text.effects {
+            match (effect.action.group(), &effect.object) {
+                (Some("read"), _) => {}
+                _ if matches!(effect.action, Action::Lock | Action::Notify) => {}
+                (Some("write"), object @ Object::Table { .. }) => drop(self.objects.insert(object.clone())),
+                _ => self.any = true,
+            }
+        }
+    }
 }
 
 /// Adds what an approver should see at once. `as_one`: its statements are sent as one text.

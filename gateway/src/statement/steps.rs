@@ -201,8 +201,27 @@ impl Step {
     /// Whether a text is this statement.
     #[must_use]
     pub fn is(&self, sent: &Piece) -> bool {
-        self.text == sent.digest() && self.before.ends_with(&sent.before) && self.after.starts_with(&sent.after)
+        self.text == sent.digest() && ends_in(&self.before, &sent.before) && begins_with(&self.after, &sent.after)
     }
+}
+
+/// Whether comments end in some of them, each whole.
+fn ends_in(all: &str, some: &str) -> bool {
+    let Some(rest) = all.strip_suffix(some) else { return false };
+    let ends = || rest.trim_end_matches([' ', '\t']).ends_with('\n') || rest.trim_end().ends_with("*/");
+    some.is_empty() || rest.trim().is_empty() || (ends() && are_comments(rest))
+}
+
+/// Whether comments begin with some of them, each whole.
+fn begins_with(all: &str, some: &str) -> bool {
+    let Some(rest) = all.strip_prefix(some) else { return false };
+    let begins = || rest.trim_start_matches([' ', '\t']).starts_with(['\n', '\r']) || some.ends_with("*/");
+    some.is_empty() || rest.trim().is_empty() || (begins() && are_comments(rest))
+}
+
+fn are_comments(text: &str) -> bool {
+    let comment = |token: &ScanToken| matches!(Token::try_from(token.token), Ok(Token::SqlComment | Token::CComment));
+    pg_query::scan(text).is_ok_and(|scanned| scanned.tokens.iter().all(comment))
 }
 
 /// What an approval of a text binds that is asked for statement by statement: what is shown, and every statement with
