@@ -209,6 +209,17 @@ mod tests {
     }
 
     #[test]
+    fn every_table_counts_for_what_nobody_can_see_into() {
+        let opaque = [Effect::on_connection(Action::Opaque)];
+        let (plain, more) = (shop().build(), shop().table("public.other", &["id"]).build());
+        assert_ne!(plain.version_for(&opaque, true), more.version_for(&opaque, true));
+        let acts = shop().hazard("public.orders", Events::DELETE, "trigger t").build();
+        assert_ne!(plain.version_of_all(), acts.version_of_all(), "a trigger on it");
+        let (all, each) = more.versions_for(&opaque, true);
+        assert_ne!((all, each), plain.versions_for(&opaque, true));
+    }
+
+    #[test]
     fn code_counts_where_code_runs() {
         let with = |body: &str| {
             let mut builder = shop();

@@ -19,6 +19,9 @@ use crate::{
 
 type Boxed = Option<Box<Node>>;
 
+/// Functions that read of their first argument what the others say.
+const TAKES_A_PART: [&str; 7] = ["substr", "substring", "left", "right", "overlay", "get_byte", "get_bit"];
+
 impl Reader<'_> {
     pub fn list(&mut self, nodes: &[Node]) -> Value {
         let mut value = Value::default();
@@ -53,9 +56,7 @@ impl Reader<'_> {
 
     /// What the value of an expression rests on. A kind that is not known here rests on everything.
     pub fn expression(&mut self, node: &Node) -> Value {
-        self.begins();
         let value = self.value_of(node);
-        self.ends();
         // EXPLAIN ANALYZE says how much memory a value took, and how many blocks were read to get it.
         if self.is_shown && !matches!(node.node, Some(NodeEnum::ColumnRef(_))) {
             self.shows(&value);
@@ -188,15 +189,20 @@ impl Reader<'_> {
     fn steps(&mut self, mut value: Value, steps: &[Node]) -> Value {
         for step in steps {
             match &step.node {
-                Some(NodeEnum::String(name)) if self.may_be_called(&name.sval) => {
-                    self.call("", &name.sval, 1, &value.clone());
+                // A field of a composite value, or a function of any value.
+                Some(NodeEnum::String(name)) => {
+                    self.tells_of_what_it_is_given(&name.sval, &value.clone());
+                    if self.may_be_called(&name.sval) {
+                        self.call("", &name.sval, 1, &value.clone());
+                    }
                 }
-                // A field of a composite value.
-                Some(NodeEnum::String(_)) => {}
                 Some(NodeEnum::AStar(_)) | None => {}
                 // Where the array is NULL, it is not worked out.
                 Some(_) => {
                     let index = self.expression(step);
+                    if !index.from.is_subset(&value.from) {
+                        self.record_own(&index, Use::Predicate);
+                    }
                     value.add(&index);
                     self.decides_within(&value);
                 }
@@ -238,7 +244,16 @@ impl Reader<'_> {
             // A word of the grammar, which to servers before 16 is a name as any.
             return self.perhaps(&name);
         }
-        let mut value = Value::over(self.list(&n.args).from);
+        let mut value = Value::default();
+        for (at, node) in n.args.iter().enumerate() {
+            let one = self.expression(node);
+            // How much of a long value was read shows in the statistics of where it lies.
+            if at > 0 && TAKES_A_PART.contains(&name.as_str()) && !one.from.is_subset(&value.from) {
+                self.record_own(&one, Use::Predicate);
+            }
+            value.add(&one);
+        }
+        let mut value = Value::over(value.from);
         if n.agg_within_group {
             // The ordered values are the aggregate's arguments.
             value.add(&self.list(&n.agg_order));
@@ -253,20 +268,28 @@ impl Reader<'_> {
             // What stands for a row that there is not is worked out only there.
             self.decides_within(&value);
         }
-        self.draws |= matches!(name.as_str(), "random" | "random_normal");
-        // How many rows a function gives that is not the server's own, is not known here.
-        let counted = self.snapshot.functions(&name).iter().any(|function| function.returns_set);
-        if let Some(role) = tells_otherwise(&name).or(counted.then_some(Use::Predicate)) {
-            self.record_own(&value, role);
-            if role == Use::Source {
-                self.may_be_conditional();
-            }
-        }
+        self.tells_of_what_it_is_given(&name, &value);
         if !builtins::is_harmless(&name) || name.starts_with("pg_stat") {
             self.reads();
         }
         self.call_with(&schema, &name, &n.args, &value);
         value
+    }
+
+    /// What a call tells of what it is given beside its value, however it is written: how many rows it gives, and that it was
+    /// carried out.
+    pub fn tells_of_what_it_is_given(&mut self, name: &str, value: &Value) {
+        self.draws |= matches!(name, "random" | "random_normal");
+        // How many rows a function gives that is not the server's own, is not known here.
+        let counted = self.snapshot.functions(name).iter().any(|function| function.returns_set);
+        if let Some(role) = tells_otherwise(name).or(counted.then_some(Use::Predicate)) {
+            self.record_own(value, role);
+            if role == Use::Source {
+                self.may_be_conditional();
+                // What a sub-select or a view gives is worked out where it is used.
+                self.locks_within |= self.muted == 0;
+            }
+        }
     }
 
     pub fn window(&mut self, n: &WindowDef) {
@@ -432,10 +455,6 @@ fn tells_otherwise(name: &str) -> Option<Use> {
         "pg_options_to_table",
         "pg_partition_ancestors",
         "pg_snapshot_xip",
-        "pg_stat_get_activity",
-        "pg_stat_get_backend_io",
-        "pg_stat_get_progress_info",
-        "pg_stat_get_subscription",
         "pg_tablespace_databases",
         "regexp_matches",
         "regexp_split_to_table",
@@ -474,6 +493,8 @@ fn tells_otherwise(name: &str) -> Option<Use> {
         | "ts_debug"
         | "pg_partition_tree"
         | "pg_get_publication_tables" => Some(Use::Source),
+        // What was looked at once stays as it was to the end of the transaction (`stats_fetch_consistency`).
+        _ if name.starts_with("pg_stat_get_") => Some(Use::Source),
         _ => ROWS.contains(&name).then_some(Use::Predicate),
     }
 }

@@ -133,6 +133,11 @@ impl Reader<'_> {
         if relation.kind == Kind::View && !relation.is_builtin() {
             return self.view(relation);
         }
+        if relation.kind == Kind::View {
+            // Its columns are worked out where they are used, by functions that look tables up and lock them.
+            self.reads();
+            self.locks_within |= self.muted == 0;
+        }
         if reads {
             self.set_off(relation, Events::READ);
         }

@@ -32,13 +32,11 @@ pub(super) struct Reader<'a> {
     written: BTreeSet<u32>,
     /// What decides whether a part of the text is carried out.
     conditions: BTreeSet<u32>,
-    /// Those of them that choose no rows, but within an expression whether a part of it reads tables: of these policy is
-    /// not asked otherwise.
+    /// Those of them that choose no rows: within an expression, of which policy is not asked otherwise.
     within: BTreeSet<u32>,
-    /// How many parts of expressions read tables, which the server's statistics show.
-    reads: usize,
-    /// The same when each expression began that is being read.
-    marks: Vec<usize>,
+    /// Whether a part of the text that may be carried out or not reads tables, which the server's statistics show. Where it
+    /// stands says nothing: the planner puts what a sub-select or a view gives where that is used.
+    pub reads_within: bool,
     /// Whether a query within it locks rows, which shows that it was carried out.
     pub locks_within: bool,
     /// Whether it draws random numbers, of which the next shows how many were.
@@ -77,8 +75,7 @@ impl<'a> Reader<'a> {
             joins: BTreeSet::new(),
             conditions: BTreeSet::new(),
             within: BTreeSet::new(),
-            reads: 0,
-            marks: Vec::new(),
+            reads_within: false,
             locks_within: false,
             draws: false,
             is_shown: false,
@@ -175,25 +172,14 @@ impl<'a> Reader<'a> {
     /// The same within an expression.
     pub fn decides_within(&mut self, value: &Value) {
         self.decides(value);
-        let reads = self.reads > self.marks.last().copied().unwrap_or(0);
-        if reads && self.muted == 0 && !self.stored {
+        if self.muted == 0 && !self.stored {
             self.within.extend(&value.from);
         }
     }
 
-    /// An expression begins.
-    pub fn begins(&mut self) {
-        self.marks.push(self.reads);
-    }
-
-    /// The one that began last ends.
-    pub fn ends(&mut self) {
-        self.marks.pop();
-    }
-
     /// Something is carried out, or not, that reads tables.
     pub fn reads(&mut self) {
-        self.reads += usize::from(self.muted == 0 && !self.stored);
+        self.reads_within |= self.muted == 0;
     }
 
     /// A use that EXPLAIN makes of rows that nobody sees.
@@ -352,9 +338,10 @@ impl<'a> Reader<'a> {
             None if is_system_column(name) => Value::default(),
             _ => {
                 // A function of that name, called on the row; also where a column may have it, or not.
-                let whole = self.whole(&item.rows);
+                let whole = Value::over(self.whole(&item.rows).from);
+                self.tells_of_what_it_is_given(name, &whole);
                 self.call("", name, 1, &whole);
-                Value::over(whole.from)
+                whole
             }
         }
     }
@@ -427,7 +414,9 @@ impl<'a> Reader<'a> {
         if self.is_shown {
             self.own.extend(self.conditions.iter().map(|number| (*number, Use::Predicate)));
         }
-        self.own.extend(self.within.iter().map(|number| (*number, Use::Predicate)));
+        if self.reads_within {
+            self.own.extend(self.within.iter().map(|number| (*number, Use::Predicate)));
+        }
         if self.locks_within || self.draws {
             self.own.extend(self.conditions.iter().map(|number| (*number, Use::Source)));
         }
