@@ -165,3 +165,24 @@ async fn a_cast_of_the_databases_own_is_seen_where_only_a_parameter_says_its_typ
     }
     assert_eq!(story.number("select count(*) from noted_casts").await, 0);
 }
+
+/// What a function in FROM gives is called by its name, and a function after a dot is called with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_is_written_as_a_column_counts_as_one() {
+    let story = Story::under(POLICY).await;
+    let ana = story.logs_in("ana").await;
+    for sql in [
+        "select g.pg_terminate_backend from generate_series(1000000, 1000001) g",
+        "select (g).pg_cancel_backend from generate_series(1000000, 1000001) g",
+        "select t.pg_read_file from unnest(array['PG_VERSION']) t",
+        "select t.lo_unlink from unnest(array[1::oid]) t",
+    ] {
+        let running = ana.runs(sql);
+        tokio::select! {
+            _id = ana.is_held() => ana.presses_ctrl_c().await,
+            () = running.is_over() => {}
+        }
+        let refused = running.gets_refused().await;
+        assert!(matches!(refused.code.as_str(), "57014" | "42501"), "{sql}: {refused:?}");
+    }
+}

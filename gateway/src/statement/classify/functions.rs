@@ -260,10 +260,15 @@ impl Walk<'_> {
         }
     }
 
+    /// A function of any value: a relation's name stands for a row, and that of a function in FROM for what it gives.
     fn attribute(&mut self, name: &str, of_any_value: bool) {
         let strange = self.snapshot.functions(name).iter().any(|f| f.takes(1) && !f.is_trusted());
-        // No function of the server's own that takes a whole row does more than compute.
-        let builtin = of_any_value && !builtins::is_harmless(name) && self.snapshot.has_builtin(name);
+        let known = self.snapshot.has_builtin(name);
+        let builtin = known && !builtins::is_harmless(name);
+        // A column may be called like any function; these tell of sessions and of the server, and are asked about by name.
+        if known && (name.starts_with("pg_") || matches!(name, "currval" | "current_setting")) {
+            self.found.functions.insert(format!("pg_catalog.{name}"));
+        }
         if strange || builtin {
             self.note(format!("{name} after a dot may be a function"));
             self.function("", name, None);
