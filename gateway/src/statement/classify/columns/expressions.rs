@@ -485,6 +485,7 @@ fn tells_otherwise(name: &str) -> Option<Use> {
         | "pg_get_partkeydef"
         | "pg_get_partition_constraintdef"
         | "pg_get_statisticsobjdef"
+        | "pg_get_object_address"
         | "pg_get_statisticsobjdef_expressions"
         | "pg_get_statisticsobjdef_columns"
         | "obj_description"
