@@ -452,3 +452,17 @@ async fn what_somebody_else_replaced_before_the_commit_does_not_run_unasked() {
     commit.gets_refused().await;
     assert_eq!(story.number("select count(*) from orders").await, orders);
 }
+
+/// Where nobody is asked, nothing is refused that the server would run.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_connection_only_observes_what_was_prepared_runs_as_it_did() {
+    let story = Story::begin_with(&[("name     = \"shop\"", "name     = \"shop\"\nmode = \"observe\"")]).await;
+    let token = story.world.idp.token_for("ana").expect("a token");
+    let mut driver = Driver::log_in(story.world.facts.listen, "shop", &token).await;
+    let update = "update products set stock = 7 where id = 3";
+    let style = |style| Script::default().query(&format!("set datestyle = 'ISO, {style}'"));
+    assert_eq!(driver.says(style("DMY"), 1).await, ["SET"]);
+    assert_eq!(driver.says(Script::default().query(&format!("prepare p as {update}")), 1).await, ["PREPARE"]);
+    assert_eq!(driver.says(style("MDY"), 1).await, ["SET"]);
+    assert_eq!(driver.says(Script::default().query("execute p"), 1).await, ["UPDATE 1"]);
+}

@@ -437,7 +437,10 @@ impl Session {
                 request.types = Arc::clone(&now.types);
             }
         }
-        if !simply_passes && portal.bound.as_ref().is_some_and(|then| !then.is_read_under(&self.settings)) {
+        if !simply_passes
+            && self.connection.mode == Mode::Enforce
+            && portal.bound.as_ref().is_some_and(|then| !then.is_read_under(&self.settings))
+        {
             let message = format!("settings are others than when portal {name:?} was bound; bind it again");
             return Box::pin(self.refuse_group(Refusal::NotSupported { message })).await;
         }

@@ -40,10 +40,11 @@ impl Session {
             return Ok(known);
         }
         // Somebody else may have changed it, too.
-        if !in_doubt && !Box::pin(self.is_still_put_off()).await {
+        if !in_doubt {
+            if self.put_off_under.is_none() || Box::pin(self.is_still_put_off()).await {
+                return Ok(known);
+            }
             self.commit_in_doubt = true;
-        } else if !in_doubt {
-            return Ok(known);
         }
         let mut analysis: Analysis = (***known).clone();
         for statement in analysis.statements.iter_mut().filter(|statement| commits(statement)) {

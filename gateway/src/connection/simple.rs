@@ -152,7 +152,10 @@ impl Session {
             }
             return Ok(passed);
         }
-        if let Some(refusal) = self.executes_what_was_read_otherwise(&request.analysis) {
+        if self.connection.mode == Mode::Enforce
+            && let Some(refusal) = self.executes_what_was_read_otherwise(&request.analysis)
+        {
+            Box::pin(self.record_denial(&request.sql, &refusal, &[])).await?;
             return Ok(Err(refusal));
         }
         let counted = Box::pin(self.count_rows(request)).await;

@@ -186,22 +186,7 @@ impl Reader<'_> {
                 continue;
             };
             let Some(value) = &target.val else { continue };
-            match &value.node {
-                Some(NodeEnum::ColumnRef(n)) if ends_in_star(&n.fields) => {
-                    let all = self.star(&n.fields);
-                    self.spend(all.fields.len());
-                    rows.fields.extend(all.fields);
-                    rows.open.extend(all.open);
-                }
-                Some(NodeEnum::AIndirection(n)) if ends_in_star(&n.indirection) => {
-                    let all = self.expression(value);
-                    rows.open.push(Open::Over(all.from));
-                }
-                _ => {
-                    let found = self.expression(value);
-                    rows.fields.push(Field { name: naming::of_target(&target.name, value), value: found });
-                }
-            }
+            self.listed(&mut rows, value, || naming::of_target(&target.name, value));
         }
         rows
     }
@@ -249,25 +234,28 @@ impl Reader<'_> {
     /// A list of VALUES, in which a star stands for as many as it does in a list of targets.
     fn value_list(&mut self, nodes: &[Node]) -> Rows {
         let mut rows = Rows::default();
-        for node in nodes {
-            match &node.node {
-                Some(NodeEnum::ColumnRef(n)) if ends_in_star(&n.fields) => {
-                    let all = self.star(&n.fields);
-                    self.spend(all.fields.len());
-                    rows.fields.extend(all.fields);
-                    rows.open.extend(all.open);
-                }
-                Some(NodeEnum::AIndirection(n)) if ends_in_star(&n.indirection) => {
-                    let all = self.expression(node);
-                    rows.open.push(Open::Over(all.from));
-                }
-                _ => {
-                    let value = self.expression(node);
-                    rows.fields.push(Field { name: None, value });
-                }
+        nodes.iter().for_each(|node| self.listed(&mut rows, node, || None));
+        rows
+    }
+
+    /// An element of a list of expressions: one column, or all that a star stands for.
+    fn listed(&mut self, rows: &mut Rows, node: &Node, name: impl FnOnce() -> Option<String>) {
+        match &node.node {
+            Some(NodeEnum::ColumnRef(n)) if ends_in_star(&n.fields) => {
+                let all = self.star(&n.fields);
+                self.spend(all.fields.len());
+                rows.fields.extend(all.fields);
+                rows.open.extend(all.open);
+            }
+            Some(NodeEnum::AIndirection(n)) if ends_in_star(&n.indirection) => {
+                let all = self.expression(node);
+                rows.open.push(Open::Over(all.from));
+            }
+            _ => {
+                let value = self.expression(node);
+                rows.fields.push(Field { name: name(), value });
             }
         }
-        rows
     }
 
     /// Brings the queries of a WITH into scope. Gives how many there were before.
